@@ -4,11 +4,18 @@
 
 pub mod batch;
 pub mod descriptor;
+pub mod graph;
+pub mod ids;
+pub mod keys;
+pub mod plan;
 pub mod reply;
 pub mod schema;
-
+pub mod settings;
+pub mod spec;
 pub mod time;
 
 pub use batch::Batch;
+pub use graph::JobGraph;
+pub use plan::Plan;
 pub use schema::{DataType, Field, Schema};
 pub use time::Timestamp;

@@ -1,0 +1,364 @@
+//! The job graph: a job file whose every edge has been resolved, typed and checked, before anything starts.
+
+use std::sync::Arc;
+
+use crate::{
+    descriptor::{Descriptor, Input},
+    keys,
+    schema::{DataType, Field, Schema},
+    settings::{Error, did_you_mean},
+    spec::{EventTime, ExchangeSpec, InputSpec, JobSpec, LimitsSpec, OperatorSpec, RoleSpec, VertexSpec},
+    time::Timestamp,
+};
+
+mod check;
+
+/// What the checker must ask others: what a connector's schemas are, what a plugin says it is.
+pub trait Catalogue {
+    /// The ports of a source.
+    fn source(&mut self, vertex: &VertexSpec) -> Result<Vec<(String, Schema)>, Error>;
+    /// Whether a sink takes these rows.
+    fn sink(&mut self, vertex: &VertexSpec, schema: &Schema) -> Result<(), Error>;
+    /// What an operator is on these inputs.
+    fn operator(&mut self, vertex: &VertexSpec, operator: &OperatorSpec, inputs: &[Input])
+    -> Result<Descriptor, Error>;
+}
+
+/// A checked job. Vertices stand in topological order: an edge goes from a lower to a higher place.
+#[derive(Debug, Clone)]
+pub struct JobGraph {
+    pub name: String,
+    pub key_groups: u32,
+    pub vertices: Vec<Vertex>,
+    pub edges: Vec<Edge>,
+    /// What is odd but allowed, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// A source, an operator or a sink.
+#[derive(Debug, Clone)]
+pub struct Vertex {
+    pub name: String,
+    pub parallelism: u32,
+    pub role: Role,
+    /// Its outputs; a sink has none.
+    pub ports: Vec<PortSchema>,
+    pub spec: Arc<VertexSpec>,
+}
+
+/// What a vertex does.
+#[derive(Debug, Clone)]
+pub enum Role {
+    Source {
+        event_time: Option<SourceTime>,
+    },
+    Operator {
+        descriptor: Arc<Descriptor>,
+        inputs: Vec<Input>,
+        config: String,
+        limits: LimitsSpec,
+    },
+    Sink,
+}
+
+/// Where a source's event times come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceTime {
+    /// The column of each port; `None`: the rows of that port have no event time.
+    pub column_of_port: Vec<Option<usize>>,
+    pub out_of_order_ms: Timestamp,
+    pub idle_after_ms: Timestamp,
+}
+
+/// A named output with the rows it carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortSchema {
+    pub name: String,
+    pub schema: Schema,
+    pub event_times: bool,
+}
+
+/// From a port of one vertex to an input of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edge {
+    pub from: usize,
+    pub port: usize,
+    pub to: usize,
+    pub input: usize,
+    pub exchange: Exchange,
+}
+
+/// How rows find their subtask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exchange {
+    /// Subtask i to subtask i.
+    Forward,
+    /// By the key group of these columns.
+    Hash { key: Vec<usize> },
+    /// In turn, a batch each.
+    Rebalance,
+    /// All rows to all subtasks.
+    Broadcast,
+}
+
+impl JobGraph {
+    /// Checks a job file.
+    pub fn check(spec: &JobSpec, catalogue: &mut dyn Catalogue) -> Result<Self, Error> {
+        let order = topological_order(spec)?;
+        let mut graph = Self {
+            name: spec.name.clone(),
+            key_groups: spec.key_groups,
+            vertices: Vec::new(),
+            edges: Vec::new(),
+            warnings: Vec::new(),
+        };
+        for place in order {
+            graph.add(spec, &spec.vertices[place], catalogue)?;
+        }
+        graph.warn_of_unread_ports();
+        Ok(graph)
+    }
+
+    /// Edges into a vertex, in the order of its inputs.
+    pub fn inputs_of(&self, vertex: usize) -> impl Iterator<Item = &Edge> {
+        self.edges.iter().filter(move |e| e.to == vertex)
+    }
+
+    /// Edges out of a vertex.
+    pub fn outputs_of(&self, vertex: usize) -> impl Iterator<Item = &Edge> {
+        self.edges.iter().filter(move |e| e.from == vertex)
+    }
+
+    /// Slots the job needs: one for each parallel instance of the whole graph.
+    pub fn slots(&self) -> u32 {
+        self.vertices.iter().map(|v| v.parallelism).max().unwrap_or(0)
+    }
+
+    fn add(&mut self, spec: &JobSpec, vertex: &VertexSpec, catalogue: &mut dyn Catalogue) -> Result<(), Error> {
+        let to = self.vertices.len();
+        let mut inputs = Vec::new();
+        for (place, input) in vertex.inputs().iter().enumerate() {
+            let (from, port) = self.resolve(spec, input)?;
+            let key = self.key_columns(from, port, input)?;
+            let produced = &self.vertices[from].ports[port];
+            let names = |key: &Vec<usize>| key.iter().map(|&i| produced.schema.fields()[i].name.clone()).collect();
+            inputs.push(Input {
+                schema: produced.schema.clone(),
+                key: key.as_ref().map(names),
+                event_times: produced.event_times,
+            });
+            let exchange = self.exchange(from, port, vertex, input, key)?;
+            self.edges.push(Edge { from, port, to, input: place, exchange });
+        }
+        let (role, ports) = match &vertex.role {
+            RoleSpec::Source { event_time } => source_role(vertex, event_time.as_ref(), catalogue)?,
+            RoleSpec::Operator(operator) => operator_role(vertex, operator, inputs, catalogue)?,
+            RoleSpec::Sink { .. } => {
+                catalogue.sink(vertex, &inputs[0].schema)?;
+                (Role::Sink, Vec::new())
+            }
+        };
+        self.vertices.push(Vertex {
+            name: vertex.name.clone(),
+            parallelism: vertex.parallelism,
+            role,
+            ports,
+            spec: Arc::new(vertex.clone()),
+        });
+        Ok(())
+    }
+
+    /// The vertex and port an input names.
+    fn resolve(&self, spec: &JobSpec, input: &InputSpec) -> Result<(usize, usize), Error> {
+        let (name, port) = input.source()?;
+        let from = self.vertices.iter().position(|v| v.name == name).ok_or_else(|| unknown(spec, input, name))?;
+        let ports = &self.vertices[from].ports;
+        let names: Vec<&str> = ports.iter().map(|p| p.name.as_str()).collect();
+        let place = match port {
+            Some(port) => names.iter().position(|n| *n == port),
+            None if ports.len() == 1 => Some(0),
+            None => names.iter().position(|n| *n == "out"),
+        };
+        place.map(|place| (from, place)).ok_or_else(|| match port {
+            Some(port) => {
+                let hint =
+                    did_you_mean(port, &names).unwrap_or_else(|| format!("its ports are: {}", names.join(", ")));
+                input.from.error_with_hint(format!("`{name}` has no port `{port}`"), hint)
+            }
+            None => {
+                let hint = format!("write `{name}.PORT`; its ports are: {}", names.join(", "));
+                input.from.error_with_hint(format!("`{name}` has several ports"), hint)
+            }
+        })
+    }
+
+    fn key_columns(&self, from: usize, port: usize, input: &InputSpec) -> Result<Option<Vec<usize>>, Error> {
+        let Some(setting) = &input.key_by else { return Ok(None) };
+        let schema = &self.vertices[from].ports[port].schema;
+        let mut key = Vec::new();
+        for name in setting.strings()? {
+            let Some(place) = schema.index_of(&name) else {
+                let names: Vec<&str> = schema.names().collect();
+                let hint = did_you_mean(&name, &names).unwrap_or_else(|| format!("the rows are {schema}"));
+                return Err(setting.error_with_hint(format!("there is no column `{name}` to key by"), hint));
+            };
+            if key.contains(&place) {
+                return Err(setting.error(format!("column `{name}` is named twice")));
+            }
+            key.push(place);
+        }
+        let fields: Vec<Field> = key.iter().map(|&i| schema.fields()[i].clone()).collect();
+        keys::check_key_types(&fields).map_err(|e| setting.error(e.to_string()))?;
+        Ok(Some(key))
+    }
+
+    fn exchange(
+        &self,
+        from: usize,
+        port: usize,
+        vertex: &VertexSpec,
+        input: &InputSpec,
+        key: Option<Vec<usize>>,
+    ) -> Result<Exchange, Error> {
+        let producer = &self.vertices[from];
+        let same_width = producer.parallelism == vertex.parallelism;
+        Ok(match (key, input.exchange) {
+            (Some(key), _) if same_width && self.keeps_key(from, port, &key) => Exchange::Forward,
+            (Some(key), _) => Exchange::Hash { key },
+            (None, Some(ExchangeSpec::Rebalance)) => Exchange::Rebalance,
+            (None, Some(ExchangeSpec::Broadcast)) => Exchange::Broadcast,
+            (None, Some(ExchangeSpec::Forward)) if !same_width => {
+                let message = format!(
+                    "a forward exchange needs equal parallelism: `{}` has {}, `{}` has {}",
+                    producer.name, producer.parallelism, vertex.name, vertex.parallelism
+                );
+                return Err(input.from.error(message));
+            }
+            (None, _) if same_width => Exchange::Forward,
+            (None, _) => Exchange::Rebalance,
+        })
+    }
+
+    /// Whether the rows of a port already stand in the subtask of this key: the producer is keyed by the same
+    /// columns, in the same order, and hands them on untouched.
+    fn keeps_key(&self, from: usize, port: usize, key: &[usize]) -> bool {
+        let producer = &self.vertices[from];
+        let Role::Operator { descriptor, inputs, .. } = &producer.role else { return false };
+        let keyed = descriptor.inputs.iter().zip(inputs).find(|(reads, _)| reads.keyed);
+        let Some((_, Input { key: Some(own), .. })) = keyed else { return false };
+        let schema = &producer.ports[port].schema;
+        let wanted: Vec<&str> = key.iter().map(|&i| schema.fields()[i].name.as_str()).collect();
+        wanted == *own && check::hands_on(descriptor, port, own)
+    }
+
+    fn warn_of_unread_ports(&mut self) {
+        for (place, vertex) in self.vertices.iter().enumerate() {
+            for (port, schema) in vertex.ports.iter().enumerate() {
+                let read = self.edges.iter().any(|e| e.from == place && e.port == port);
+                // A source offers its ports; an operator's rows that go nowhere are more likely an oversight.
+                if !read && (matches!(vertex.role, Role::Operator { .. }) || vertex.ports.len() == 1) {
+                    self.warnings.push(format!("nobody reads port `{}` of `{}`", schema.name, vertex.name));
+                }
+            }
+        }
+    }
+}
+
+fn source_role(
+    vertex: &VertexSpec,
+    event_time: Option<&EventTime>,
+    catalogue: &mut dyn Catalogue,
+) -> Result<(Role, Vec<PortSchema>), Error> {
+    let ports = catalogue.source(vertex)?;
+    let Some(event_time) = event_time else {
+        let ports = ports.into_iter().map(|(name, schema)| PortSchema { name, schema, event_times: false });
+        return Ok((Role::Source { event_time: None }, ports.collect()));
+    };
+    let name = event_time.column.string()?;
+    let column_of_port: Vec<Option<usize>> = ports.iter().map(|(_, schema)| schema.index_of(name)).collect();
+    let Some((schema, place)) = ports.iter().zip(&column_of_port).find_map(|((_, s), p)| p.map(|p| (s, p))) else {
+        let names: Vec<&str> = ports.iter().flat_map(|(_, schema)| schema.names()).collect();
+        let hint = did_you_mean(name, &names).unwrap_or_else(|| format!("there are: {}", names.join(", ")));
+        return Err(event_time.column.error_with_hint(format!("there is no column `{name}`"), hint));
+    };
+    let field = &schema.fields()[place];
+    if field.data_type != DataType::Timestamp || field.nullable {
+        let message = format!("an event time is a `timestamp` that is never null; the column is `{field}`");
+        return Err(event_time.column.error(message));
+    }
+    let ports = ports.into_iter().zip(&column_of_port);
+    let ports = ports.map(|((name, schema), column)| PortSchema { name, schema, event_times: column.is_some() });
+    let ports = ports.collect();
+    let time = SourceTime {
+        column_of_port,
+        out_of_order_ms: event_time.out_of_order.as_millis() as Timestamp,
+        idle_after_ms: event_time.idle_after.as_millis() as Timestamp,
+    };
+    Ok((Role::Source { event_time: Some(time) }, ports))
+}
+
+fn operator_role(
+    vertex: &VertexSpec,
+    operator: &OperatorSpec,
+    inputs: Vec<Input>,
+    catalogue: &mut dyn Catalogue,
+) -> Result<(Role, Vec<PortSchema>), Error> {
+    let descriptor = catalogue.operator(vertex, operator, &inputs)?;
+    check::descriptor(vertex, operator, &descriptor, &inputs)?;
+    let ports = (0..descriptor.ports.len()).map(|port| PortSchema {
+        name: descriptor.ports[port].name.clone(),
+        schema: descriptor.port_schema(port, &inputs),
+        event_times: check::port_has_event_times(&descriptor, port, &inputs),
+    });
+    let ports = ports.collect();
+    let role = Role::Operator {
+        descriptor: Arc::new(descriptor),
+        inputs,
+        config: operator.config.clone(),
+        limits: operator.limits.clone(),
+    };
+    Ok((role, ports))
+}
+
+/// Places of the job file's vertices so that every vertex comes after those it reads from; otherwise in file order.
+fn topological_order(spec: &JobSpec) -> Result<Vec<usize>, Error> {
+    let mut order: Vec<usize> = Vec::new();
+    while order.len() < spec.vertices.len() {
+        let mut waiting = None;
+        let mut found = None;
+        for (place, vertex) in spec.vertices.iter().enumerate().filter(|(place, _)| !order.contains(place)) {
+            let mut ready = true;
+            for input in vertex.inputs() {
+                let (name, _) = input.source()?;
+                let from = spec.vertex(name).ok_or_else(|| unknown(spec, input, name))?;
+                if matches!(spec.vertices[from].role, RoleSpec::Sink { .. }) {
+                    return Err(input.from.error(format!("`{name}` is a sink: nothing comes out of it")));
+                }
+                ready &= order.contains(&from);
+            }
+            if ready {
+                found = Some(place);
+                break;
+            }
+            waiting.get_or_insert(vertex);
+        }
+        match (found, waiting) {
+            (Some(place), _) => order.push(place),
+            (None, Some(vertex)) => {
+                let message = format!("`{}` is part of a circle: it reads, through others, from itself", vertex.name);
+                return Err(vertex.settings.error(message));
+            }
+            (None, None) => break,
+        }
+    }
+    Ok(order)
+}
+
+fn unknown(spec: &JobSpec, input: &InputSpec, name: &str) -> Error {
+    let producers = spec.vertices.iter().filter(|v| !matches!(v.role, RoleSpec::Sink { .. }));
+    let names: Vec<&str> = producers.map(|v| v.name.as_str()).collect();
+    input.unknown_vertex(name, &names)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+//! The job file: which sources, operators and sinks there are and how they are wired. Wiring only, no logic.
+//!
+//! Keys of connectors are not read here: each vertex keeps its table, and the connector reads its own keys from it.
+
+use std::time::Duration;
+
+use crate::settings::{Error, Setting, Settings, did_you_mean};
+
+/// Most subtasks a vertex can have; also the most key groups.
+pub const PARALLELISM_MAX: u32 = 32_768;
+
+/// Key groups of a job that does not say.
+pub const KEY_GROUPS_DEFAULT: u32 = 1_024;
+
+/// How long a source that is not bounded may bring nothing before it stops holding back the watermark.
+pub const IDLE_AFTER_DEFAULT: Duration = Duration::from_secs(5);
+
+/// A job file, read.
+#[derive(Debug, Clone)]
+pub struct JobSpec {
+    pub name: String,
+    /// Of every vertex that does not say.
+    pub parallelism: u32,
+    pub key_groups: u32,
+    /// In the order of the file.
+    pub vertices: Vec<VertexSpec>,
+}
+
+/// A table of the job file: a source, an operator or a sink.
+#[derive(Debug, Clone)]
+pub struct VertexSpec {
+    pub name: String,
+    pub parallelism: u32,
+    pub role: RoleSpec,
+    /// The whole table, for connectors to read their keys from.
+    pub settings: Settings,
+}
+
+/// What a vertex is.
+#[derive(Debug, Clone)]
+pub enum RoleSpec {
+    Source { event_time: Option<EventTime> },
+    Operator(OperatorSpec),
+    Sink { input: InputSpec },
+}
+
+/// Where a source takes event times from.
+#[derive(Debug, Clone)]
+pub struct EventTime {
+    /// Names a column of type `timestamp`.
+    pub column: Setting,
+    /// How far behind the latest row a row may be without being late.
+    pub out_of_order: Duration,
+    pub idle_after: Duration,
+}
+
+/// An operator as the job file writes it.
+#[derive(Debug, Clone)]
+pub struct OperatorSpec {
+    /// `plugin`: a path (it has a slash), a digest, or `name@version`.
+    pub plugin: Setting,
+    pub inputs: Vec<InputSpec>,
+    /// `config` as JSON text; `{}` if there is none.
+    pub config: String,
+    pub limits: LimitsSpec,
+}
+
+/// Limits an operator's table sets; the rest keep their defaults.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LimitsSpec {
+    pub memory_bytes: Option<u64>,
+    pub call_deadline: Option<Duration>,
+    pub output_bytes: Option<u64>,
+    pub state_bytes: Option<u64>,
+    pub timers: Option<u64>,
+}
+
+/// An edge as its consumer writes it.
+#[derive(Debug, Clone)]
+pub struct InputSpec {
+    /// `vertex` or `vertex.port`.
+    pub from: Setting,
+    /// `key_by`, where it is written.
+    pub key_by: Option<Setting>,
+    pub exchange: Option<ExchangeSpec>,
+}
+
+/// `exchange`, where the job file insists on one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExchangeSpec {
+    Forward,
+    Hash,
+    Rebalance,
+    Broadcast,
+}
+
+impl JobSpec {
+    /// Reads the tables of a job file, but for the keys of connectors.
+    pub fn read(settings: &Settings) -> Result<Self, Error> {
+        let job = settings.require("job")?.table()?;
+        let name_setting = job.require("name")?;
+        let name = name_setting.string()?.to_owned();
+        check_name(name_setting, &name, "the job")?;
+        let job_parallelism = job.optional("parallelism", parallelism)?.unwrap_or(1);
+        let key_groups = job.optional("key_groups", parallelism)?.unwrap_or(KEY_GROUPS_DEFAULT);
+        if let Some(mode) = job.get("mode") {
+            mode.choice(&["stream"])?;
+        }
+        job.finish()?;
+        let mut vertices: Vec<VertexSpec> = Vec::new();
+        let mut add = |kind: &'static str, read: ReadRole| -> Result<(), Error> {
+            let Some(table) = settings.get(kind) else { return Ok(()) };
+            for (name, setting) in table.table()?.iter() {
+                check_name(setting, name, kind)?;
+                if let Some(other) = vertices.iter().find(|v| v.name == name) {
+                    let message = format!("the name `{name}` is taken by [{}]", other.settings.path());
+                    return Err(setting.error_with_hint(message, "sources, operators and sinks share one namespace"));
+                }
+                let table = setting.table()?;
+                let own = table.optional("parallelism", parallelism)?.unwrap_or(job_parallelism);
+                let role = read(table)?;
+                vertices.push(VertexSpec { name: name.to_owned(), parallelism: own, role, settings: table.clone() });
+            }
+            Ok(())
+        };
+        add("source", read_source)?;
+        add("operator", read_operator)?;
+        add("sink", read_sink)?;
+        settings.finish()?;
+        let spec = Self { name, parallelism: job_parallelism, key_groups, vertices };
+        spec.check_whole(settings)?;
+        Ok(spec)
+    }
+
+    fn check_whole(&self, settings: &Settings) -> Result<(), Error> {
+        let has = |wanted: fn(&RoleSpec) -> bool| self.vertices.iter().any(|v| wanted(&v.role));
+        if !has(|role| matches!(role, RoleSpec::Source { .. })) {
+            return Err(settings.error("the job has no [source.NAME]: nothing would ever flow"));
+        }
+        if !has(|role| matches!(role, RoleSpec::Sink { .. })) {
+            return Err(settings.error("the job has no [sink.NAME]: nothing would ever come out"));
+        }
+        if let Some(v) = self.vertices.iter().find(|v| v.parallelism > self.key_groups) {
+            let message =
+                format!("parallelism {} is more than the job's {} key groups", v.parallelism, self.key_groups);
+            return Err(v.settings.error(message));
+        }
+        Ok(())
+    }
+
+    /// The vertex of this name.
+    pub fn vertex(&self, name: &str) -> Option<usize> {
+        self.vertices.iter().position(|v| v.name == name)
+    }
+}
+
+impl VertexSpec {
+    /// Its inputs; a source has none.
+    pub fn inputs(&self) -> &[InputSpec] {
+        match &self.role {
+            RoleSpec::Source { .. } => &[],
+            RoleSpec::Operator(operator) => &operator.inputs,
+            RoleSpec::Sink { input } => std::slice::from_ref(input),
+        }
+    }
+}
+
+impl InputSpec {
+    /// The vertex and the port that the input names.
+    pub fn source(&self) -> Result<(&str, Option<&str>), Error> {
+        let text = self.from.string()?;
+        Ok(text.split_once('.').map_or((text, None), |(vertex, port)| (vertex, Some(port))))
+    }
+
+    /// An error for a vertex that is not there.
+    pub fn unknown_vertex(&self, name: &str, names: &[&str]) -> Error {
+        let hint = did_you_mean(name, names).unwrap_or_else(|| format!("there are: {}", names.join(", ")));
+        self.from.error_with_hint(format!("there is no source or operator `{name}`"), hint)
+    }
+}
+
+type ReadRole = fn(&Settings) -> Result<RoleSpec, Error>;
+
+fn read_source(table: &Settings) -> Result<RoleSpec, Error> {
+    let event_time = table.optional("event_time", |setting| {
+        let table = setting.table()?;
+        let column = table.require("column")?.clone();
+        column.string()?;
+        let event_time = EventTime {
+            column,
+            out_of_order: table.optional("out_of_order", Setting::duration)?.unwrap_or_default(),
+            idle_after: table.optional("idle_after", Setting::duration)?.unwrap_or(IDLE_AFTER_DEFAULT),
+        };
+        table.finish()?;
+        Ok(event_time)
+    })?;
+    Ok(RoleSpec::Source { event_time })
+}
+
+fn read_operator(table: &Settings) -> Result<RoleSpec, Error> {
+    let plugin = table.require("plugin")?.clone();
+    if plugin.string()?.is_empty() {
+        return Err(plugin.error("the plugin's path is empty"));
+    }
+    let inputs = match (table.get("input"), table.get("inputs")) {
+        (Some(_), None) => vec![read_input(table, "input")?],
+        (None, Some(inputs)) => {
+            let inputs = inputs.items()?.iter().map(|item| {
+                let table = item.table()?;
+                let input = read_input(table, "from")?;
+                table.finish()?;
+                Ok(input)
+            });
+            inputs.collect::<Result<Vec<_>, Error>>()?
+        }
+        (Some(_), Some(inputs)) => return Err(inputs.error("`input` and `inputs` are both written: keep one")),
+        (None, None) => return Err(table.require("input").err().unwrap_or_else(|| table.error("no input"))),
+    };
+    if inputs.is_empty() {
+        return Err(table.error("an operator needs at least one input"));
+    }
+    let config = table.optional("config", |setting| setting.table().map(|_| setting.json()))?;
+    let config = config.map_or_else(|| "{}".to_owned(), |json| json.to_string());
+    if let Some(on_error) = table.get("on_error") {
+        on_error.choice(&["fail"])?;
+    }
+    let limits = table.optional("limits", |setting| read_limits(setting.table()?))?.unwrap_or_default();
+    table.finish()?;
+    Ok(RoleSpec::Operator(OperatorSpec { plugin, inputs, config, limits }))
+}
+
+fn read_sink(table: &Settings) -> Result<RoleSpec, Error> {
+    Ok(RoleSpec::Sink { input: read_input(table, "input")? })
+}
+
+fn read_limits(table: &Settings) -> Result<LimitsSpec, Error> {
+    let limits = LimitsSpec {
+        memory_bytes: table.optional("memory", Setting::bytes)?,
+        call_deadline: table.optional("call_deadline", Setting::duration)?,
+        output_bytes: table.optional("output", Setting::bytes)?,
+        state_bytes: table.optional("state", Setting::bytes)?,
+        timers: table.optional("timers", |s| s.integer(0, i64::MAX))?.map(i64::unsigned_abs),
+    };
+    table.finish()?;
+    Ok(limits)
+}
+
+fn read_input(table: &Settings, from: &'static str) -> Result<InputSpec, Error> {
+    let from = table.require(from)?.clone();
+    from.string()?;
+    let key_by = table.get("key_by").cloned();
+    if let Some(setting) = &key_by
+        && setting.strings()?.is_empty()
+    {
+        return Err(setting.error("`key_by` names no column"));
+    }
+    const EXCHANGES: [(&str, ExchangeSpec); 4] = [
+        ("forward", ExchangeSpec::Forward),
+        ("hash", ExchangeSpec::Hash),
+        ("rebalance", ExchangeSpec::Rebalance),
+        ("broadcast", ExchangeSpec::Broadcast),
+    ];
+    let exchange = table.optional("exchange", |s| s.choice(&EXCHANGES.map(|(name, _)| name)))?;
+    let exchange = exchange.map(|place| EXCHANGES[place].1);
+    if let (Some(setting), true) = (table.get("exchange"), exchange == Some(ExchangeSpec::Hash) && key_by.is_none()) {
+        return Err(setting.error("a hash exchange needs `key_by`"));
+    }
+    if let (Some(setting), Some(_)) = (table.get("exchange"), &key_by)
+        && exchange != Some(ExchangeSpec::Hash)
+    {
+        return Err(setting.error("with `key_by` the exchange is always hash: leave `exchange` out"));
+    }
+    Ok(InputSpec { from, key_by, exchange })
+}
+
+fn parallelism(setting: &Setting) -> Result<u32, Error> {
+    setting.integer(1, i64::from(PARALLELISM_MAX)).map(|n| n as u32)
+}
+
+fn check_name(setting: &Setting, name: &str, of: &str) -> Result<(), Error> {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || name.len() > 63 || !name.chars().all(good) {
+        let message = format!("\"{name}\" cannot name {of}");
+        return Err(setting.error_with_hint(message, "use letters, digits, `-` and `_`, at most 63"));
+    }
+    Ok(())
+}
