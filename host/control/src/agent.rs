@@ -27,6 +27,8 @@ pub enum Command {
         attempt: Attempt,
         subtasks: Vec<Subtask>,
     },
+    /// Let the sources of the attempt end.
+    Drain { job: JobId, attempt: Attempt },
     /// Let all subtasks of the attempt commit.
     Commit {
         job: JobId,
@@ -45,13 +47,22 @@ pub enum Command {
     Report(Report),
 }
 
+/// The wishes in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Run,
+    Drain,
+    Commit,
+    Stop,
+}
+
 #[derive(Debug)]
 struct Running {
     attempt: Attempt,
     /// Nothing is heard of a subtask until it says that it runs.
     subtasks: BTreeMap<Subtask, Option<SubtaskState>>,
-    /// How far the wishes have gone: 0 run, 1 commit, 2 stop. They only go up.
-    wish: u8,
+    /// How far the wishes have gone. They only go up.
+    wish: Level,
 }
 
 /// The agent's core.
@@ -85,13 +96,18 @@ impl Agent {
                 commands.extend(self.start(job, attempt, subtasks));
                 commands
             }
-            (Some(running), Wish::Commit) if attempt == running.attempt && running.wish < 1 => {
-                running.wish = 1;
-                vec![Command::Commit { job, attempt }]
-            }
-            (Some(running), Wish::Stop) if attempt == running.attempt && running.wish < 2 => {
-                running.wish = 2;
-                vec![Command::Stop { job, attempt }]
+            (Some(running), wish) if attempt == running.attempt => {
+                let (level, command) = match wish {
+                    Wish::Run { .. } => return Vec::new(),
+                    Wish::Drain => (Level::Drain, Command::Drain { job, attempt }),
+                    Wish::Commit => (Level::Commit, Command::Commit { job, attempt }),
+                    Wish::Stop => (Level::Stop, Command::Stop { job, attempt }),
+                };
+                if level <= running.wish {
+                    return Vec::new();
+                }
+                running.wish = level;
+                vec![command]
             }
             _ => Vec::new(),
         }
@@ -99,7 +115,7 @@ impl Agent {
 
     fn start(&mut self, job: JobId, attempt: Attempt, subtasks: Vec<Subtask>) -> Vec<Command> {
         let states = subtasks.iter().map(|&subtask| (subtask, None)).collect();
-        self.jobs.insert(job, Running { attempt, subtasks: states, wish: 0 });
+        self.jobs.insert(job, Running { attempt, subtasks: states, wish: Level::Run });
         vec![Command::Start { job, attempt, subtasks }]
     }
 

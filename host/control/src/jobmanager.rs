@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wasmill_model::{
     Timestamp,
+    fault::Domain,
     ids::{Attempt, Incarnation, JobId, Subtask, TaskManagerId},
 };
 
-use crate::message::{Cause, Domain, Order, Report, SubtaskState, Wish};
+use crate::message::{Cause, Order, Report, SubtaskState, Wish};
 
 /// Jobs that have ended and are still remembered; the oldest are forgotten first.
 pub const HISTORY_JOBS_MAX: usize = 1_000;
@@ -21,6 +22,8 @@ pub enum Event {
     Lost { taskmanager: TaskManagerId, incarnation: Incarnation },
     /// A job is to run. The answer, [`Command::Accepted`], carries `request`.
     Submit { request: u64, shape: JobShape },
+    /// A job is to end as if its input ended now: what was read comes out.
+    Drain { job: JobId },
     /// A job is to end without results.
     Cancel { job: JobId },
     /// An agent says how far a subtask is.
@@ -192,6 +195,7 @@ impl JobManager {
             }
             Event::Lost { taskmanager, incarnation } => self.lose(taskmanager, incarnation, &mut commands),
             Event::Submit { request, shape } => self.submit(request, shape, &mut commands),
+            Event::Drain { job } => self.drain(job, &mut commands),
             Event::Cancel { job } => self.stop(job, JobState::Cancelled, &mut commands),
             Event::Report(report) => self.report(report, &mut commands),
         }
@@ -354,6 +358,14 @@ impl JobManager {
         if matches!(&job.phase, Phase::Running { prepared } if *prepared == left) {
             job.phase = Phase::Committing { left };
             self.tell_all(id, &Wish::Commit, commands);
+        }
+    }
+
+    fn drain(&mut self, id: JobId, commands: &mut Vec<Command>) {
+        match self.jobs.get(&id).map(|job| &job.phase) {
+            Some(Phase::Created) => self.end(id, JobState::Cancelled, commands),
+            Some(Phase::Deploying { .. } | Phase::Running { .. }) => self.tell_all(id, &Wish::Drain, commands),
+            _ => {}
         }
     }
 

@@ -4,7 +4,10 @@
 //! seen, and the JobManager refuses reports of any attempt but the current one. Orders are idempotent.
 
 use serde::{Deserialize, Serialize};
-use wasmill_model::ids::{Attempt, Incarnation, JobId, Subtask, TaskManagerId};
+use wasmill_model::{
+    fault::Domain,
+    ids::{Attempt, Incarnation, JobId, Subtask, TaskManagerId},
+};
 
 /// From the JobManager to an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +22,8 @@ pub struct Order {
 pub enum Wish {
     /// These are to run.
     Run { subtasks: Vec<Subtask> },
+    /// Their sources are to end where they are, so that all that was read is handled and its results come out.
+    Drain,
     /// All have prepared, here and elsewhere: make their results visible.
     Commit,
     /// None is to run any more; what is not committed is thrown away.
@@ -56,20 +61,6 @@ impl SubtaskState {
     pub fn is_over(&self) -> bool {
         matches!(self, Self::Committed | Self::Failed(_) | Self::Stopped)
     }
-}
-
-/// Whose fault a failure is; it decides about restarts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Domain {
-    /// The user's code, data or job file.
-    User,
-    /// Whoever runs the cluster: disks, permissions, limits.
-    Operator,
-    /// Wasmill itself.
-    Internal,
-    /// Something outside: a broker, a network.
-    External,
 }
 
 /// Why a subtask failed.

@@ -1,6 +1,6 @@
 //! The job graph: a job file whose every edge has been resolved, typed and checked, before anything starts.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     descriptor::{Descriptor, Input},
@@ -8,7 +8,6 @@ use crate::{
     schema::{DataType, Field, Schema},
     settings::{Error, did_you_mean},
     spec::{EventTime, ExchangeSpec, InputSpec, JobSpec, LimitsSpec, OperatorSpec, RoleSpec, VertexSpec},
-    time::Timestamp,
 };
 
 mod check;
@@ -49,15 +48,8 @@ pub struct Vertex {
 /// What a vertex does.
 #[derive(Debug, Clone)]
 pub enum Role {
-    Source {
-        event_time: Option<SourceTime>,
-    },
-    Operator {
-        descriptor: Arc<Descriptor>,
-        inputs: Vec<Input>,
-        config: String,
-        limits: LimitsSpec,
-    },
+    Source { event_time: Option<SourceTime> },
+    Operator { descriptor: Arc<Descriptor>, inputs: Vec<Input>, config: String, limits: LimitsSpec },
     Sink,
 }
 
@@ -66,8 +58,8 @@ pub enum Role {
 pub struct SourceTime {
     /// The column of each port; `None`: the rows of that port have no event time.
     pub column_of_port: Vec<Option<usize>>,
-    pub out_of_order_ms: Timestamp,
-    pub idle_after_ms: Timestamp,
+    pub out_of_order: Duration,
+    pub idle_after: Duration,
 }
 
 /// A named output with the rows it carries.
@@ -181,8 +173,7 @@ impl JobGraph {
         };
         place.map(|place| (from, place)).ok_or_else(|| match port {
             Some(port) => {
-                let hint =
-                    did_you_mean(port, &names).unwrap_or_else(|| format!("its ports are: {}", names.join(", ")));
+                let hint = did_you_mean(port, &names).unwrap_or_else(|| format!("its ports are: {}", names.join(", ")));
                 input.from.error_with_hint(format!("`{name}` has no port `{port}`"), hint)
             }
             None => {
@@ -289,11 +280,7 @@ fn source_role(
     let ports = ports.into_iter().zip(&column_of_port);
     let ports = ports.map(|((name, schema), column)| PortSchema { name, schema, event_times: column.is_some() });
     let ports = ports.collect();
-    let time = SourceTime {
-        column_of_port,
-        out_of_order_ms: event_time.out_of_order.as_millis() as Timestamp,
-        idle_after_ms: event_time.idle_after.as_millis() as Timestamp,
-    };
+    let time = SourceTime { column_of_port, out_of_order: event_time.out_of_order, idle_after: event_time.idle_after };
     Ok((Role::Source { event_time: Some(time) }, ports))
 }
 

@@ -110,6 +110,19 @@ impl EncodedKeys {
         (even && self.offsets.iter().enumerate().all(aligned)).then_some(keys)
     }
 
+    /// Adds encoded keys of one length.
+    ///
+    /// # Panics
+    /// If all keys together would be over 4 GiB long.
+    pub fn extend_fixed<'a, const N: usize>(&mut self, keys: impl ExactSizeIterator<Item = &'a [u8; N]>) {
+        let start = self.bytes.len();
+        let end = u32::try_from(start + keys.len() * N).expect("keys together are below 4 GiB");
+        self.bytes.resize(end as usize, 0);
+        let (places, _) = self.bytes[start..].as_chunks_mut::<N>();
+        self.offsets.extend((1..=keys.len()).map(|i| (start + i * N) as u32));
+        places.iter_mut().zip(keys).for_each(|(place, key)| *place = *key);
+    }
+
     /// Adds an encoded key.
     ///
     /// # Panics
@@ -289,7 +302,7 @@ pub fn decode<'a>(keys: impl Iterator<Item = &'a [u8]>, fields: &[Field]) -> Res
             return Err(malformed(field));
         }
     }
-    columns.into_iter().zip(fields).enumerate().map(|(_, (column, field))| column.finish(field)).collect()
+    columns.into_iter().zip(fields).map(|(column, field)| column.finish(field)).collect()
 }
 
 /// Collects the values of one key column.
@@ -304,15 +317,17 @@ impl Decoder {
         match data_type {
             DataType::Boolean => Self::Boolean(BooleanBufferBuilder::new(0), NullBufferBuilder::new(0)),
             DataType::Utf8 | DataType::Binary => Self::Bytes(BinaryViewBuilder::new()),
-            DataType::Int64 | DataType::Timestamp | DataType::Float64 => Self::Int(Vec::new(), NullBufferBuilder::new(0)),
+            DataType::Int64 | DataType::Timestamp | DataType::Float64 => {
+                Self::Int(Vec::new(), NullBufferBuilder::new(0))
+            }
         }
     }
 
     /// Takes one value off the front of a key; `None` if it is not there.
     fn read(&mut self, key: &mut &[u8]) -> Option<()> {
-        let present = match key.split_off_first()? {
-            &NULL => false,
-            &PRESENT => true,
+        let present = match *key.split_off_first()? {
+            NULL => false,
+            PRESENT => true,
             _ => return None,
         };
         match self {

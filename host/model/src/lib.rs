@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod descriptor;
+pub mod fault;
 pub mod graph;
 pub mod ids;
 pub mod keys;

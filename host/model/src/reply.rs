@@ -23,7 +23,10 @@ pub enum Outcome {
     Keep(BooleanArray),
     Take(UInt32Array),
     /// Columns in the order the port declares them, one value for each row that goes on.
-    Extend { take: Option<UInt32Array>, columns: Vec<ArrayRef> },
+    Extend {
+        take: Option<UInt32Array>,
+        columns: Vec<ArrayRef>,
+    },
     Replace(Batch),
 }
 
@@ -42,7 +45,10 @@ pub enum CellUpdate {
     /// One value a group.
     All(ArrayRef),
     /// One value for each group whose bit is set.
-    Marked { groups: BooleanBuffer, values: ArrayRef },
+    Marked {
+        groups: BooleanBuffer,
+        values: ArrayRef,
+    },
 }
 
 /// The clock a timer runs on.

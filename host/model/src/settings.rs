@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -113,6 +113,15 @@ impl Setting {
             Value::String(text) => Ok(text),
             _ => Err(self.expected("a string")),
         }
+    }
+
+    /// A path: relative to `base`, the folder of the job file, or, from `--set`, to the current directory.
+    pub fn path(&self, base: &Path) -> Result<PathBuf, Error> {
+        let text = self.string()?;
+        Ok(match self.origin {
+            Origin::File { .. } => base.join(text),
+            Origin::Set(_) => PathBuf::from(text),
+        })
     }
 
     pub fn boolean(&self) -> Result<bool, Error> {

@@ -71,6 +71,7 @@ pub struct LimitsSpec {
     pub memory_bytes: Option<u64>,
     pub call_deadline: Option<Duration>,
     pub output_bytes: Option<u64>,
+    pub output_rows: Option<u64>,
     pub state_bytes: Option<u64>,
     pub timers: Option<u64>,
 }
@@ -234,12 +235,14 @@ fn read_sink(table: &Settings) -> Result<RoleSpec, Error> {
 }
 
 fn read_limits(table: &Settings) -> Result<LimitsSpec, Error> {
+    let count = |setting: &Setting| setting.integer(1, i64::MAX).map(i64::unsigned_abs);
     let limits = LimitsSpec {
         memory_bytes: table.optional("memory", Setting::bytes)?,
         call_deadline: table.optional("call_deadline", Setting::duration)?,
         output_bytes: table.optional("output", Setting::bytes)?,
+        output_rows: table.optional("output_rows", count)?,
         state_bytes: table.optional("state", Setting::bytes)?,
-        timers: table.optional("timers", |s| s.integer(0, i64::MAX))?.map(i64::unsigned_abs),
+        timers: table.optional("timers", count)?,
     };
     table.finish()?;
     Ok(limits)

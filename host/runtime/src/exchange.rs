@@ -16,10 +16,10 @@ use std::{
 use wasmill_model::{Batch, Timestamp, batch::ROWS_TARGET};
 
 /// Batches that may wait in one channel. Enough to keep both sides busy, few enough to keep what is in flight small.
-pub const CREDIT_BATCHES: usize = 8;
+pub(crate) const CREDIT_BATCHES: usize = 8;
 
 /// Bytes that may wait in one channel, but for one batch: a single larger one passes alone.
-pub const CREDIT_BYTES: usize = 4 << 20;
+pub(crate) const CREDIT_BYTES: usize = 4 << 20;
 
 /// Batches with fewer rows than this are joined with those behind them.
 const JOIN_BELOW_ROWS: usize = 1_024;
@@ -37,7 +37,10 @@ pub(crate) enum Element {
 /// What a gate hands out.
 #[derive(Debug)]
 pub(crate) enum Received {
-    Element { channel: usize, element: Element },
+    Element {
+        channel: usize,
+        element: Element,
+    },
     /// Nothing came before the deadline.
     Timeout,
     /// The attempt was stopped.

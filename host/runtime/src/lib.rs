@@ -1,1 +1,23 @@
+//! Runs a job's subtasks on one TaskManager: chains on threads of their own, exchanges between them, operators with
+//! their state and timers.
+//!
+//! Not here: when a job starts, commits or ends (`control` decides), and anything that listens on a port.
 
+mod attempt;
+mod chain;
+pub mod counters;
+mod error;
+mod exchange;
+mod job;
+mod operator;
+mod output;
+mod partition;
+mod signal;
+mod source;
+mod subtask;
+
+pub use attempt::{Attempt, OnProgress, OperatorLog};
+pub use error::Error;
+pub use job::Job;
+pub use signal::Wish;
+pub use subtask::Progress;

@@ -1,1 +1,60 @@
-fn main(){}
+//! The one binary: the command line, and every role behind it.
+//!
+//! Exit codes: 0 done, 1 the job failed, 2 refused before it started, 130 interrupted.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod plugin;
+mod plugins;
+mod report;
+mod run;
+mod status;
+
+/// glibc's allocator maps and unmaps every large batch; this one keeps its pages.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Stream and batch processing whose operators are WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "wasmill", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Runs a job in this process, until its sources end or Ctrl-C.
+    Run(run::Arguments),
+    /// Looks at plugins.
+    #[command(subcommand)]
+    Plugin(plugin::Verb),
+    /// Inspects, compiles and describes one plugin, told on standard input: started by the other roles only.
+    #[command(name = plugins::WORKER_VERB, hide = true)]
+    Worker,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().verb {
+        Verb::Run(arguments) => run::run(&arguments),
+        Verb::Plugin(verb) => plugin::run(&verb),
+        Verb::Worker => wasmill_plugin::worker::main(),
+    }
+}
+
+/// Refused before anything was started.
+fn refused(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::from(2)
+}

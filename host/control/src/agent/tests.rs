@@ -1,9 +1,10 @@
 //! Transcripts of an agent: what it is told, then what it does.
 
 use expect_test::{Expect, expect};
+use wasmill_model::fault::Domain;
 
 use super::*;
-use crate::message::{Cause, Domain};
+use crate::message::Cause;
 
 const JOB: JobId = JobId(1);
 
@@ -29,6 +30,7 @@ fn show(command: &Command) -> String {
             let subtasks: Vec<String> = subtasks.iter().map(Subtask::to_string).collect();
             format!("start {attempt}: {}", subtasks.join(" "))
         }
+        Command::Drain { attempt, .. } => format!("drain {attempt}"),
         Command::Commit { attempt, .. } => format!("commit {attempt}"),
         Command::Stop { attempt, .. } => format!("stop {attempt}"),
         Command::Release { attempt, .. } => format!("release {attempt}"),
@@ -55,6 +57,8 @@ fn a_job_from_start_to_release() {
             run(1),
             says(1, 0, Running),
             says(1, 1, Running),
+            order(1, Wish::Drain),
+            order(1, Wish::Drain),
             says(1, 0, Prepared),
             says(1, 1, Prepared),
             order(1, Wish::Commit),
@@ -67,6 +71,8 @@ fn a_job_from_start_to_release() {
 
             report 0[0] Running
             report 1[0] Running
+            drain attempt-1
+
             report 0[0] Prepared
             report 1[0] Prepared
             commit attempt-1
@@ -86,12 +92,14 @@ fn a_subtask_that_fails_before_another_has_started_releases_nothing() {
             says(1, 0, SubtaskState::Failed(cause)),
             order(1, Wish::Stop),
             order(1, Wish::Commit),
+            order(1, Wish::Drain),
             says(1, 1, SubtaskState::Stopped),
         ],
         expect![[r#"
             start attempt-1: 0[0] 1[0]
             report 0[0] Failed(Cause { domain: User, message: "bad row" })
             stop attempt-1
+
 
             report 1[0] Stopped; release attempt-1
         "#]],

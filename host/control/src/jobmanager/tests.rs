@@ -123,6 +123,44 @@ fn a_failure_stops_the_others_and_commits_nothing() {
 }
 
 #[test]
+fn draining_asks_the_sources_to_end() {
+    use SubtaskState::{Committed, Prepared, Running};
+    let drain = || Event::Drain { job: JobId(1) };
+    check(
+        vec![
+            register(1, 1, 1),
+            submit(&[1]),
+            drain(),
+            report(1, 0, 0, Running),
+            drain(),
+            report(1, 0, 0, Prepared),
+            drain(),
+            report(1, 0, 0, Committed),
+            drain(),
+        ],
+        expect![[r#"
+
+            accept 7 as job-1; job-1 CREATED; job-1 DEPLOYING; taskmanager-1 run 0[0]
+            taskmanager-1 Drain
+            job-1 RUNNING
+            taskmanager-1 Drain
+            taskmanager-1 Commit
+
+            job-1 FINISHED
+
+        "#]],
+    );
+}
+
+#[test]
+fn a_job_that_waits_for_slots_is_drained_at_once() {
+    check(vec![submit(&[1]), Event::Drain { job: JobId(1) }], expect![[r#"
+        accept 7 as job-1; job-1 CREATED
+        job-1 CANCELLED
+    "#]]);
+}
+
+#[test]
 fn cancelling_waits_for_all_subtasks_and_frees_the_slots() {
     check(
         vec![

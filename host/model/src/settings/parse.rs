@@ -70,12 +70,8 @@ fn insert(table: &mut Settings, names: &[&str], setting: Setting) -> Result<(), 
     }
     let place = place.unwrap_or_else(|| {
         let path = join(&table.path, name);
-        let inner = Settings {
-            path: path.clone(),
-            origin: setting.origin.clone(),
-            entries: Vec::new(),
-            asked: Arc::default(),
-        };
+        let inner =
+            Settings { path: path.clone(), origin: setting.origin.clone(), entries: Vec::new(), asked: Arc::default() };
         let entry = Setting { value: Value::Table(inner), origin: setting.origin.clone(), key: path };
         table.entries.push(((*name).to_owned(), entry));
         table.entries.len() - 1
@@ -104,8 +100,7 @@ fn read_table(table: &DeTable<'_>, path: String, origin: &Origin, at: OriginOf<'
 }
 
 fn read_value(value: &Spanned<DeValue<'_>>, key: &str, origin: &Origin, at: OriginOf<'_>) -> Result<Value, Error> {
-    let error =
-        |message: String| Error { origin: at(value.span().start), key: key.to_owned(), message, hint: None };
+    let error = |message: String| Error { origin: at(value.span().start), key: key.to_owned(), message, hint: None };
     Ok(match value.get_ref() {
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Boolean(b) => Value::Boolean(*b),

@@ -42,10 +42,7 @@ fn unknown_and_misspelt_keys() {
     let settings = parse("zebra = 1\n");
     settings.get("path");
     settings.get("format");
-    assert_eq!(
-        shown(settings.finish()),
-        "job.toml:1: zebra: unknown key `zebra`\n  hint: known keys: format, path"
-    );
+    assert_eq!(shown(settings.finish()), "job.toml:1: zebra: unknown key `zebra`\n  hint: known keys: format, path");
     settings.get("zebra");
     assert_eq!(settings.finish(), Ok(()));
 }

@@ -1,0 +1,232 @@
+//! One attempt at running a job: its channels, its threads, and the wishes it follows.
+
+use std::{sync::Arc, thread};
+
+use wasmill_connectors::Split;
+use wasmill_flow::{Rounds, Wants};
+use wasmill_model::{
+    graph::{Edge, Exchange, Role},
+    ids::Subtask,
+};
+use wasmill_plugin::LogLine;
+
+use crate::{
+    chain::{Chain, Kind, Node, SinkNode, Target},
+    error::Error,
+    exchange::{Gate, Sender, Stopper, gate},
+    job::{Job, Part},
+    operator::{Operator, Start},
+    partition::Partitioner,
+    signal::{Signal, Wish},
+    source::{Head, Open},
+    subtask::{self, Feed, Progress},
+};
+
+/// A line of an operator's log: the operator, its subtask, the line.
+pub type OperatorLog = Arc<dyn Fn(&str, u32, LogLine) + Send + Sync>;
+
+/// Told of every step of every subtask, from the subtask's own thread.
+pub type OnProgress = Arc<dyn Fn(Subtask, Progress) + Send + Sync>;
+
+/// A running attempt. Dropping it leaves it running: raise [`Wish::Stop`] first.
+#[derive(Debug)]
+pub struct Attempt {
+    signal: Arc<Signal>,
+    stoppers: Vec<Stopper>,
+}
+
+/// What a subtask is made of, before its thread opens it.
+struct Parts {
+    feed: Option<(Gate, Vec<usize>)>,
+    /// Senders of each edge that leaves the chain here: the edge's place, one sender a reader.
+    senders: Vec<(usize, Vec<Sender>)>,
+}
+
+impl Attempt {
+    /// Starts all subtasks of a job, each on a thread of its own.
+    pub fn start(job: &Arc<Job>, on_progress: &OnProgress, log: &OperatorLog) -> Self {
+        let signal = Arc::new(Signal::new());
+        let mut stoppers = Vec::new();
+        for (chain, parts) in connect(job, &mut stoppers).into_iter().enumerate() {
+            for (index, parts) in parts.into_iter().enumerate() {
+                let subtask = Subtask { chain: chain as u32, index: index as u32 };
+                spawn(subtask, parts, job.clone(), signal.clone(), on_progress.clone(), log.clone());
+            }
+        }
+        Self { signal, stoppers }
+    }
+
+    /// Raises what the subtasks are wished to do.
+    pub fn raise(&self, wish: Wish) {
+        self.signal.raise(wish);
+        if wish == Wish::Stop {
+            self.stoppers.iter().for_each(Stopper::stop);
+        }
+    }
+}
+
+/// Makes all channels: for each chain, for each of its subtasks, its gate and its senders.
+fn connect(job: &Job, stoppers: &mut Vec<Stopper>) -> Vec<Vec<Parts>> {
+    let (graph, plan) = (&job.graph, &job.plan);
+    let parts = |chain: &wasmill_model::plan::Chain| {
+        (0..chain.parallelism).map(|_| Parts { feed: None, senders: Vec::new() }).collect::<Vec<_>>()
+    };
+    let mut all: Vec<Vec<Parts>> = plan.chains.iter().map(parts).collect();
+    for (place, chain) in plan.chains.iter().enumerate() {
+        let head = chain.vertices[0];
+        if matches!(graph.vertices[head].role, Role::Source { .. }) {
+            continue;
+        }
+        let edges: Vec<(usize, &Edge)> = graph.edges.iter().enumerate().filter(|(_, e)| e.to == head).collect();
+        for reader in 0..chain.parallelism as usize {
+            let mut writers: Vec<(usize, usize, usize)> = Vec::new();
+            let mut input_of_channel = Vec::new();
+            for (edge_place, edge) in &edges {
+                let from = plan.chain_of(edge.from);
+                let subtasks = match edge.exchange {
+                    Exchange::Forward => reader..reader + 1,
+                    _ => 0..plan.chains[from].parallelism as usize,
+                };
+                for writer in subtasks {
+                    writers.push((*edge_place, from, writer));
+                    input_of_channel.push(edge.input);
+                }
+            }
+            let (gate, senders) = gate(writers.len());
+            stoppers.push(gate.stopper());
+            all[place][reader].feed = Some((gate, input_of_channel));
+            for ((edge, chain, subtask), sender) in writers.into_iter().zip(senders) {
+                let of_edges = &mut all[chain][subtask].senders;
+                match of_edges.iter_mut().find(|(place, _)| *place == edge) {
+                    Some((_, senders)) => senders.push(sender),
+                    None => of_edges.push((edge, vec![sender])),
+                }
+            }
+        }
+    }
+    all
+}
+
+fn spawn(
+    subtask: Subtask,
+    parts: Parts,
+    job: Arc<Job>,
+    signal: Arc<Signal>,
+    on_progress: OnProgress,
+    log: OperatorLog,
+) {
+    let chain = &job.plan.chains[subtask.chain as usize];
+    let names: Vec<&str> = chain.vertices.iter().map(|&v| job.graph.vertices[v].name.as_str()).collect();
+    let name = names.join("+");
+    let thread_name: String = format!("{}/{}", subtask.index, name).chars().take(15).collect();
+    let (failed_name, report) = (name.clone(), on_progress.clone());
+    let body = move || {
+        subtask::run(
+            &name,
+            subtask.index,
+            &signal,
+            || open(&job, subtask, parts, &log),
+            |progress| on_progress(subtask, progress),
+        );
+    };
+    if let Err(source) = thread::Builder::new().name(thread_name).spawn(body) {
+        let error = Error::Thread { chain: failed_name, subtask: subtask.index, source };
+        report(subtask, Progress::Failed(error));
+    }
+}
+
+/// Opens everything of a subtask: instances, state, sinks, the source.
+fn open(job: &Job, subtask: Subtask, mut parts: Parts, log: &OperatorLog) -> Result<(Chain, Feed), Error> {
+    let vertices = &job.plan.chains[subtask.chain as usize].vertices;
+    let mut nodes = Vec::new();
+    for &vertex in vertices {
+        let kind = open_vertex(job, vertex, subtask.index, log)?;
+        let wants = match &kind {
+            Kind::Operator(operator) => operator.wants(),
+            _ => Wants { timers: false, notice_watermark: false, notice_end: false },
+        };
+        nodes.push(Node {
+            name: job.graph.vertices[vertex].name.clone(),
+            kind,
+            rounds: Rounds::new(wants),
+            outputs: targets(job, vertex, vertices, &mut parts)?,
+            counters: job.counters[vertex].clone(),
+        });
+    }
+    let feed = match parts.feed {
+        Some((gate, input_of_channel)) => Feed::Gate { gate, input_of_channel },
+        None => Feed::Source(Box::new(open_source(job, vertices[0], subtask.index)?)),
+    };
+    Ok((Chain { nodes }, feed))
+}
+
+fn open_vertex(job: &Job, vertex: usize, subtask: u32, log: &OperatorLog) -> Result<Kind, Error> {
+    let name = &job.graph.vertices[vertex].name;
+    match &job.parts[vertex] {
+        Part::Source { .. } => Ok(Kind::Source),
+        Part::Operator(plugin) => {
+            let (log, operator) = (log.clone(), name.clone());
+            let start = Start {
+                graph: &job.graph,
+                vertex,
+                subtask,
+                wanted: &job.plan.wanted[vertex],
+                plugin,
+                log: Arc::new(move |line| log(&operator, subtask, line)),
+                counters: job.counters[vertex].clone(),
+            };
+            Ok(Kind::Operator(Box::new(Operator::start(start)?)))
+        }
+        Part::Sink(config) => {
+            let edge = job.graph.inputs_of(vertex).next().expect("a sink has one input");
+            let schema = &job.graph.vertices[edge.from].ports[edge.port].schema;
+            let sink = config.open(schema, subtask, job.graph.vertices[vertex].parallelism);
+            let sink = sink.map_err(|source| Error::Sink { vertex: name.clone(), subtask, source })?;
+            Ok(Kind::Sink(SinkNode { sink, subtask }))
+        }
+    }
+}
+
+fn open_source(job: &Job, vertex: usize, subtask: u32) -> Result<Head, Error> {
+    let graph_vertex = &job.graph.vertices[vertex];
+    let (Role::Source { event_time }, Part::Source { config, splits }) = (&graph_vertex.role, &job.parts[vertex])
+    else {
+        panic!("vertex {} heads a chain without inputs and is no source", graph_vertex.name)
+    };
+    // Split i goes to subtask i mod parallelism.
+    let mine: Vec<Split> =
+        splits.iter().skip(subtask as usize).step_by(graph_vertex.parallelism as usize).cloned().collect();
+    let read: Vec<bool> =
+        (0..graph_vertex.ports.len()).map(|port| job.graph.outputs_of(vertex).any(|edge| edge.port == port)).collect();
+    Head::open(Open {
+        vertex: graph_vertex,
+        subtask,
+        config,
+        splits: &mine,
+        wanted: &job.plan.wanted[vertex],
+        read: &read,
+        time: event_time.as_ref(),
+        counters: job.counters[vertex].clone(),
+    })
+}
+
+/// Where the rows of each port of a vertex go.
+fn targets(job: &Job, vertex: usize, chain: &[usize], parts: &mut Parts) -> Result<Vec<Vec<Target>>, Error> {
+    let ports = &job.graph.vertices[vertex].ports;
+    let mut targets: Vec<Vec<Target>> = ports.iter().map(|_| Vec::new()).collect();
+    for (place, edge) in job.graph.edges.iter().enumerate().filter(|(_, edge)| edge.from == vertex) {
+        let target = if job.plan.is_inside(edge) {
+            let node = chain.iter().position(|&v| v == edge.to).expect("an inner edge stays in the chain");
+            Target::Inside { node, input: edge.input }
+        } else {
+            let senders = parts.senders.iter_mut().find(|(edge, _)| *edge == place);
+            let senders = senders.map(|(_, senders)| std::mem::take(senders)).unwrap_or_default();
+            let to = job.graph.vertices[edge.to].name.clone();
+            let fields = ports[edge.port].schema.fields();
+            let partitioner = Partitioner::new(&edge.exchange, fields, job.key_groups, senders, to.clone());
+            Target::Exchange(partitioner.map_err(|source| Error::Keys { vertex: to, source })?)
+        };
+        targets[edge.port].push(target);
+    }
+    Ok(targets)
+}

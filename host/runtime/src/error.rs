@@ -1,0 +1,59 @@
+//! Why a subtask cannot go on.
+
+use wasmill_connectors::Error as ConnectorError;
+use wasmill_model::{fault::Domain, keys};
+use wasmill_plugin::CallError;
+
+/// What ends a subtask. The vertex and subtask it names are those of the job file.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("could not start operator {vertex}[{subtask}]: {source}")]
+    Start { vertex: String, subtask: u32, source: CallError },
+    #[error("operator {vertex}[{subtask}] failed in {call}: {source}")]
+    Call { vertex: String, subtask: u32, call: &'static str, source: CallError },
+    #[error("operator {vertex}[{subtask}] could not keep its state: {source}")]
+    State { vertex: String, subtask: u32, source: wasmill_state::Error },
+    #[error(
+        "operator {vertex}[{subtask}] sets {domain} timers that are due at once, for ever\n  \
+         hint: let a timer that sets itself again stop when `clock.watermark` says that the end of all input is reached"
+    )]
+    EndlessTimers { vertex: String, subtask: u32, domain: &'static str },
+    #[error("could not work out the keys of the rows into {vertex}: {source}")]
+    Keys { vertex: String, source: keys::Error },
+    #[error("source {vertex}[{subtask}] failed: {source}")]
+    Source { vertex: String, subtask: u32, source: ConnectorError },
+    #[error("sink {vertex}[{subtask}] failed: {source}")]
+    Sink { vertex: String, subtask: u32, source: ConnectorError },
+    #[error("subtask of chain {chain}[{subtask}] panicked: {message}")]
+    Panic { chain: String, subtask: u32, message: String },
+    #[error("could not start a thread for chain {chain}[{subtask}]: {source}")]
+    Thread { chain: String, subtask: u32, source: std::io::Error },
+    /// Not a failure: the attempt was told to stop.
+    #[error("stopped")]
+    Stopped,
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn domain(&self) -> Domain {
+        match self {
+            Self::Start { .. }
+            | Self::Call { .. }
+            | Self::State { .. }
+            | Self::EndlessTimers { .. }
+            | Self::Keys { .. } => Domain::User,
+            Self::Source { source, .. } | Self::Sink { source, .. } => match source {
+                ConnectorError::Io { .. } => Domain::Operator,
+                _ => Domain::User,
+            },
+            Self::Thread { .. } => Domain::Operator,
+            Self::Panic { .. } | Self::Stopped => Domain::Internal,
+        }
+    }
+}
+
+impl From<crate::exchange::Stopped> for Error {
+    fn from(_: crate::exchange::Stopped) -> Self {
+        Self::Stopped
+    }
+}

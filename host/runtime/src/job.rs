@@ -1,0 +1,140 @@
+//! A job that is ready to run: the checked graph with everything its vertices need.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use wasmill_connectors::{SinkConfig, SourceConfig, Split};
+use wasmill_model::{
+    JobGraph, Plan, Schema,
+    descriptor::{Descriptor, Input},
+    graph::Catalogue,
+    keys::KeyGroups,
+    settings::{Error, Setting, Settings},
+    spec::{JobSpec, LimitsSpec, OperatorSpec, VertexSpec},
+};
+use wasmill_plugin::{Limits, Plugin, PluginStore};
+
+use crate::counters::Counters;
+
+/// A job that is ready to run.
+#[derive(Debug)]
+pub struct Job {
+    pub graph: JobGraph,
+    pub plan: Plan,
+    pub(crate) key_groups: KeyGroups,
+    /// What each vertex of the graph runs.
+    pub(crate) parts: Vec<Part>,
+    /// One a vertex of the graph.
+    pub counters: Vec<Arc<Counters>>,
+}
+
+/// What a vertex runs.
+#[derive(Debug)]
+pub(crate) enum Part {
+    Source { config: SourceConfig, splits: Vec<Split> },
+    Operator(Plugin),
+    Sink(SinkConfig),
+}
+
+impl Job {
+    /// Checks a job file and gets everything ready: connectors read their keys, plugins are compiled and describe
+    /// themselves. Nothing is opened yet. Relative paths are relative to `base`, the folder of the job file.
+    pub fn prepare(settings: &Settings, base: &Path, plugins: &PluginStore) -> Result<Self, Error> {
+        let spec = JobSpec::read(settings)?;
+        let mut parts = Parts { base, plugins, found: BTreeMap::new() };
+        let graph = JobGraph::check(&spec, &mut parts)?;
+        let plan = Plan::new(&graph);
+        let key_groups = KeyGroups::new(graph.key_groups).map_err(|e| settings.error(e.to_string()))?;
+        let part = |vertex: &wasmill_model::graph::Vertex| {
+            parts.found.remove(&vertex.name).expect("checking asked the catalogue for every vertex")
+        };
+        let parts = graph.vertices.iter().map(part).collect();
+        let counters = graph.vertices.iter().map(|_| Arc::default()).collect();
+        Ok(Self { graph, plan, key_groups, parts, counters })
+    }
+
+    /// Whether all sources end by themselves.
+    pub fn is_bounded(&self) -> bool {
+        self.parts.iter().all(|part| !matches!(part, Part::Source { config, .. } if !config.bounded()))
+    }
+}
+
+/// Answers the checker, and keeps what it finds.
+struct Parts<'a> {
+    base: &'a Path,
+    plugins: &'a PluginStore,
+    found: BTreeMap<String, Part>,
+}
+
+impl Catalogue for Parts<'_> {
+    fn source(&mut self, vertex: &VertexSpec) -> Result<Vec<(String, Schema)>, Error> {
+        let config = SourceConfig::read(&vertex.settings, self.base)?;
+        vertex.settings.finish()?;
+        let splits = config.splits().map_err(|e| {
+            let path = vertex.settings.get("path");
+            path.map_or_else(|| vertex.settings.error(e.to_string()), |path| path.error(e.to_string()))
+        })?;
+        let ports = config.ports().iter().map(|port| (port.name.clone(), port.schema.clone())).collect();
+        self.found.insert(vertex.name.clone(), Part::Source { config, splits });
+        Ok(ports)
+    }
+
+    fn sink(&mut self, vertex: &VertexSpec, schema: &Schema) -> Result<(), Error> {
+        let config = SinkConfig::read(&vertex.settings, self.base)?;
+        vertex.settings.finish()?;
+        config.check(schema).map_err(|reason| vertex.settings.error(reason))?;
+        self.found.insert(vertex.name.clone(), Part::Sink(config));
+        Ok(())
+    }
+
+    fn operator(
+        &mut self,
+        vertex: &VertexSpec,
+        operator: &OperatorSpec,
+        inputs: &[Input],
+    ) -> Result<Descriptor, Error> {
+        let path = plugin_path(&operator.plugin, self.base)?;
+        let wasm = std::fs::read(&path).map_err(|e| {
+            let hint = "build it first; the standard plugins are built by `cargo xtask plugins`";
+            operator.plugin.error_with_hint(format!("could not read plugin {}: {e}", path.display()), hint)
+        })?;
+        let refuse = |e: &dyn std::fmt::Display| operator.plugin.error(format!("plugin {}: {e}", path.display()));
+        let plugin = self.plugins.load(&wasm).map_err(|e| refuse(&e))?;
+        let limits = instance_limits(&operator.limits);
+        let described = self.plugins.describe(&wasm, &limits, &operator.config, inputs);
+        let descriptor = described.map_err(|e| refuse(&e))?;
+        self.found.insert(vertex.name.clone(), Part::Operator(plugin));
+        Ok(descriptor)
+    }
+}
+
+/// The file of a plugin: a path, relative to the job file or, from `--set`, to the current directory.
+fn plugin_path(plugin: &Setting, base: &Path) -> Result<PathBuf, Error> {
+    let text = plugin.string()?;
+    if !text.contains('/') {
+        let hint = "write a path with a slash, such as \"./score.wasm\"; names come with a cluster's registry";
+        return Err(plugin.error_with_hint(format!("\"{text}\" is not a path to a component"), hint));
+    }
+    plugin.path(base)
+}
+
+/// The limits of an operator's instances: what its table sets, else the defaults.
+pub(crate) fn instance_limits(spec: &LimitsSpec) -> Limits {
+    let mut limits = Limits::default();
+    if let Some(bytes) = spec.memory_bytes {
+        limits.memory_bytes = bytes as usize;
+    }
+    if let Some(deadline) = spec.call_deadline {
+        limits.call_deadline = deadline;
+    }
+    if let Some(bytes) = spec.output_bytes {
+        limits.output_bytes = bytes as usize;
+    }
+    if let Some(rows) = spec.output_rows {
+        limits.output_rows = rows as usize;
+    }
+    limits
+}

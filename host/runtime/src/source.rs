@@ -1,0 +1,164 @@
+//! The source at the head of a chain: polling, event times, watermarks.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use arrow_array::{Array, cast::AsArray, types::Int64Type};
+use wasmill_connectors::{Polled, Source, SourceConfig, Split};
+use wasmill_flow::{Event, Progress, WatermarkGenerator, WatermarkOptions};
+use wasmill_model::{
+    Batch,
+    graph::{SourceTime, Vertex},
+};
+
+use crate::{
+    chain::Chain,
+    counters::{Counters, CpuTime},
+    error::Error,
+    operator::now_ms,
+    signal::{Signal, Wish},
+};
+
+/// The source of one subtask.
+pub(crate) struct Head {
+    vertex: String,
+    subtask: u32,
+    source: Box<dyn Source>,
+    time: Option<SourceTime>,
+    watermarks: Option<WatermarkGenerator>,
+    /// For each port: the columns somebody downstream reads; the source may bring the event times besides.
+    wanted: Vec<Vec<bool>>,
+    counters: Arc<Counters>,
+    /// The origin of the generator's clock.
+    started: Instant,
+}
+
+/// What the source of a subtask is opened from.
+pub(crate) struct Open<'a> {
+    pub(crate) vertex: &'a Vertex,
+    pub(crate) subtask: u32,
+    pub(crate) config: &'a SourceConfig,
+    /// Those of this subtask.
+    pub(crate) splits: &'a [Split],
+    /// For each port and column: whether somebody downstream reads it.
+    pub(crate) wanted: &'a [Vec<bool>],
+    /// For each port: whether an edge leaves it.
+    pub(crate) read: &'a [bool],
+    pub(crate) time: Option<&'a SourceTime>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Head {
+    /// Opens the source of a subtask.
+    pub(crate) fn open(open: Open<'_>) -> Result<Self, Error> {
+        let Open { vertex, subtask, config, splits, wanted, read, time, counters } = open;
+        let asked = wanted.iter().enumerate().map(|(port, columns)| {
+            let mut columns = columns.clone();
+            if let Some(column) = time.and_then(|time| time.column_of_port[port]) {
+                columns[column] = true;
+            }
+            read[port].then_some(columns)
+        });
+        let asked: Vec<Option<Vec<bool>>> = asked.collect();
+        let source = config.open(subtask, vertex.parallelism, splits, &asked);
+        let source = source.map_err(|source| Error::Source { vertex: vertex.name.clone(), subtask, source })?;
+        let started = Instant::now();
+        let watermarks = time.map(|time| {
+            let idle_after = (!config.bounded()).then_some(time.idle_after);
+            let options = WatermarkOptions { out_of_order: time.out_of_order, idle_after };
+            WatermarkGenerator::new(1, options, Duration::ZERO)
+        });
+        Ok(Self {
+            vertex: vertex.name.clone(),
+            subtask,
+            source,
+            time: time.cloned(),
+            watermarks,
+            wanted: wanted.to_vec(),
+            counters,
+            started,
+        })
+    }
+
+    /// Feeds the chain until the source ends or is told to.
+    pub(crate) fn run(&mut self, chain: &mut Chain, signal: &Signal) -> Result<(), Error> {
+        loop {
+            match signal.get() {
+                Wish::Run => {}
+                Wish::Drain => return chain.round(0, Event::End),
+                Wish::Commit | Wish::Stop => return Err(Error::Stopped),
+            }
+            let now = now_ms();
+            if chain.next_processing_time().is_some_and(|at| at <= now) {
+                chain.fire_processing_timers(now)?;
+            }
+            match self.poll(now)? {
+                Polled::Batch { port, batch } => self.deliver(chain, port, batch)?,
+                Polled::Pending { retry_at_ms } => {
+                    chain.flush()?;
+                    self.fruitless(chain)?;
+                    let next_timer = chain.next_processing_time().unwrap_or(i64::MAX);
+                    let wait_ms = retry_at_ms.min(next_timer).saturating_sub(now).clamp(1, 1_000);
+                    let deadline = Instant::now() + Duration::from_millis(wait_ms as u64);
+                    signal.wait_above(Wish::Run, Some(deadline));
+                }
+                Polled::End => return chain.round(0, Event::End),
+            }
+        }
+    }
+
+    fn poll(&mut self, now: i64) -> Result<Polled, Error> {
+        let cpu = CpuTime::start();
+        let polled = self.source.poll(now).map_err(|source| Error::Source {
+            vertex: self.vertex.clone(),
+            subtask: self.subtask,
+            source,
+        })?;
+        if let Polled::Batch { batch, .. } = &polled {
+            self.counters.batches.fetch_add(1, Relaxed);
+            self.counters.rows_out.fetch_add(batch.rows as u64, Relaxed);
+        }
+        cpu.charge(&self.counters);
+        Ok(polled)
+    }
+
+    fn deliver(&mut self, chain: &mut Chain, port: usize, mut batch: Batch) -> Result<(), Error> {
+        let column = self.time.as_ref().and_then(|time| time.column_of_port[port]);
+        if let Some(column) = column {
+            let times = batch.column(column).as_primitive::<Int64Type>();
+            assert_eq!(times.null_count(), 0, "the checker refuses event times that may be null");
+            batch.event_times = Some(times.values().clone());
+            if !self.wanted[port][column] {
+                batch.columns[column] = None;
+            }
+        }
+        let latest = batch.event_times.as_ref().and_then(|times| times.iter().copied().max());
+        // While those behind are slow the source is not polled, and that is no silence of the source.
+        if let Some(watermarks) = &mut self.watermarks {
+            watermarks.blocked(self.started.elapsed());
+        }
+        chain.deliver(0, port, &batch)?;
+        let Some(watermarks) = &mut self.watermarks else { return Ok(()) };
+        let now = self.started.elapsed();
+        watermarks.unblocked(now);
+        let progress = watermarks.rows(0, latest, now);
+        Self::pass_on(chain, progress)
+    }
+
+    /// A poll has brought nothing.
+    fn fruitless(&mut self, chain: &mut Chain) -> Result<(), Error> {
+        let progress = self.watermarks.as_mut().and_then(|watermarks| watermarks.advance(self.started.elapsed()));
+        Self::pass_on(chain, progress)
+    }
+
+    fn pass_on(chain: &mut Chain, progress: Option<Progress>) -> Result<(), Error> {
+        match progress {
+            Some(Progress::Watermark(watermark)) => chain.round(0, Event::Watermark(watermark)),
+            Some(Progress::Idle) => chain.round(0, Event::Idle),
+            // The end is told by the source itself.
+            Some(Progress::Finished) | None => Ok(()),
+        }
+    }
+}

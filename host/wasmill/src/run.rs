@@ -1,0 +1,132 @@
+//! `wasmill run`: a job in this process, from the job file to the table of what each operator did.
+
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+};
+use wasmill_cluster::Cluster;
+use wasmill_control::jobmanager::JobState;
+use wasmill_model::{settings::Settings, time::parse_duration};
+use wasmill_runtime::{Job, OperatorLog};
+
+use crate::{Output, plugins, refused, report, status::Status};
+
+/// How often the status line is drawn and signals are looked for.
+const TICK: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The job file.
+    job: PathBuf,
+    /// Sets a value of the job file, for example `--set job.parallelism=2`. Paths set so are relative to the current
+    /// folder.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Lets the sources end after this time, for example `15s`; what was read is still handled.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    run_for: Option<Duration>,
+    /// How to print what each operator did: to standard error as a table, to standard output as JSON.
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    /// Folder of compiled plugins [default: $WASMILL_CACHE, or `wasmill` in the user's cache folder].
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "expected a duration such as 500ms, 15s or 2m".to_owned())
+}
+
+/// How a run ended.
+struct End {
+    state: JobState,
+    interrupted: bool,
+}
+
+/// Runs a job.
+pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+    let job = match prepare(arguments) {
+        Ok(job) => Arc::new(job),
+        Err(error) => return refused(&error),
+    };
+    for warning in &job.graph.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let started = Instant::now();
+    let status = Status::new(started);
+    let log: OperatorLog = {
+        let status = status.clone();
+        Arc::new(move |operator, subtask, line| {
+            let level = format!("{:?}", line.level).to_uppercase();
+            status.print(&format!("{level:5} {operator}[{subtask}] {}", line.message));
+        })
+    };
+    let end = match watch(arguments, &job, log, &status) {
+        Ok(end) => end,
+        Err(error) => return refused(&format!("could not start: {error}")),
+    };
+    status.clear();
+    let report = report::Report::new(&job, &end.state, started.elapsed());
+    match arguments.output {
+        Output::Table => eprint!("{}", report.table(std::io::stderr().is_terminal())),
+        Output::Json => println!("{}", report.json()),
+    }
+    match end.state {
+        JobState::Failed(cause) => {
+            eprintln!("error: {}", cause.message);
+            ExitCode::FAILURE
+        }
+        _ if end.interrupted => ExitCode::from(130),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn prepare(arguments: &Arguments) -> Result<Job, String> {
+    let path = &arguments.job;
+    let text = std::fs::read_to_string(path).map_err(|e| format!("could not read job file {}: {e}", path.display()))?;
+    let mut settings = Settings::parse(path, &text).map_err(|e| e.to_string())?;
+    for assignment in &arguments.set {
+        settings.set(assignment).map_err(|e| e.to_string())?;
+    }
+    let plugins = plugins::store(arguments.cache.as_deref()).map_err(|e| format!("{e:#}"))?;
+    let base = path.parent().unwrap_or(Path::new(""));
+    Job::prepare(&settings, base, &plugins).map_err(|e| e.to_string())
+}
+
+/// Runs a job to its end. The first interrupt lets the sources end, the second throws the job away.
+fn watch(arguments: &Arguments, job: &Arc<Job>, log: OperatorLog, status: &Status) -> std::io::Result<End> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let cluster = Cluster::start(job.graph.slots(), log)?;
+    let handle = cluster.submit(job.clone());
+    let mut deadline = arguments.run_for.map(|time| Instant::now() + time);
+    let mut interrupts = 0;
+    loop {
+        for _ in signals.pending() {
+            interrupts += 1;
+            if interrupts == 1 {
+                status.print("interrupted: the sources end, what was read is still handled; again to throw it away");
+                handle.drain();
+            } else {
+                handle.cancel();
+            }
+        }
+        if deadline.take_if(|at| *at <= Instant::now()).is_some() {
+            handle.drain();
+        }
+        if let Some(state) = handle.next_state(TICK)
+            && state.is_terminal()
+        {
+            return Ok(End { state, interrupted: interrupts > 0 });
+        }
+        status.draw(job);
+    }
+}
