@@ -1,1 +1,23 @@
+//! The live keyed state of one operator instance: its cells and its timers, in memory.
+//!
+//! Pure data structures: no files, no clocks, no threads. Snapshots of them are made elsewhere.
+//!
+//! * **cell**: a named value an operator keeps for every key. All cells of a key stand in one *record*.
+//! * **record**: header, fixed slots, key, text; in an *arena* of 1 MiB segments, found by an *index* over key hashes.
+//! * **group**: the rows of one call that share a key. An operator sees its state one value a group.
+//! * **timer**: a key and a time in one of two time domains.
+//!
+//! Everything that a batch needs is done for the whole batch, step by step over plain arrays, so that the cache misses
+//! of different keys overlap: `docs/decisions/0004-state-record.md` has the figures.
 
+mod arena;
+mod error;
+mod grouping;
+mod index;
+mod keyed;
+mod layout;
+mod timers;
+
+pub use error::Error;
+pub use keyed::{KeyedState, Scan, StateLimits};
+pub use timers::{DueTimers, FIRED_MAX};

@@ -1,0 +1,254 @@
+//! The watermark of a source, from the rows of its splits.
+//!
+//! Rows of a split come out of order by at most a given delay: its watermark is its largest event time less the delay, less 1 ms,
+//! because a row with the same time may still come. A split that polling finds empty for a while is idle; time in which the
+//! source was not polled, because what follows it was full, does not count.
+
+use std::time::Duration;
+
+use wasmill_model::{Timestamp, time};
+
+use crate::watermark::{Progress, Watermarks};
+
+/// How long polling must find nothing until a split is idle, unless the job says otherwise.
+pub const IDLE_AFTER_DEFAULT: Duration = Duration::from_secs(5);
+
+/// How a source makes its watermark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatermarkOptions {
+    /// How much later than a row another one with a smaller event time may come.
+    pub out_of_order: Duration,
+    /// How long polling must find nothing until a split is idle; `None`: never. A bounded source is never idle.
+    pub idle_after: Option<Duration>,
+}
+
+impl WatermarkOptions {
+    /// For a source that ends.
+    pub fn bounded(out_of_order: Duration) -> Self {
+        Self { out_of_order, idle_after: None }
+    }
+
+    /// For a source that does not end.
+    pub fn unbounded(out_of_order: Duration) -> Self {
+        Self { out_of_order, idle_after: Some(IDLE_AFTER_DEFAULT) }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Split {
+    /// When it last had rows, moved on by the time in which it was not polled.
+    rows_at: Duration,
+    /// Idle splits and finished ones are not waited for.
+    waited_for: bool,
+    finished: bool,
+}
+
+/// Makes the watermark of one source subtask. `now` is the time of a clock that never goes back, from any origin.
+/// Each event returns what the splits are together now, if that has changed.
+#[derive(Debug)]
+pub struct WatermarkGenerator {
+    options: WatermarkOptions,
+    splits: Vec<Split>,
+    watermarks: Watermarks,
+    /// Since when polling has been held up by what follows.
+    blocked_at: Option<Duration>,
+}
+
+impl WatermarkGenerator {
+    /// For so many splits, at least one, from now on.
+    pub fn new(splits: usize, options: WatermarkOptions, now: Duration) -> Self {
+        let split = Split { rows_at: now, waited_for: true, finished: false };
+        Self { options, splits: vec![split; splits], watermarks: Watermarks::new(splits), blocked_at: None }
+    }
+
+    /// A split has given rows, the latest with this event time; `None`: they have no event times.
+    pub fn rows(&mut self, split: usize, event_time_max: Option<Timestamp>, now: Duration) -> Option<Progress> {
+        if self.splits[split].finished {
+            return None;
+        }
+        self.splits[split] = Split { rows_at: now, waited_for: true, finished: false };
+        match event_time_max {
+            Some(latest) => {
+                let delay = i64::try_from(self.options.out_of_order.as_millis()).unwrap_or(time::MAX);
+                self.watermarks.advance(split, latest.saturating_sub(delay).saturating_sub(1))
+            }
+            None => self.watermarks.active(split),
+        }
+    }
+
+    /// A split has ended.
+    pub fn finish(&mut self, split: usize) -> Option<Progress> {
+        self.splits[split].waited_for = false;
+        self.splits[split].finished = true;
+        self.watermarks.finish(split)
+    }
+
+    /// Polling is held up by what follows, until `unblocked`.
+    pub fn blocked(&mut self, now: Duration) {
+        self.blocked_at.get_or_insert(now);
+    }
+
+    /// Polling goes on.
+    pub fn unblocked(&mut self, now: Duration) {
+        if let Some(since) = self.blocked_at.take() {
+            let held_up = now.saturating_sub(since);
+            for split in &mut self.splits {
+                // Rows that came while blocked began a new wait.
+                split.rows_at = (split.rows_at + held_up).min(now);
+            }
+        }
+    }
+
+    /// Time has passed: splits that had no rows for too long are idle now.
+    pub fn advance(&mut self, now: Duration) -> Option<Progress> {
+        let idle_after = self.options.idle_after?;
+        if self.blocked_at.is_some() {
+            return None;
+        }
+        let mut changed = None;
+        for (number, split) in self.splits.iter_mut().enumerate() {
+            if split.waited_for && now.saturating_sub(split.rows_at) >= idle_after {
+                split.waited_for = false;
+                changed = self.watermarks.idle(number).or(changed);
+            }
+        }
+        changed
+    }
+
+    /// When `advance` will next change something, if nothing else happens.
+    pub fn deadline(&self) -> Option<Duration> {
+        let idle_after = self.options.idle_after?;
+        let waited_for = self.splits.iter().filter(|split| split.waited_for && self.blocked_at.is_none());
+        waited_for.map(|split| split.rows_at + idle_after).min()
+    }
+
+    /// What the splits are together.
+    pub fn progress(&self) -> Progress {
+        self.watermarks.progress()
+    }
+
+    /// The watermark of the splits together.
+    pub fn watermark(&self) -> Timestamp {
+        self.watermarks.watermark()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn secs(s: f64) -> Duration {
+        Duration::from_secs_f64(s)
+    }
+
+    /// Runs a script of `<seconds> <event> ...`, and prints what each changes and what is waited for.
+    fn check(splits: usize, options: WatermarkOptions, script: &str, expect: Expect) {
+        let mut source = WatermarkGenerator::new(splits, options, secs(0.0));
+        let mut transcript = String::new();
+        for line in script.split(';').map(str::trim).filter(|l| !l.is_empty()) {
+            let words: Vec<&str> = line.split(' ').collect();
+            let now = secs(words[0].parse().expect("a time"));
+            let split = || words[2].parse::<usize>().expect("a split");
+            let changed = match words[1] {
+                "rows" => source.rows(split(), words.get(3).map(|t| t.parse().expect("a time")), now),
+                "finish" => source.finish(split()),
+                "blocked" => {
+                    source.blocked(now);
+                    None
+                }
+                "unblocked" => {
+                    source.unblocked(now);
+                    None
+                }
+                "poll" => source.advance(now),
+                other => panic!("no event {other}"),
+            };
+            let changed = changed.map_or("-".to_string(), |p| format!("{p:?}"));
+            let deadline = source.deadline().map_or("-".to_string(), |d| format!("{}s", d.as_secs_f64()));
+            transcript += &format!("{line:<18} {changed:<16} deadline {deadline}\n");
+        }
+        expect.assert_eq(&transcript);
+    }
+
+    #[test]
+    fn the_watermark_is_the_latest_time_less_the_delay_less_one() {
+        check(
+            1,
+            WatermarkOptions::bounded(secs(2.0)),
+            "0 rows 0 10000; 1 rows 0 9000; 2 rows 0 12000; 99 poll; 99 finish 0; 99 rows 0 20000",
+            expect![[r#"
+                0 rows 0 10000     Watermark(7999)  deadline -
+                1 rows 0 9000      -                deadline -
+                2 rows 0 12000     Watermark(9999)  deadline -
+                99 poll            -                deadline -
+                99 finish 0        Finished         deadline -
+                99 rows 0 20000    -                deadline -
+            "#]],
+        );
+    }
+
+    #[test]
+    fn an_empty_split_becomes_idle_and_comes_back() {
+        check(
+            2,
+            WatermarkOptions::unbounded(secs(0.0)),
+            "0 rows 0 101; 4.9 poll; 4.95 rows 0 201; 5 poll; 5.5 rows 1 151; 6 rows 0 301; 20 poll; 21 rows 1 152",
+            expect![[r#"
+                0 rows 0 101       -                deadline 5s
+                4.9 poll           -                deadline 5s
+                4.95 rows 0 201    -                deadline 5s
+                5 poll             Watermark(200)   deadline 9.95s
+                5.5 rows 1 151     -                deadline 9.95s
+                6 rows 0 301       -                deadline 10.5s
+                20 poll            Idle             deadline -
+                21 rows 1 152      Watermark(200)   deadline 26s
+            "#]],
+        );
+    }
+
+    #[test]
+    fn time_in_which_the_source_was_held_up_does_not_count() {
+        check(
+            1,
+            WatermarkOptions::unbounded(secs(0.0)),
+            "1 rows 0 11; 3 blocked; 60 blocked; 60 poll; 100 unblocked; 102 poll; 103 poll; 104 rows 0",
+            expect![[r#"
+                1 rows 0 11        Watermark(10)    deadline 6s
+                3 blocked          -                deadline -
+                60 blocked         -                deadline -
+                60 poll            -                deadline -
+                100 unblocked      -                deadline 103s
+                102 poll           -                deadline 103s
+                103 poll           Idle             deadline -
+                104 rows 0         Watermark(10)    deadline 109s
+            "#]],
+        );
+    }
+
+    #[test]
+    fn splits_are_combined_and_finish_one_by_one() {
+        check(
+            2,
+            WatermarkOptions::bounded(secs(0.0)),
+            "0 rows 0 101; 0 rows 1 51; 0 finish 1; 0 rows 0 102; 0 finish 0",
+            expect![[r#"
+                0 rows 0 101       -                deadline -
+                0 rows 1 51        Watermark(50)    deadline -
+                0 finish 1         Watermark(100)   deadline -
+                0 rows 0 102       Watermark(101)   deadline -
+                0 finish 0         Finished         deadline -
+            "#]],
+        );
+    }
+
+    #[test]
+    fn times_at_the_ends_of_time_do_not_overflow() {
+        let options = WatermarkOptions::bounded(Duration::MAX);
+        let mut source = WatermarkGenerator::new(1, options, secs(0.0));
+        assert_eq!(source.rows(0, Some(time::MIN), secs(0.0)), None);
+        assert_eq!(source.rows(0, Some(0), secs(0.0)), None);
+        assert_eq!(source.watermark(), time::MIN);
+    }
+}

@@ -1,0 +1,26 @@
+//! What can go wrong with keyed state.
+
+/// An error changes nothing: the call that met it has not been applied in any part.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Of the operator: it declares a cell that this version cannot keep.
+    #[error("could not open state cell `{cell}`: its kind is `{kind}`, and only `value` is known")]
+    UnknownKind { cell: String, kind: String },
+    /// Of the operator: it declares a cell that this version cannot keep.
+    #[error("could not open state cell `{cell}`: values that expire after a time are not supported")]
+    UnsupportedTtl { cell: String },
+    /// Of the operator.
+    #[error("could not open the state of an operator: it has {cells} cells, and the limit is {cells_max}")]
+    TooManyCells { cells: usize, cells_max: usize },
+    /// Of the operator: its state has reached its limit.
+    #[error("could not apply a call to keyed state: it would take {bytes} bytes, and the limit is {bytes_max}")]
+    StateFull { bytes: usize, bytes_max: usize },
+    /// Of the operator: it has as many timers as it may.
+    #[error("could not apply a call to keyed state: there would be {timers} timers, and the limit is {timers_max}")]
+    TimersFull { timers: usize, timers_max: usize },
+    /// Of the operator or its rows: all cells of one key are kept together, in one piece.
+    #[error(
+        "could not apply a call to keyed state: the values of group {group} take {bytes} bytes, and the limit is {bytes_max}"
+    )]
+    RecordTooLong { group: usize, bytes: usize, bytes_max: usize },
+}

@@ -1,0 +1,141 @@
+//! The layout of a record, the same for all keys of an operator:
+//!
+//! ```text
+//! header (8) | one word per int64, float64, timestamp cell | one byte per boolean cell | presence bits | key
+//!   | for each utf8, binary cell: length u32, bytes
+//! ```
+//!
+//! Numbers are little-endian. The slot of an absent cell is zero, its text empty. The block a record stands in may be
+//! longer than the record.
+
+use wasmill_model::{DataType, descriptor::Cell};
+
+use crate::{arena::Header, error::Error};
+
+/// The most cells of an operator.
+const CELLS_MAX: usize = 256;
+
+pub(crate) const HEADER_BYTES: usize = 8;
+
+/// Where the value of a cell stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// 8 bytes at this offset of the record.
+    Word(usize),
+    /// 1 byte at this offset.
+    Boolean(usize),
+    /// The text of this number behind the key.
+    Text(usize),
+}
+
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// Type and place of each cell.
+    pub(crate) cells: Vec<(DataType, Slot)>,
+    /// Number of text cells.
+    pub(crate) texts: usize,
+    presence_at: usize,
+    /// Where the key begins.
+    pub(crate) key_at: usize,
+}
+
+impl Layout {
+    pub(crate) fn new(cells: &[Cell]) -> Result<Self, Error> {
+        if cells.len() > CELLS_MAX {
+            return Err(Error::TooManyCells { cells: cells.len(), cells_max: CELLS_MAX });
+        }
+        for cell in cells {
+            let (name, kind) = (cell.name.clone(), cell.kind.clone());
+            if kind != "value" {
+                return Err(Error::UnknownKind { cell: name, kind });
+            }
+            if cell.ttl_ms.is_some() {
+                return Err(Error::UnsupportedTtl { cell: name });
+            }
+        }
+        let count = |f: fn(DataType) -> bool| cells.iter().filter(|c| f(c.data_type)).count();
+        let mut word_at = HEADER_BYTES;
+        let mut boolean_at = word_at + 8 * count(|t| !t.is_variable() && t != DataType::Boolean);
+        let presence_at = boolean_at + count(|t| t == DataType::Boolean);
+        let mut texts = 0;
+        let mut slot = |data_type| match data_type {
+            DataType::Int64 | DataType::Timestamp | DataType::Float64 => Slot::Word(advance(&mut word_at, 8)),
+            DataType::Boolean => Slot::Boolean(advance(&mut boolean_at, 1)),
+            DataType::Utf8 | DataType::Binary => Slot::Text(advance(&mut texts, 1)),
+        };
+        let cells: Vec<_> = cells.iter().map(|c| (c.data_type, slot(c.data_type))).collect();
+        let key_at = presence_at + cells.len().div_ceil(8);
+        Ok(Self { cells, texts, presence_at, key_at })
+    }
+
+    /// Length of a record with a key and texts of these lengths.
+    pub(crate) fn record_bytes(&self, key_bytes: usize, text_bytes: usize) -> usize {
+        self.key_at + key_bytes + 4 * self.texts + text_bytes
+    }
+
+    #[inline]
+    pub(crate) fn key<'a>(&self, record: &'a [u8], header: Header) -> &'a [u8] {
+        &record[self.key_at..][..header.key_bytes as usize]
+    }
+
+    /// Fills in a record without values.
+    pub(crate) fn write_empty(&self, record: &mut [u8], key: &[u8]) {
+        record[HEADER_BYTES..self.key_at].fill(0);
+        record[self.key_at..][..key.len()].copy_from_slice(key);
+        record[self.key_at + key.len()..][..4 * self.texts].fill(0);
+    }
+
+    #[inline]
+    pub(crate) fn is_present(&self, record: &[u8], cell: usize) -> bool {
+        record[self.presence_at + cell / 8] >> (cell % 8) & 1 == 1
+    }
+
+    #[inline]
+    pub(crate) fn set_present(&self, record: &mut [u8], cell: usize, present: bool) {
+        let byte = &mut record[self.presence_at + cell / 8];
+        *byte = *byte & !(1 << (cell % 8)) | u8::from(present) << (cell % 8);
+    }
+
+    /// Whether no cell has a value.
+    pub(crate) fn is_empty(&self, record: &[u8]) -> bool {
+        record[self.presence_at..self.key_at].iter().all(|&b| b == 0)
+    }
+
+    /// The bytes of a text cell, empty if it is absent.
+    pub(crate) fn text<'a>(&self, record: &'a [u8], header: Header, text: usize) -> &'a [u8] {
+        let mut rest = self.texts_of(record, header);
+        for _ in 0..text {
+            rest = take_text(rest).1;
+        }
+        take_text(rest).0
+    }
+
+    /// Length of all texts of a record together.
+    pub(crate) fn text_bytes(&self, record: &[u8], header: Header) -> usize {
+        (0..self.texts).map(|text| self.text(record, header, text).len()).sum()
+    }
+
+    /// All from the first text on.
+    #[inline]
+    pub(crate) fn texts_of<'a>(&self, record: &'a [u8], header: Header) -> &'a [u8] {
+        &record[self.key_at + header.key_bytes as usize..]
+    }
+}
+
+/// The first text, and what follows it.
+#[inline]
+pub(crate) fn take_text(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let (length, rest) = bytes.split_first_chunk::<4>().expect("a record holds all its texts");
+    rest.split_at(u32::from_le_bytes(*length) as usize)
+}
+
+/// Appends a text as a record holds it.
+pub(crate) fn push_text(text: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    out.extend_from_slice(text);
+}
+
+fn advance(at: &mut usize, by: usize) -> usize {
+    *at += by;
+    *at - by
+}
