@@ -1,1 +1,28 @@
+//! Native sources and sinks: what a job reads from and writes to.
+//!
+//! A *connector* is named by the key `connector` of a `[source.x]` or `[sink.x]` table. Its keys are read and checked
+//! into a [`SourceConfig`] or [`SinkConfig`] before anything is opened; each subtask then opens its own [`Source`] or
+//! [`Sink`]. `docs/reference/connectors.md` lists the connectors, their keys and their rules.
+//!
+//! Not here: event times and watermarks (the runtime takes them from a column), exchanges, sink transactions
+//! across checkpoints, and anything that runs WebAssembly.
 
+mod blackhole;
+mod columns;
+mod csv_options;
+mod encode;
+mod error;
+mod file_sink;
+mod file_source;
+mod host_metrics;
+mod nexmark;
+mod number;
+mod sink;
+mod source;
+mod stdout;
+#[cfg(test)]
+mod testing;
+
+pub use error::Error;
+pub use sink::{Sink, SinkConfig};
+pub use source::{Polled, Source, SourceConfig, SourcePort, Split};

@@ -1,0 +1,30 @@
+//! What a table says about CSV, for reading and for writing.
+
+use wasmill_model::settings::{Error, Setting, Settings};
+
+/// The keys `header`, `delimiter` and `quote`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CsvOptions {
+    pub(crate) header: bool,
+    pub(crate) delimiter: u8,
+    pub(crate) quote: u8,
+}
+
+impl CsvOptions {
+    pub(crate) fn read(settings: &Settings) -> Result<Self, Error> {
+        let header = settings.optional("header", Setting::boolean)?.unwrap_or(true);
+        let delimiter = settings.optional("delimiter", one_byte)?.unwrap_or(b',');
+        let quote = settings.optional("quote", one_byte)?.unwrap_or(b'"');
+        if delimiter == quote {
+            return Err(settings.error("`delimiter` and `quote` are the same character"));
+        }
+        Ok(Self { header, delimiter, quote })
+    }
+}
+
+fn one_byte(setting: &Setting) -> Result<u8, Error> {
+    match setting.string()?.as_bytes() {
+        [byte] if byte.is_ascii() && !matches!(byte, b'\r' | b'\n') => Ok(*byte),
+        _ => Err(setting.error("expected one ASCII character that ends no line, as in \",\" or \"\\t\"")),
+    }
+}

@@ -1,0 +1,153 @@
+//! Rows as text: what the `file` and `stdout` sinks write.
+
+use arrow_array::{Array, BooleanArray, Float64Array, Int64Array, StringViewArray, cast::AsArray, types};
+use wasmill_model::{
+    Batch, DataType, Schema,
+    settings::{self, Settings},
+};
+
+use crate::csv_options::CsvOptions;
+
+mod csv;
+mod json;
+
+/// How a sink writes rows.
+#[derive(Debug, Clone)]
+pub(crate) enum EncoderConfig {
+    Json,
+    Csv(CsvOptions),
+    /// The column to write; none: the only one.
+    Lines(Option<String>),
+}
+
+impl EncoderConfig {
+    /// Reads `format`, `json` if it is missing, and the keys that belong to it.
+    pub(crate) fn read(settings: &Settings) -> Result<Self, settings::Error> {
+        let format = settings.optional("format", |s| s.choice(&["json", "lines", "csv"]))?;
+        Ok(match format {
+            None | Some(0) => Self::Json,
+            Some(1) => Self::Lines(settings.optional("column", |s| s.string().map(str::to_owned))?),
+            Some(_) => Self::Csv(CsvOptions::read(settings)?),
+        })
+    }
+
+    /// Whether rows of this schema can be written; if not, why.
+    pub(crate) fn check(&self, schema: &Schema) -> Result<(), String> {
+        if let Self::Lines(column) = self {
+            return line_column(column.as_deref(), schema).map(|_| ());
+        }
+        match schema.fields().iter().find(|field| field.data_type == DataType::Binary) {
+            Some(field) => Err(format!("column `{}` is of type binary, which a text format cannot hold", field.name)),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn columns_read(&self, schema: &Schema) -> Vec<bool> {
+        match self {
+            Self::Json | Self::Csv(_) => vec![true; schema.len()],
+            Self::Lines(column) => {
+                let read = line_column(column.as_deref(), schema).expect("the schema was checked");
+                (0..schema.len()).map(|place| place == read).collect()
+            }
+        }
+    }
+
+    /// # Panics
+    /// If [`EncoderConfig::check`] refuses the schema.
+    pub(crate) fn open(&self, schema: &Schema) -> Encoder {
+        match self {
+            Self::Json => Encoder::Json(json::JsonEncoder::new(schema)),
+            Self::Csv(options) => Encoder::Csv(csv::CsvEncoder::new(*options, schema)),
+            Self::Lines(column) => {
+                Encoder::Lines(line_column(column.as_deref(), schema).expect("the schema was checked"))
+            }
+        }
+    }
+}
+
+/// The place of the column that the format `lines` writes.
+fn line_column(column: Option<&str>, schema: &Schema) -> Result<usize, String> {
+    let place = match column {
+        Some(name) => schema.index_of(name).ok_or_else(|| format!("there is no column `{name}` among {schema}"))?,
+        None if schema.len() == 1 => 0,
+        None => return Err(format!("the format `lines` writes one column; choose one of {schema} with `column`")),
+    };
+    let field = &schema.fields()[place];
+    match field.data_type {
+        DataType::Utf8 => Ok(place),
+        _ => Err(format!("the format `lines` writes a utf8 column, and this is `{field}`")),
+    }
+}
+
+/// Writes rows of one schema as text.
+#[derive(Debug)]
+pub(crate) enum Encoder {
+    Json(json::JsonEncoder),
+    Csv(csv::CsvEncoder),
+    /// The place of the column.
+    Lines(usize),
+}
+
+impl Encoder {
+    /// Appends what stands before the first row.
+    pub(crate) fn begin(&self, out: &mut Vec<u8>) {
+        if let Self::Csv(encoder) = self {
+            encoder.header(out);
+        }
+    }
+
+    /// Appends the rows, each with its line's end.
+    pub(crate) fn rows(&self, batch: &Batch, out: &mut Vec<u8>) {
+        match self {
+            Self::Json(encoder) => encoder.rows(batch, out),
+            Self::Csv(encoder) => encoder.rows(batch, out),
+            Self::Lines(place) => lines(batch.column(*place).as_string_view(), out),
+        }
+    }
+}
+
+/// A null is an empty line. Text with line ends in it makes several lines.
+fn lines(column: &StringViewArray, out: &mut Vec<u8>) {
+    for text in column {
+        out.extend_from_slice(text.unwrap_or_default().as_bytes());
+        out.push(b'\n');
+    }
+}
+
+/// A column of a text format, ready to be read row by row.
+enum Cells<'a> {
+    Integers(&'a Int64Array),
+    Floats(&'a Float64Array),
+    Booleans(&'a BooleanArray),
+    Text(&'a StringViewArray),
+}
+
+impl<'a> Cells<'a> {
+    /// The columns of a batch, all of which are there.
+    fn of(batch: &'a Batch, schema: &Schema) -> Vec<Self> {
+        let cells = |(place, field): (usize, &wasmill_model::Field)| {
+            let column = batch.column(place);
+            match field.data_type {
+                DataType::Int64 | DataType::Timestamp => Self::Integers(column.as_primitive::<types::Int64Type>()),
+                DataType::Float64 => Self::Floats(column.as_primitive::<types::Float64Type>()),
+                DataType::Boolean => Self::Booleans(column.as_boolean()),
+                DataType::Utf8 => Self::Text(column.as_string_view()),
+                DataType::Binary => unreachable!("refused when the schema was checked"),
+            }
+        };
+        schema.fields().iter().enumerate().map(cells).collect()
+    }
+
+    #[inline]
+    fn is_null(&self, row: usize) -> bool {
+        match self {
+            Self::Integers(array) => array.is_null(row),
+            Self::Floats(array) => array.is_null(row),
+            Self::Booleans(array) => array.is_null(row),
+            Self::Text(array) => array.is_null(row),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
