@@ -1,0 +1,341 @@
+//! `describe` and `open`: what an operator is told of its surroundings, what it says it is, and the check of that.
+
+use wasmill_model::{
+    DataType, Field, Schema,
+    descriptor::{Cell, Context, Descriptor, Input, Port, Reads, Shape},
+};
+use wasmtime::component::{ComponentType, Lift, Lower, flags};
+
+use super::ports::PORTS_MAX;
+
+/// Configuration, inputs.
+pub(crate) type Params<'a> = (&'a str, &'a [WitInput<'a>]);
+pub(crate) type Results = (Result<WitDescriptor, String>,);
+pub(crate) type OpenParams<'a> = (WitContext<'a>,);
+pub(crate) type OpenResults = (Result<(), String>,);
+
+/// Bytes of the name of a port, a cell or a column of the operator's own.
+const NAME_BYTES_MAX: usize = 128;
+
+/// Cells that an operator may have.
+const CELLS_MAX: usize = 64;
+
+/// Columns of one port.
+const COLUMNS_MAX: usize = 1_024;
+
+#[derive(Debug, Clone, Copy, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct WitFieldRef<'a> {
+    name: &'a str,
+    #[component(name = "data-type")]
+    data_type: &'a str,
+    nullable: bool,
+}
+
+#[derive(Debug, Clone, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct WitInput<'a> {
+    schema: Vec<WitFieldRef<'a>>,
+    key: Option<&'a [String]>,
+    #[component(name = "event-times")]
+    event_times: bool,
+}
+
+#[derive(Debug, Clone, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct WitContext<'a> {
+    job: &'a str,
+    operator: &'a str,
+    subtask: u32,
+    parallelism: u32,
+    config: &'a str,
+    inputs: Vec<WitInput<'a>>,
+    extra: &'a [(String, String)],
+}
+
+#[derive(Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct WitField {
+    name: String,
+    #[component(name = "data-type")]
+    data_type: String,
+    nullable: bool,
+}
+
+#[derive(Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct WitReads {
+    columns: Vec<String>,
+    keyed: bool,
+    #[component(name = "event-times")]
+    event_times: bool,
+}
+
+#[derive(Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct Extended {
+    input: u32,
+    columns: Vec<WitField>,
+}
+
+#[derive(Debug, ComponentType, Lift)]
+#[component(variant)]
+pub(crate) enum WitShape {
+    #[component(name = "pass")]
+    Pass(u32),
+    #[component(name = "extend")]
+    Extend(Extended),
+    #[component(name = "key")]
+    Key(Vec<WitField>),
+    #[component(name = "new")]
+    New(Vec<WitField>),
+}
+
+#[derive(Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct WitPort {
+    name: String,
+    shape: WitShape,
+    #[component(name = "event-times")]
+    event_times: bool,
+}
+
+#[derive(Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct WitCell {
+    name: String,
+    kind: String,
+    #[component(name = "data-type")]
+    data_type: String,
+    #[component(name = "ttl-ms")]
+    ttl_ms: Option<u64>,
+    version: u32,
+}
+
+flags! {
+    Notices {
+        #[component(name = "watermark")]
+        const WATERMARK;
+        #[component(name = "end-of-input")]
+        const END_OF_INPUT;
+    }
+}
+
+#[derive(Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct WitDescriptor {
+    inputs: Vec<WitReads>,
+    ports: Vec<WitPort>,
+    cells: Vec<WitCell>,
+    timers: bool,
+    notices: Notices,
+    extra: Vec<(String, String)>,
+}
+
+/// Inputs, as an operator is told of them.
+pub(crate) fn inputs(inputs: &[Input]) -> Vec<WitInput<'_>> {
+    inputs
+        .iter()
+        .map(|input| WitInput {
+            schema: input
+                .schema
+                .fields()
+                .iter()
+                .map(|field| WitFieldRef {
+                    name: &field.name,
+                    data_type: field.data_type.name(),
+                    nullable: field.nullable,
+                })
+                .collect(),
+            key: input.key.as_deref(),
+            event_times: input.event_times,
+        })
+        .collect()
+}
+
+/// Where an instance runs, as it is told.
+pub(crate) fn context(context: &Context) -> WitContext<'_> {
+    WitContext {
+        job: &context.job,
+        operator: &context.operator,
+        subtask: context.subtask,
+        parallelism: context.parallelism,
+        config: &context.config,
+        inputs: inputs(&context.inputs),
+        extra: &context.extra,
+    }
+}
+
+/// What an operator said it is, if that is possible on these inputs; else what is wrong.
+pub(crate) fn check(said: WitDescriptor, inputs: &[Input]) -> Result<Descriptor, String> {
+    if said.inputs.len() != inputs.len() {
+        return Err(format!("it reads {} inputs, of {} that the job file gives it", said.inputs.len(), inputs.len()));
+    }
+    let reads = said.inputs.into_iter().zip(inputs).enumerate();
+    let reads: Vec<Reads> = reads
+        .map(|(place, (reads, input))| check_reads(reads, input).map_err(|what| format!("input {place}: {what}")))
+        .collect::<Result<_, _>>()?;
+    if reads.iter().filter(|reads| reads.keyed).count() > 0 {
+        check_keys(&reads, inputs)?;
+    }
+    let keyed = reads.iter().any(|reads| reads.keyed);
+    if said.ports.is_empty() || said.ports.len() > PORTS_MAX {
+        return Err(format!("it has {} ports, of 1 to {PORTS_MAX} that it may have", said.ports.len()));
+    }
+    let key_fields = key_fields(&reads, inputs);
+    let mut ports: Vec<Port> = Vec::with_capacity(said.ports.len());
+    for port in said.ports {
+        if ports.iter().any(|other| other.name == port.name) {
+            return Err(format!("port {} is named twice", quote(&port.name)));
+        }
+        let name = quote(&port.name);
+        ports.push(
+            check_port(port, inputs, keyed.then_some(&key_fields)).map_err(|what| format!("port {name}: {what}"))?,
+        );
+    }
+    if said.cells.len() > CELLS_MAX {
+        return Err(format!("it has {} cells, of {CELLS_MAX} that it may have", said.cells.len()));
+    }
+    let mut cells: Vec<Cell> = Vec::with_capacity(said.cells.len());
+    for cell in said.cells {
+        if cells.iter().any(|other| other.name == cell.name) {
+            return Err(format!("cell {} is named twice", quote(&cell.name)));
+        }
+        let name = quote(&cell.name);
+        cells.push(check_cell(cell).map_err(|what| format!("cell {name}: {what}"))?);
+    }
+    if !keyed && !cells.is_empty() {
+        return Err("it has cells, which need a keyed input".to_owned());
+    }
+    if !keyed && said.timers {
+        return Err("it sets timers, which need a keyed input".to_owned());
+    }
+    Ok(Descriptor {
+        inputs: reads,
+        ports,
+        cells,
+        timers: said.timers,
+        notice_watermark: said.notices.contains(Notices::WATERMARK),
+        notice_end_of_input: said.notices.contains(Notices::END_OF_INPUT),
+        extra: said.extra,
+    })
+}
+
+fn check_reads(reads: WitReads, input: &Input) -> Result<Reads, String> {
+    for (place, column) in reads.columns.iter().enumerate() {
+        if input.schema.index_of(column).is_none() {
+            return Err(format!("it reads column {}, which is not in {}", quote(column), input.schema));
+        }
+        if reads.columns[..place].contains(column) {
+            return Err(format!("it reads column {} twice", quote(column)));
+        }
+    }
+    if reads.keyed && input.key.is_none() {
+        return Err("it needs the rows grouped by key, and the job file names no `key_by`".to_owned());
+    }
+    if reads.event_times && !input.event_times {
+        return Err("it reads event times, which the rows do not have".to_owned());
+    }
+    Ok(Reads { columns: reads.columns, keyed: reads.keyed, event_times: reads.event_times })
+}
+
+/// State and timers are kept by key: all keyed inputs must have keys of the same types.
+fn check_keys(reads: &[Reads], inputs: &[Input]) -> Result<(), String> {
+    let types = |input: &Input| -> Option<Vec<DataType>> {
+        let names = input.key.as_ref()?.iter();
+        names.map(|name| input.schema.index_of(name).map(|at| input.schema.fields()[at].data_type)).collect()
+    };
+    let keyed = || reads.iter().zip(inputs).enumerate().filter(|(_, (reads, _))| reads.keyed);
+    let Some((first, (_, input))) = keyed().next() else { return Ok(()) };
+    let expect = types(input).ok_or_else(|| format!("input {first}: its key is not among its columns"))?;
+    match keyed().find(|(_, (_, input))| types(input).as_ref() != Some(&expect)) {
+        Some((other, _)) => Err(format!("input {other}: its key has other types than that of input {first}")),
+        None => Ok(()),
+    }
+}
+
+fn key_fields(reads: &[Reads], inputs: &[Input]) -> Vec<Field> {
+    let keyed = reads.iter().zip(inputs).find(|(reads, _)| reads.keyed);
+    let Some((_, Input { schema, key: Some(key), .. })) = keyed else { return Vec::new() };
+    key.iter().filter_map(|name| schema.index_of(name)).map(|at| schema.fields()[at].clone()).collect()
+}
+
+fn check_port(port: WitPort, inputs: &[Input], key: Option<&Vec<Field>>) -> Result<Port, String> {
+    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    if port.name.is_empty() || port.name.len() > NAME_BYTES_MAX || !port.name.bytes().all(good) {
+        return Err(format!("a name is 1 to {NAME_BYTES_MAX} lower case letters, digits and `_`"));
+    }
+    let known = |input: u32| {
+        let exists = (input as usize) < inputs.len();
+        if exists { Ok(input) } else { Err(format!("it emits the rows of input {input}, of {}", inputs.len())) }
+    };
+    let shape = match port.shape {
+        WitShape::Pass(input) => Shape::Pass { input: known(input)? },
+        WitShape::Extend(Extended { input, columns }) => {
+            Shape::Extend { input: known(input)?, columns: fields(columns)?.fields().to_vec() }
+        }
+        WitShape::Key(columns) => {
+            let Some(key) = key else { return Err("it emits keys, and no input is keyed".to_owned()) };
+            let columns = fields(columns)?;
+            if let Some(twice) = key.iter().find(|field| columns.index_of(&field.name).is_some()) {
+                return Err(format!("column {} is a key column already", quote(&twice.name)));
+            }
+            Shape::Key { columns: columns.fields().to_vec() }
+        }
+        WitShape::New(columns) => {
+            let schema = fields(columns)?;
+            if schema.is_empty() {
+                return Err("its rows have no columns".to_owned());
+            }
+            Shape::New { schema }
+        }
+    };
+    if port.event_times && !matches!(shape, Shape::New { .. }) {
+        return Err("only rows of a `new` port can be given event times; others keep theirs".to_owned());
+    }
+    Ok(Port { name: port.name, shape, event_times: port.event_times })
+}
+
+fn fields(fields: Vec<WitField>) -> Result<Schema, String> {
+    if fields.len() > COLUMNS_MAX {
+        return Err(format!("{} columns, of {COLUMNS_MAX} that it may have", fields.len()));
+    }
+    let check = |field: WitField| {
+        check_name(&field.name).map_err(|what| format!("column {}: {what}", quote(&field.name)))?;
+        let data_type = data_type(&field.data_type).map_err(|what| format!("column {}: {what}", quote(&field.name)))?;
+        Ok(Field { name: field.name, data_type, nullable: field.nullable })
+    };
+    let fields = fields.into_iter().map(check).collect::<Result<Vec<_>, String>>()?;
+    Schema::new(fields).map_err(|error| error.to_string())
+}
+
+fn check_cell(cell: WitCell) -> Result<Cell, String> {
+    check_name(&cell.name)?;
+    if cell.kind != "value" {
+        return Err(format!("there are no cells of kind {}, only `value`", quote(&cell.kind)));
+    }
+    if cell.ttl_ms == Some(0) {
+        return Err("a value that lives for 0 ms is never seen".to_owned());
+    }
+    let data_type = data_type(&cell.data_type)?;
+    Ok(Cell { name: cell.name, kind: cell.kind, data_type, ttl_ms: cell.ttl_ms, version: cell.version })
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(format!("a name is 1 to {NAME_BYTES_MAX} bytes without control characters"));
+    }
+    Ok(())
+}
+
+fn data_type(name: &str) -> Result<DataType, String> {
+    DataType::from_name(name).ok_or_else(|| {
+        let known = DataType::ALL.map(DataType::name).join(", ");
+        format!("{} is no data type; there are {known}", quote(name))
+    })
+}
+
+/// A guest's own words inside a message: short, and harmless.
+fn quote(name: &str) -> String {
+    format!("`{}`", crate::log::clean(name, 64))
+}

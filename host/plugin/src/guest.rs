@@ -1,0 +1,114 @@
+//! What the host keeps for a running guest, and the three interfaces of the contract that a guest may call.
+
+use wasmill_model::Timestamp;
+use wasmtime::{
+    StoreContextMut,
+    component::{ComponentType, Lift, LinkerInstance, WasmStr},
+};
+
+use crate::{
+    limits::{Limiter, Limits},
+    log::{Level, Log, LogSink},
+    metrics::Metrics,
+};
+
+/// The time of a call. Both clocks stand still while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallTime {
+    /// The host's clock, ms since the epoch.
+    pub now_ms: Timestamp,
+    pub watermark: Timestamp,
+}
+
+/// The data of a guest's store.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    pub(crate) limiter: Limiter,
+    pub(crate) log: Log,
+    pub(crate) metrics: Metrics,
+    pub(crate) time: CallTime,
+    pub(crate) random: Random,
+}
+
+impl Guest {
+    pub(crate) fn new(limits: &Limits, log: LogSink, seed: u64, time: CallTime) -> Self {
+        Self {
+            limiter: Limiter::new(limits),
+            log: Log::new(log, limits),
+            metrics: Metrics::new(limits.metric_names),
+            time,
+            random: Random(seed),
+        }
+    }
+}
+
+/// Numbers that follow from a seed: the generator known as SplitMix64. Not for secrets.
+#[derive(Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// `enum level` of the contract, in its order.
+#[derive(Debug, Clone, Copy, ComponentType, Lift)]
+#[component(enum)]
+#[repr(u8)]
+#[expect(dead_code, reason = "its variants are made by lifting")]
+enum WitLevel {
+    #[component(name = "trace")]
+    Trace,
+    #[component(name = "debug")]
+    Debug,
+    #[component(name = "info")]
+    Info,
+    #[component(name = "warn")]
+    Warn,
+    #[component(name = "error")]
+    Error,
+}
+
+impl From<WitLevel> for Level {
+    fn from(level: WitLevel) -> Self {
+        match level {
+            WitLevel::Trace => Self::Trace,
+            WitLevel::Debug => Self::Debug,
+            WitLevel::Info => Self::Info,
+            WitLevel::Warn => Self::Warn,
+            WitLevel::Error => Self::Error,
+        }
+    }
+}
+
+type Cx<'a> = StoreContextMut<'a, Guest>;
+
+/// Offers a function of `wasmill:operator/{log,metrics,clock}`; false if there is no such function.
+pub(crate) fn offer(at: &mut LinkerInstance<'_, Guest>, interface: &str, function: &str) -> wasmtime::Result<bool> {
+    match (interface, function) {
+        ("log", "write") => at.func_wrap(function, |mut cx: Cx<'_>, (level, message): (WitLevel, WasmStr)| {
+            let message = message.to_str(&cx)?.into_owned();
+            let guest = cx.data_mut();
+            guest.log.write(guest.time.now_ms, level.into(), &message);
+            Ok(())
+        })?,
+        ("metrics", "add") => at.func_wrap(function, |mut cx: Cx<'_>, (name, delta): (String, u64)| {
+            cx.data_mut().metrics.add(&name, delta);
+            Ok(())
+        })?,
+        ("metrics", "set") => at.func_wrap(function, |mut cx: Cx<'_>, (name, value): (String, f64)| {
+            cx.data_mut().metrics.set(&name, value);
+            Ok(())
+        })?,
+        ("clock", "processing-time") => {
+            at.func_wrap(function, |cx: Cx<'_>, ()| Ok((cx.data().time.now_ms,)))?;
+        }
+        ("clock", "watermark") => at.func_wrap(function, |cx: Cx<'_>, ()| Ok((cx.data().time.watermark,)))?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}

@@ -1,0 +1,139 @@
+//! What each mode declares.
+
+use crate::{
+    exports::wasmill::operator::guest::{Descriptor, Input},
+    wasmill::operator::{
+        data::Field,
+        description::{Cell, Extended, Notices, Port, Reads, Shape},
+    },
+};
+
+fn field(name: &str, data_type: &str) -> Field {
+    Field { name: name.into(), data_type: data_type.into(), nullable: false }
+}
+
+fn port(name: &str, shape: Shape) -> Port {
+    Port { name: name.into(), shape, event_times: false }
+}
+
+fn reads(columns: &[&str]) -> Reads {
+    Reads { columns: columns.iter().map(|&c| c.into()).collect(), keyed: false, event_times: false }
+}
+
+fn plain(inputs: &[Input], columns: &[&str], ports: Vec<Port>) -> Descriptor {
+    Descriptor {
+        inputs: (0..inputs.len()).map(|place| reads(if place == 0 { columns } else { &[] })).collect(),
+        ports,
+        cells: vec![],
+        timers: false,
+        notices: Notices::empty(),
+        extra: vec![],
+    }
+}
+
+fn extended(name: &str, data_type: &str) -> Shape {
+    Shape::Extend(Extended { input: 0, columns: vec![field(name, data_type)] })
+}
+
+fn cell(name: &str, data_type: &str) -> Cell {
+    Cell { name: name.into(), kind: "value".into(), data_type: data_type.into(), ttl_ms: Some(60_000), version: 2 }
+}
+
+/// The fields a `types` or `rewrite` port has: those of the input.
+fn same(inputs: &[Input]) -> Vec<Field> {
+    inputs[0].schema.clone()
+}
+
+pub(crate) fn describe(mode: &str, inputs: &[Input]) -> Result<Descriptor, String> {
+    let mode_family = mode.split(':').next().unwrap_or_default();
+    let all = |inputs: &[Input]| inputs[0].schema.iter().map(|f| f.name.clone()).collect::<Vec<_>>();
+    Ok(match mode_family {
+        "pass" | "drop" | "context" | "hostile" | "log" | "metrics" | "wasi" | "row" => {
+            plain(inputs, &[], vec![port("out", Shape::Pass(0))])
+        }
+        "keep" | "take" | "fail" | "loop" => plain(inputs, &["a"], vec![port("out", Shape::Pass(0))]),
+        "map" | "map-take" => plain(inputs, &["a"], vec![port("out", extended("twice", "int64"))]),
+        "types" | "rewrite" => {
+            let schema = same(inputs);
+            let names = all(inputs);
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let mut descriptor = plain(inputs, &names, vec![port("out", Shape::New(schema))]);
+            descriptor.inputs[0].event_times = inputs[0].event_times;
+            descriptor.ports[0].event_times = inputs[0].event_times;
+            descriptor
+        }
+        "count" | "count-marked" | "count-one" => {
+            let count = vec![field("count", "int64")];
+            let mut descriptor = plain(inputs, &[], vec![port("out", Shape::Key(count))]);
+            descriptor.inputs[0].keyed = true;
+            descriptor.cells = vec![cell("count", "int64")];
+            if mode != "count-one" {
+                descriptor.cells.push(cell("note", "utf8"));
+            }
+            descriptor.timers = true;
+            descriptor
+        }
+        "notice" => {
+            let told = vec![field("told", "utf8")];
+            let mut descriptor = plain(inputs, &[], vec![port("out", Shape::New(told))]);
+            descriptor.notices = Notices::WATERMARK | Notices::END_OF_INPUT;
+            descriptor
+        }
+        "clock" => {
+            let times = vec![field("now", "timestamp"), field("watermark", "timestamp"), field("wasi", "timestamp")];
+            plain(inputs, &[], vec![port("out", Shape::New(times))])
+        }
+        "bad" => mistake(inputs),
+        "describe" => return misdescribe(mode, inputs),
+        "" => return Err("mode is missing".into()),
+        _ => return Err(format!("mode `{mode}` is not known")),
+    })
+}
+
+/// One port of each shape, two cells, timers.
+fn mistake(inputs: &[Input]) -> Descriptor {
+    let ports = vec![
+        port("pass", Shape::Pass(0)),
+        port("extend", Shape::Extend(Extended { input: 0, columns: vec![field("n", "int64"), field("t", "utf8")] })),
+        port("key", Shape::Key(vec![field("f", "float64")])),
+        port("new", Shape::New(vec![Field { nullable: true, ..field("b", "boolean") }, field("x", "binary")])),
+        Port { event_times: true, ..port("timed", Shape::New(vec![field("n", "int64")])) },
+        port("other", Shape::Pass(1)),
+    ];
+    let mut descriptor = plain(inputs, &["a"], ports);
+    descriptor.inputs[0].keyed = true;
+    descriptor.cells = vec![cell("count", "int64"), cell("note", "utf8")];
+    descriptor.timers = true;
+    descriptor
+}
+
+/// A descriptor with one thing wrong.
+fn misdescribe(mode: &str, inputs: &[Input]) -> Result<Descriptor, String> {
+    let mut descriptor = mistake(inputs);
+    match mode.split_once(':').map_or("", |(_, what)| what) {
+        "inputs" => descriptor.inputs.push(reads(&[])),
+        "column" => descriptor.inputs[0].columns.push("nowhere".into()),
+        "column-twice" => descriptor.inputs[0].columns.push("a".into()),
+        "keyed" => descriptor.inputs[1].keyed = true,
+        "event-times" => descriptor.inputs[1].event_times = true,
+        "no-port" => descriptor.ports.clear(),
+        "ports" => descriptor.ports = (0..65).map(|i| port(&format!("p{i}"), Shape::Pass(0))).collect(),
+        "port-name" => descriptor.ports[0].name = "Out".into(),
+        "port-twice" => descriptor.ports[1].name = "pass".into(),
+        "port-input" => descriptor.ports[0].shape = Shape::Pass(7),
+        "data-type" => descriptor.ports[0].shape = Shape::New(vec![field("n", "int32")]),
+        "field-twice" => descriptor.ports[0].shape = Shape::New(vec![field("n", "int64"), field("n", "utf8")]),
+        "no-fields" => descriptor.ports[0].shape = Shape::New(vec![]),
+        "key-replaced" => descriptor.ports[2].shape = Shape::Key(vec![field("k", "int64")]),
+        "key-unkeyed" => descriptor.inputs[0].keyed = false,
+        "cell-kind" => descriptor.cells[0].kind = "heap".into(),
+        "cell-name" => descriptor.cells[0].name = String::new(),
+        "cell-twice" => descriptor.cells[1].name = "count".into(),
+        "cell-type" => descriptor.cells[1].data_type = "decimal".into(),
+        "ttl" => descriptor.cells[1].ttl_ms = Some(0),
+        "port-times" => descriptor.ports[0].event_times = true,
+        "" => {}
+        other => return Err(format!("there is no mistake `{other}`")),
+    }
+    Ok(descriptor)
+}
