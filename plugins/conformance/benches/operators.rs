@@ -1,0 +1,73 @@
+//! What the standard operators cost through the real host, 4,096 rows a call. Throughput counts rows, for the tokenizer words.
+
+use std::{hint::black_box, sync::Arc};
+
+use arrow_array::{ArrayRef, Int64Array, StringViewArray};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use plugins_conformance::{AT, input, start};
+use wasmill_model::{Batch, DataType, reply::Groups};
+
+const ROWS: usize = 4_096;
+const WORDS_A_LINE: usize = 12;
+
+/// The next of a sequence of numbers without a pattern.
+fn mix(seed: usize) -> u64 {
+    (seed as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16
+}
+
+/// English-like text: words of 1 to 9 letters, 4.5 on average.
+fn line(row: usize) -> String {
+    let word = |place| "incredibly".get(..1 + (mix(row * WORDS_A_LINE + place) % 8) as usize).expect("it is that long");
+    (0..WORDS_A_LINE).map(word).collect::<Vec<_>>().join(" ")
+}
+
+fn numbers() -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values((0..ROWS).map(|row| (mix(row) % 1_000_000) as i64)))
+}
+
+/// Groups of rows whose keys are drawn from so many.
+fn groups(keys: u64) -> Groups {
+    let mut seen = std::collections::HashMap::new();
+    let mut group = |key| {
+        let next = seen.len() as u32;
+        *seen.entry(key).or_insert(next)
+    };
+    let of_row: Vec<u32> = (0..ROWS).map(|row| group(mix(row) % keys)).collect();
+    Groups { count: seen.len() as u32, of_row: of_row.into() }
+}
+
+fn operators(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("operators");
+    let mut stateless = |name: &str, column: (&str, DataType), values: ArrayRef, elements: usize| {
+        let (mut instance, _) = start(name, "{}", input(&[column], None));
+        let batch = Batch::new(ROWS, vec![values]);
+        group.throughput(Throughput::Elements(elements as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| black_box(instance.process(AT, 0, &batch, None, &[]).expect("no row fails")));
+        });
+    };
+    let lines: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..ROWS).map(line)));
+    stateless("tokenizer", ("line", DataType::Utf8), lines, ROWS * WORDS_A_LINE);
+    stateless("auction_filter", ("auction", DataType::Int64), numbers(), ROWS);
+    stateless("currency_converter", ("price", DataType::Int64), numbers(), ROWS);
+
+    let columns = [("key", DataType::Int64), ("delay", DataType::Int64)];
+    for name in ["keyed_counter", "delay_statistics"] {
+        for keys in [100, 10_000, 1_000_000] {
+            let (mut instance, descriptor) = start(name, "{}", input(&columns, Some("key")));
+            let batch = Batch::new(ROWS, vec![numbers(), numbers()]);
+            let groups = groups(keys);
+            let cell = || -> ArrayRef { Arc::new(Int64Array::from(vec![1; groups.count as usize])) };
+            let state: Vec<ArrayRef> = descriptor.cells.iter().map(|_| cell()).collect();
+            group.throughput(Throughput::Elements(ROWS as u64));
+            group.bench_function(format!("{name}/{keys} keys"), |bencher| {
+                bencher
+                    .iter(|| black_box(instance.process(AT, 0, &batch, Some(&groups), &state).expect("no row fails")));
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, operators);
+criterion_main!(benches);

@@ -1,0 +1,58 @@
+//! Stand-ins for what a component imports: log lines and numbers are kept for the test of this thread, time stands where
+//! the test put it.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use crate::{Timestamp, log::Level};
+
+struct Host {
+    lines: Vec<(Level, String)>,
+    metrics: BTreeMap<String, f64>,
+    now: Timestamp,
+    watermark: Timestamp,
+}
+
+thread_local! {
+    static HOST: RefCell<Host> = const {
+        RefCell::new(Host {
+            lines: Vec::new(),
+            metrics: BTreeMap::new(),
+            now: Timestamp(0),
+            watermark: Timestamp::MIN,
+        })
+    };
+}
+
+pub(crate) fn write_log(level: Level, message: &str) {
+    HOST.with_borrow_mut(|host| host.lines.push((level, message.to_owned())));
+}
+
+pub(crate) fn add_metric(name: &str, delta: u64) {
+    HOST.with_borrow_mut(|host| *host.metrics.entry(name.to_owned()).or_default() += delta as f64);
+}
+
+pub(crate) fn set_metric(name: &str, value: f64) {
+    HOST.with_borrow_mut(|host| host.metrics.insert(name.to_owned(), value));
+}
+
+pub(crate) fn now() -> Timestamp {
+    HOST.with_borrow(|host| host.now)
+}
+
+pub(crate) fn watermark() -> Timestamp {
+    HOST.with_borrow(|host| host.watermark)
+}
+
+pub(super) fn set_times(now: Timestamp, watermark: Timestamp) {
+    HOST.with_borrow_mut(|host| (host.now, host.watermark) = (now, watermark));
+}
+
+/// The lines this thread has logged since the last time it was asked.
+pub fn take_log() -> Vec<(Level, String)> {
+    HOST.with_borrow_mut(|host| std::mem::take(&mut host.lines))
+}
+
+/// What the counter or gauge of this name stands at on this thread.
+pub fn metric(name: &str) -> Option<f64> {
+    HOST.with_borrow(|host| host.metrics.get(name).copied())
+}
