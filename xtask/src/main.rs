@@ -1,1 +1,57 @@
-fn main(){}
+//! `cargo xtask`: the project's own commands, from a fresh clone to a result, without anything to prepare.
+//!
+//! It knows how to build and run the parts, and nothing about what they do. It depends on little, so that it is
+//! there in seconds.
+
+use std::{env, process::ExitCode};
+
+use anyhow::{Result, bail};
+
+use crate::workspace::Workspace;
+
+mod bench;
+mod ci;
+mod component;
+mod demo;
+mod plugins;
+mod steps;
+mod test;
+mod tools;
+mod workspace;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  demo            build everything, then run two jobs and show what comes out
+  test [--fast]   all tests, quickest first; --fast: only those that need neither the engine nor a plugin
+  plugins         build every operator in this repository to target/plugins/
+  bench [NAME]    measure: `runs` for whole jobs beside native loops, or a crate such as `plugin`; all of them if none is named
+  ci              clone the last commit into target/ci/ and run .ci/run there, as a machine that knows nothing would";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nxtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<()> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["demo"] => demo::run_jobs(&Workspace::load()?),
+        ["test"] => test::run_all(&Workspace::load()?, test::Extent::Everything),
+        ["test", "--fast"] => test::run_all(&Workspace::load()?, test::Extent::Fast),
+        ["plugins"] => plugins::build(&Workspace::load()?),
+        ["bench", rest @ ..] => bench::run_named(&Workspace::load()?, rest),
+        ["ci"] => ci::run_clean(&Workspace::load()?),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("`{}` is no command\n\n{USAGE}", words.join(" ")),
+    }
+}

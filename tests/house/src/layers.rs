@@ -1,0 +1,131 @@
+//! Which crate may depend on which: arrows only downwards, never sideways. The names are places: a crate that has no
+//! code yet already has one.
+
+use toml::Table;
+
+use crate::{File, Finding};
+
+/// Host crates from the bottom up. A crate may depend on crates of lower rows only.
+const ROWS: [&[&str]; 7] = [
+    &["model"],
+    &["state", "plugin", "connectors", "control", "wire", "rest"],
+    &["flow", "snapshot"],
+    &["runtime"],
+    &["cluster"],
+    &["api", "cli", "sim"],
+    &["wasmill"],
+];
+/// What a crate must do without, and why it can.
+const WITHOUT: [(&[&str], &[&str]); 6] = [
+    (&["model", "wire", "rest", "control", "state", "flow"], &["tokio", "redb", "rand", "axum", "crossbeam-channel"]),
+    (&["snapshot"], &["tokio", "axum"]),
+    (&["plugin"], &["tokio", "redb", "axum"]),
+    (&["runtime", "cluster"], &["axum"]),
+    (&["api"], &["redb"]),
+    (&["sdk/rust", "sdk/rust-macros"], &["tokio"]),
+];
+
+/// Reads all manifests and reports each dependency that points the wrong way.
+#[must_use]
+pub fn layers(files: &[File]) -> Vec<Finding> {
+    files.iter().filter(|file| file.name() == "Cargo.toml").flat_map(manifest).collect()
+}
+
+fn manifest(file: &File) -> Vec<Finding> {
+    let folder = file.path.strip_suffix("/Cargo.toml").unwrap_or_default();
+    let Ok(table) = file.text.parse::<Table>() else {
+        return vec![Finding::new(&file.path, 0, "is no TOML")];
+    };
+    let here = folder.strip_prefix("host/");
+    let row = here.map(row_of);
+    if row == Some(None) {
+        return vec![Finding::new(&file.path, 0, "has no place among the layers; give it one in tests/house")];
+    }
+    let mut findings = Vec::new();
+    for name in ["dependencies", "dev-dependencies", "build-dependencies"].iter().flat_map(|kind| keys(&table, kind)) {
+        if let Some(why) = refused(folder, row.flatten(), name) {
+            findings.push(Finding::new(&file.path, 0, format!("must not depend on {name}: {why}")));
+        }
+    }
+    findings
+}
+
+/// Why a crate may not depend on another; none if it may.
+fn refused(folder: &str, row: Option<usize>, name: &str) -> Option<String> {
+    let here = folder.strip_prefix("host/").unwrap_or(folder);
+    let there = host_crate(name);
+    if let (Some(row), Some(there)) = (row, there)
+        && row_of(there).is_none_or(|below| below >= row)
+    {
+        return Some("arrows point downwards only".to_owned());
+    }
+    if there.is_some() && ["sdk/", "plugins/", "examples/", "tests/guests/rust"].iter().any(|p| folder.starts_with(p)) {
+        return Some("operators and their SDK know the contract, never the host".to_owned());
+    }
+    if row.is_some() && here != "plugin" && (name == "wasmtime" || name.starts_with("wasmtime-")) {
+        return Some("only `plugin` knows the engine".to_owned());
+    }
+    let without = WITHOUT.iter().find(|(crates, names)| crates.contains(&here) && names.contains(&name));
+    without.map(|_| "what it does needs none of it".to_owned())
+}
+
+fn row_of(host_crate: &str) -> Option<usize> {
+    ROWS.iter().position(|row| row.contains(&host_crate))
+}
+
+/// The folder below `host/` of one of our crates; none for the SDK and for crates of others.
+fn host_crate(package: &str) -> Option<&str> {
+    let name = if package == "wasmill" { package } else { package.strip_prefix("wasmill-")? };
+    row_of(name).map(|_| name)
+}
+
+fn keys<'a>(table: &'a Table, kind: &str) -> Vec<&'a str> {
+    let direct = table.get(kind).and_then(toml::Value::as_table).into_iter();
+    let targets = table.get("target").and_then(toml::Value::as_table).into_iter().flat_map(Table::values);
+    let by_target = targets.filter_map(move |target| target.get(kind).and_then(toml::Value::as_table));
+    direct.chain(by_target).flat_map(Table::keys).map(String::as_str).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(path: &str, manifest: &str, expect: &[&str]) {
+        let found: Vec<String> = layers(&[File::new(path, manifest)]).iter().map(ToString::to_string).collect();
+        assert_eq!(found, expect);
+    }
+
+    #[test]
+    fn downwards_is_allowed() {
+        check(
+            "host/runtime/Cargo.toml",
+            "[dependencies]\nwasmill-flow.workspace = true\nwasmill-plugin.workspace = true\n",
+            &[],
+        );
+        check("host/plugin/Cargo.toml", "[dependencies]\nwasmtime.workspace = true\n", &[]);
+        check("plugins/count/Cargo.toml", "[dependencies]\nwasmill-sdk.workspace = true\n", &[]);
+        check("benches/Cargo.toml", "[dependencies]\nwasmill-connectors.workspace = true\n", &[]);
+    }
+
+    #[test]
+    fn upwards_and_sideways_are_not() {
+        let up = "host/flow/Cargo.toml: must not depend on wasmill-runtime: arrows point downwards only";
+        check("host/flow/Cargo.toml", "[dependencies]\nwasmill-runtime.workspace = true\n", &[up]);
+        let side = "host/state/Cargo.toml: must not depend on wasmill-plugin: arrows point downwards only";
+        check("host/state/Cargo.toml", "[dev-dependencies]\nwasmill-plugin.workspace = true\n", &[side]);
+        check("host/state/Cargo.toml", "[target.'cfg(unix)'.dependencies]\nwasmill-plugin.workspace = true\n", &[side]);
+        let engine = "host/runtime/Cargo.toml: must not depend on wasmtime: only `plugin` knows the engine";
+        check("host/runtime/Cargo.toml", "[dependencies]\nwasmtime.workspace = true\n", &[engine]);
+        let impure = "host/control/Cargo.toml: must not depend on tokio: what it does needs none of it";
+        check("host/control/Cargo.toml", "[dependencies]\ntokio = \"1\"\n", &[impure]);
+        let host = "sdk/rust/Cargo.toml: must not depend on wasmill-model: operators and their SDK know the contract, never the host";
+        check("sdk/rust/Cargo.toml", "[dependencies]\nwasmill-model.workspace = true\n", &[host]);
+    }
+
+    #[test]
+    fn a_crate_needs_a_place() {
+        let homeless = "host/misc/Cargo.toml: has no place among the layers; give it one in tests/house";
+        check("host/misc/Cargo.toml", "[dependencies]\n", &[homeless]);
+    }
+}
