@@ -20,7 +20,7 @@ pub(crate) fn run_jobs(workspace: &Workspace) -> Result<()> {
         "This builds Wasmill and its operators, then runs two jobs on this machine.\n\
          The first build compiles a WebAssembly engine and takes some minutes; later ones take seconds.\n\
          Nothing is written outside {}.",
-        workspace.target.display()
+        workspace.shown(&workspace.target).display()
     );
     println!("\n1. Build the operators: each becomes a WebAssembly component in target/plugins/.");
     plugins::build(workspace)?;
@@ -38,8 +38,9 @@ pub(crate) fn run_jobs(workspace: &Workspace) -> Result<()> {
 
     println!("\n4. Count the words of this project's own documentation: a job that ends by itself.");
     let counts = count_words(workspace, &wasmill)?;
-    println!("\nThe {SHOWN} most frequent of {} words in docs/:\n", counts.len());
-    for (word, count) in counts.iter().take(SHOWN) {
+    println!("\nThe {SHOWN} most frequent of {} different words, leaving out those without a letter:\n", counts.len());
+    let with_letters = counts.iter().filter(|(word, _)| word.contains(char::is_alphabetic));
+    for (word, count) in with_letters.take(SHOWN) {
         println!("{count:>8}  {word}");
     }
     println!("{}", epilogue());
@@ -53,22 +54,22 @@ Both jobs ran in one process. Their operators are WebAssembly components: the en
 asked for, kept its state outside of it, and would have replaced it, had it failed.
 
 Try next:
-  target/release/wasmill check examples/wordcount/job.toml     see what the engine makes of a job file
-  target/release/wasmill run examples/wordcount/job.toml       the same job on its own text
-  change plugins/tokenizer/src/lib.rs, run `cargo xtask plugins`, and run the job again
-  examples/README.md                                           the other examples, one a question
-  docs/README.md                                               how to write an operator of your own"
+  target/release/wasmill run examples/nexmark/q1.toml             ten million bids through one operator
+  target/release/wasmill run examples/nexmark/keyed-count.toml    the same bids counted by bidder, on two threads
+  target/release/wasmill run examples/wordcount/job.toml --set 'source.text.path=FILES'    your own words
+  target/release/wasmill plugin inspect target/plugins/tokenizer.wasm    what the engine knows of an operator
+  change plugins/tokenizer/src/lib.rs, run `cargo xtask plugins`, and run a job again
+  docs/README.md    the contract, and how to write an operator of your own"
 }
 
 /// Runs the word count over the documentation; words and counts, the most frequent first.
 fn count_words(workspace: &Workspace, wasmill: &Path) -> Result<Vec<(String, u64)>> {
     let output = fresh_folder(&workspace.target.join("demo"))?.join("words.jsonl");
-    let text = workspace.root.join("docs/**/*.md");
     run(Command::new(wasmill)
         .current_dir(&workspace.root)
         .args(["run", "examples/wordcount/job.toml"])
-        .args(["--set", &format!("source.text.path={}", text.display())])
-        .args(["--set", &format!("sink.counts.path={}", output.display())]))?;
+        .args(["--set", "source.text.path=[\"README.md\", \"docs/**/*.md\"]"])
+        .args(["--set", &format!("sink.counts.path={}", workspace.shown(&output).display())]))?;
     let lines =
         fs::read_to_string(&output).with_context(|| format!("the job wrote no result to {}", output.display()))?;
     most_frequent(&lines)

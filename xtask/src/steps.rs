@@ -7,6 +7,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+/// How much of a command an error repeats.
+const SHOWN_CHARS: usize = 80;
+
 /// The steps done so far.
 pub(crate) struct Steps {
     began: Instant,
@@ -50,7 +53,9 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     println!("$ {line}");
     let status = command.status().with_context(|| format!("could not start `{line}`"))?;
     if !status.success() {
-        bail!("`{line}` ended with {status}");
+        // The whole of it stands above.
+        let cut = line.char_indices().nth(SHOWN_CHARS).map_or(line.clone(), |(end, _)| format!("{} ...", &line[..end]));
+        bail!("`{cut}` ended with {status}");
     }
     Ok(())
 }
@@ -61,7 +66,7 @@ fn shown(command: &Command) -> String {
     let program = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy();
     let arguments = command.get_args().map(|argument| {
         let text = argument.to_string_lossy();
-        if text.contains([' ', '*', '(', '"']) { format!("'{text}'") } else { text.into_owned() }
+        if text.contains([' ', '*', '(', '[', '"']) { format!("'{text}'") } else { text.into_owned() }
     });
     std::iter::once(program.into_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
 }
@@ -92,6 +97,12 @@ mod tests {
     fn a_command_that_fails_is_named() {
         let error = run(Command::new("false").arg("a b")).expect_err("false fails");
         assert_eq!(error.to_string(), "`false 'a b'` ended with exit status: 1");
+    }
+
+    #[test]
+    fn a_long_command_is_cut() {
+        let error = run(Command::new("false").arg("x".repeat(200))).expect_err("false fails").to_string();
+        assert_eq!(error, format!("`false {} ...` ended with exit status: 1", "x".repeat(74)));
     }
 
     #[test]

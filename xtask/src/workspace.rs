@@ -80,6 +80,11 @@ impl Workspace {
         command
     }
 
+    /// A path as it is shown and typed in the root of the repository: short where it lies within.
+    pub(crate) fn shown<'a>(&self, path: &'a Path) -> &'a Path {
+        path.strip_prefix(&self.root).unwrap_or(path)
+    }
+
     /// The path of a program of this repository, once it is built.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.target.join("release").join(name)

@@ -33,7 +33,7 @@ mod lines;
 /// Bytes of the longest line that a source reads if its table does not say.
 const LINE_BYTES_MAX_DEFAULT: usize = 16 << 20;
 /// Bytes of the longest line that a table may allow: text is addressed with 32 bits.
-const LINE_BYTES_MAX_MAX: i64 = 1 << 30;
+const LINE_BYTES_MAX_MAX: usize = 1 << 30;
 
 /// The keys of a `file` source.
 #[derive(Debug, Clone)]
@@ -77,10 +77,10 @@ impl FileConfig {
                 schema
             }
         };
-        let line_bytes_max = settings.optional("line_bytes_max", |s| s.integer(1, LINE_BYTES_MAX_MAX))?;
+        let line_bytes_max = settings.optional("line_bytes_max", read_line_bytes_max)?;
         let replace = settings.optional("invalid_utf8", |s| s.choice(&["fail", "replace"]))? == Some(1);
         let blocks = BlockOptions {
-            line_bytes_max: line_bytes_max.map_or(LINE_BYTES_MAX_DEFAULT, |bytes| bytes as usize),
+            line_bytes_max: line_bytes_max.unwrap_or(LINE_BYTES_MAX_DEFAULT),
             replace_invalid_utf8: replace,
         };
         Ok(Self { patterns, format, blocks, port: SourcePort { name: "out".into(), schema } })
@@ -129,6 +129,14 @@ fn read_patterns(setting: &Setting, base: &Path) -> Result<Vec<Pattern>, setting
         return Err(setting.error("expected at least one path, found none"));
     }
     items.iter().map(|item| Pattern::read(item, base)).collect()
+}
+
+fn read_line_bytes_max(setting: &Setting) -> Result<usize, settings::Error> {
+    let bytes = setting.bytes()?;
+    usize::try_from(bytes)
+        .ok()
+        .filter(|bytes| (1..=LINE_BYTES_MAX_MAX).contains(bytes))
+        .ok_or_else(|| setting.error(format!("expected 1 B to 1 GiB, found {bytes} B")))
 }
 
 fn lines_schema(settings: &Settings) -> Result<Schema, settings::Error> {

@@ -119,6 +119,7 @@ pub struct Rounds {
 }
 
 impl Rounds {
+    /// No watermark yet, and nothing to do until the first event.
     pub fn new(wants: Wants) -> Self {
         Self { wants, watermark: time::MIN, phase: Phase::Waiting, idle: false, calls: 0 }
     }

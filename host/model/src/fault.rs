@@ -14,4 +14,6 @@ pub enum Domain {
     Internal,
     /// Something outside: a broker, a network.
     External,
+    /// Nobody's: whoever read the results has gone, which is a reason to stop.
+    Nobody,
 }

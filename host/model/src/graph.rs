@@ -235,11 +235,9 @@ impl JobGraph {
     fn keeps_key(&self, from: usize, port: usize, key: &[usize]) -> bool {
         let producer = &self.vertices[from];
         let Role::Operator { descriptor, inputs, .. } = &producer.role else { return false };
-        let keyed = descriptor.inputs.iter().zip(inputs).find(|(reads, _)| reads.keyed);
-        let Some((_, Input { key: Some(own), .. })) = keyed else { return false };
-        let schema = &producer.ports[port].schema;
-        let wanted: Vec<&str> = key.iter().map(|&i| schema.fields()[i].name.as_str()).collect();
-        wanted == *own && check::hands_on(descriptor, port, own)
+        let fields = producer.ports[port].schema.fields();
+        let kept = check::kept_key(descriptor, port, inputs);
+        kept.is_some_and(|own| key.iter().map(|&i| fields[i].name.as_str()).eq(own.iter().map(String::as_str)))
     }
 
     fn warn_of_unread_ports(&mut self) {
@@ -331,14 +329,30 @@ fn topological_order(spec: &JobSpec) -> Result<Vec<usize>, Error> {
         }
         match (found, waiting) {
             (Some(place), _) => order.push(place),
-            (None, Some(vertex)) => {
-                let message = format!("`{}` is part of a circle: it reads, through others, from itself", vertex.name);
-                return Err(vertex.settings.error(message));
-            }
+            (None, Some(waiting)) => return Err(circle(spec, &order, waiting)),
             (None, None) => break,
         }
     }
     Ok(order)
+}
+
+/// The error about the circle that a vertex waits for.
+fn circle(spec: &JobSpec, order: &[usize], waiting: &VertexSpec) -> Error {
+    let place_of = |name: &str| spec.vertex(name).expect("every input's vertex was looked up before");
+    let mut names = vec![waiting.name.as_str()];
+    let start = loop {
+        let inputs = spec.vertices[place_of(names[names.len() - 1])].inputs().iter();
+        let mut sources = inputs.filter_map(|input| input.source().ok()).map(|(name, _)| name);
+        let next = sources.find(|name| !order.contains(&place_of(name))).expect("who waits has an input that waits");
+        let seen = names.iter().position(|name| *name == next);
+        names.push(next);
+        if let Some(start) = seen {
+            break start;
+        }
+    };
+    let message = format!("`{}` is part of a circle: it reads, through others, from itself", names[start]);
+    let hint = format!("the circle: {}", names[start..].join(" reads from "));
+    Error { hint: Some(hint), ..spec.vertices[place_of(names[start])].settings.error(message) }
 }
 
 fn unknown(spec: &JobSpec, input: &InputSpec, name: &str) -> Error {

@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::schema::{DataType, Field};
 
 /// The longest encoded key. A key is stored with every record and every timer it has, so a long one is a mistake.
-pub const KEY_BYTES_MAX: usize = 65_535;
+pub const KEY_BYTES_MAX: usize = 512 << 10;
 
 /// Number of key groups unless the job says otherwise.
 pub const KEY_GROUPS_DEFAULT: u32 = 1_024;

@@ -9,6 +9,7 @@
 //! | `secret` | 32 random bytes, readable by the owner only |
 //! | `<key>.code` | compiled code, then 32 bytes of authentication code |
 //! | `<key>.failure` | why the component cannot be compiled, sealed in the same way |
+//! | `<key>.lock` | empty; locked by the process that compiles |
 //!
 //! A key is BLAKE3 over all that decides what is compiled: the component's digest, the exact version of wasmtime, target
 //! and processor features, the engine's configuration, and the tier. Files of other versions are never asked for again
@@ -45,7 +46,7 @@ const SEAL: u64 = 32;
 /// Bytes of a reason why a component cannot be compiled, at most.
 const FAILURE_MAX: u64 = 16 << 10;
 
-/// An unfinished file of this age was left behind by a process that is no more.
+/// An unfinished file or a lock of this age was left behind by a process that is no more.
 const ABANDONED_AFTER: Duration = Duration::from_secs(3_600);
 
 /// What went wrong with the folder itself. A file that cannot be used is no error: it is compiled anew.
@@ -220,6 +221,18 @@ impl Cache {
         self.write_sealed(key, "failure", &reason[..reason.len().min(FAILURE_MAX as usize)])
     }
 
+    /// Waits until no other process compiles what this key is for, and keeps others waiting until the file is dropped.
+    /// It saves work and is needed for nothing else.
+    pub(crate) fn lock(&self, key: &Key) -> Result<File, Error> {
+        let path = self.path(key, "lock");
+        let lock = || -> io::Result<File> {
+            let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+            file.lock()?;
+            Ok(file)
+        };
+        lock().map_err(|source| Error { action: "lock", path: path.clone(), source })
+    }
+
     fn path(&self, key: &Key, kind: &str) -> PathBuf {
         self.folder.join(&key.0).with_extension(kind)
     }
@@ -292,7 +305,7 @@ impl Cache {
             let Ok(used) = metadata.modified() else { continue };
             match path.extension().and_then(|e| e.to_str()) {
                 Some("code" | "failure") => entries.push((used, metadata.len(), path)),
-                Some("unfinished") if used.elapsed().is_ok_and(|age| age > ABANDONED_AFTER) => {
+                Some("unfinished" | "lock") if used.elapsed().is_ok_and(|age| age > ABANDONED_AFTER) => {
                     let _ = fs::remove_file(path);
                 }
                 _ => {}

@@ -246,6 +246,9 @@ impl Plan {
     }
 }
 
+/// Columns that a call takes without asking for memory.
+const FEW: usize = 8;
+
 /// The arrays of one call.
 struct Arrays<'a, C> {
     batch: &'a Batch,
@@ -264,9 +267,19 @@ impl<'a, C: Iterator<Item = &'a ArrayRef> + Clone> Arrays<'a, C> {
     ) -> Result<T, CallError> {
         let arrays = || self.columns.clone().chain(self.state);
         scratch.fill(arrays()).map_err(|_| CallError::InputBytes { rows: self.batch.rows })?;
-        let columns: Vec<Column<'_>> =
-            arrays().enumerate().map(|(place, array)| scratch.column(place, array)).collect();
-        let (columns, state) = columns.split_at(columns.len() - self.state.len());
+        let count = arrays().count();
+        let (mut few, mut many) = ([Column::EMPTY; FEW], Vec::new());
+        let columns = match few.get_mut(..count) {
+            Some(few) => few,
+            None => {
+                many.resize(count, Column::EMPTY);
+                many.as_mut_slice()
+            }
+        };
+        for (place, (column, array)) in columns.iter_mut().zip(arrays()).enumerate() {
+            *column = scratch.column(place, array);
+        }
+        let (columns, state) = columns.split_at(count - self.state.len());
         let rows = Rows {
             count: u32::try_from(self.batch.rows).expect("a batch has a few thousand rows"),
             event_times: times.map(|times| times.to_byte_slice()),

@@ -173,7 +173,7 @@ impl PluginStore {
         }
         let (component, tier, key) = match self.find(&digest)? {
             Some(found) => found,
-            None => self.compile(&digest, wasm)?,
+            None => self.find_or_compile(&digest, wasm)?,
         };
         let plugin = Plugin::from_component(&self.engine, &component, digest)?;
         Ok(loaded.insert(Loaded { plugin, tier, key }).clone())
@@ -206,6 +206,15 @@ impl PluginStore {
         match failure.and_then(|reason| serde_json::from_slice(&reason).ok()) {
             Some(Failure { code, message }) => Err(Error::FailedBefore { code, message }),
             None => Ok(None),
+        }
+    }
+
+    /// Compiles what this process has not found, unless another one is just doing that.
+    fn find_or_compile(&self, digest: &Digest, wasm: &[u8]) -> Result<(Component, Tier, Key), Error> {
+        let _lock = self.cache.lock(&Key::new(&self.engine, digest, Tier::Optimized))?;
+        match self.find(digest)? {
+            Some(found) => Ok(found),
+            None => self.compile(digest, wasm),
         }
     }
 

@@ -101,12 +101,14 @@ const KEEP: &str = r#"{"mode": "keep"}"#;
 fn a_component_is_compiled_once_whoever_asks() {
     let world = World::new(Budget::default());
     let wasm = guest();
+    // Two threads each of two stores, which are to each other as two processes are.
+    let other = World::store(world.folder.path(), Budget::default());
     let together = Barrier::new(4);
     std::thread::scope(|scope| {
-        for _ in 0..4 {
+        for store in [&world.store, &world.store, &other, &other] {
             scope.spawn(|| {
                 together.wait();
-                world.store.load(&wasm).expect("it is sound");
+                store.load(&wasm).expect("it is sound");
             });
         }
     });

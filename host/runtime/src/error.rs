@@ -1,5 +1,7 @@
 //! Why a subtask cannot go on.
 
+use std::fmt;
+
 use wasmill_connectors::Error as ConnectorError;
 use wasmill_model::{fault::Domain, keys};
 use wasmill_plugin::CallError;
@@ -7,10 +9,10 @@ use wasmill_plugin::CallError;
 /// What ends a subtask. The vertex and subtask it names are those of the job file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("could not start operator {vertex}[{subtask}]: {source}")]
+    #[error("could not start operator {vertex}[{subtask}]: {source}{}", Trace(source))]
     Start { vertex: String, subtask: u32, source: CallError },
-    #[error("operator {vertex}[{subtask}] failed in {call}: {source}")]
-    Call { vertex: String, subtask: u32, call: &'static str, source: CallError },
+    #[error("operator {vertex}[{subtask}] failed: {source}{}", Trace(source))]
+    Call { vertex: String, subtask: u32, source: CallError },
     #[error("operator {vertex}[{subtask}] could not keep its state: {source}")]
     State { vertex: String, subtask: u32, source: wasmill_state::Error },
     #[error(
@@ -33,6 +35,19 @@ pub enum Error {
     Stopped,
 }
 
+/// Frames of a guest's stack that are shown.
+const FRAMES_SHOWN: usize = 12;
+
+/// Where the guest was, a line a frame.
+struct Trace<'a>(&'a CallError);
+
+impl fmt::Display for Trace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let frames = self.0.report().map_or(&[][..], |report| &report.backtrace);
+        frames.iter().take(FRAMES_SHOWN).try_for_each(|frame| write!(f, "\n    at {frame}"))
+    }
+}
+
 impl Error {
     /// Whose fault it is.
     pub fn domain(&self) -> Domain {
@@ -44,6 +59,7 @@ impl Error {
             | Self::Keys { .. } => Domain::User,
             Self::Source { source, .. } | Self::Sink { source, .. } => match source {
                 ConnectorError::Io { .. } => Domain::Operator,
+                ConnectorError::OutputClosed => Domain::Nobody,
                 _ => Domain::User,
             },
             Self::Thread { .. } => Domain::Operator,

@@ -44,7 +44,7 @@ impl Job {
     /// themselves. Nothing is opened yet. Relative paths are relative to `base`, the folder of the job file.
     pub fn prepare(settings: &Settings, base: &Path, plugins: &PluginStore) -> Result<Self, Error> {
         let spec = JobSpec::read(settings)?;
-        let mut parts = Parts { base, plugins, found: BTreeMap::new() };
+        let mut parts = Parts { base, plugins, found: BTreeMap::new(), written: BTreeMap::new() };
         let graph = JobGraph::check(&spec, &mut parts)?;
         let plan = Plan::new(&graph);
         let key_groups = KeyGroups::new(graph.key_groups).map_err(|e| settings.error(e.to_string()))?;
@@ -67,6 +67,8 @@ struct Parts<'a> {
     base: &'a Path,
     plugins: &'a PluginStore,
     found: BTreeMap<String, Part>,
+    /// The file of each `file` sink, and the sink's name.
+    written: BTreeMap<PathBuf, String>,
 }
 
 impl Catalogue for Parts<'_> {
@@ -86,6 +88,11 @@ impl Catalogue for Parts<'_> {
         let config = SinkConfig::read(&vertex.settings, self.base)?;
         vertex.settings.finish()?;
         config.check(schema).map_err(|reason| vertex.settings.error(reason))?;
+        if let Some(path) = vertex.settings.get("path")
+            && let Some(other) = self.written.insert(path.path(self.base)?, vertex.name.clone())
+        {
+            return Err(path.error(format!("`{other}` writes to this file too: one would replace the other")));
+        }
         self.found.insert(vertex.name.clone(), Part::Sink(config));
         Ok(())
     }

@@ -143,7 +143,7 @@ impl Operator {
         };
         let (groups, state) = keyed.map_or((None, Vec::new()), |(groups, state)| (Some(groups), state));
         let reply = self.instance.process(at, input as u32, batch, groups.as_ref(), &state);
-        let emitted = self.settle("process", reply, CallRows::Input { input, batch })?;
+        let emitted = self.settle(reply, CallRows::Input { input, batch })?;
         cpu.charge(&self.counters);
         Ok(emitted)
     }
@@ -172,7 +172,7 @@ impl Operator {
         let at = self.call_time();
         let reply = self.instance.on_timers(at, domain, &rows, &groups, &state);
         let event_time = (domain == TimeDomain::ProcessingTime).then_some(self.watermark);
-        let emitted = self.settle("on-timers", reply, CallRows::Timers { due: &rows, event_time })?;
+        let emitted = self.settle(reply, CallRows::Timers { due: &rows, event_time })?;
         cpu.charge(&self.counters);
         Ok(emitted)
     }
@@ -202,20 +202,15 @@ impl Operator {
         let cpu = CpuTime::start();
         let at = self.call_time();
         let reply = self.instance.on_notice(at, notice);
-        let emitted = self.settle("on-notice", reply, CallRows::Notice)?;
+        let emitted = self.settle(reply, CallRows::Notice)?;
         cpu.charge(&self.counters);
         Ok(emitted)
     }
 
     /// Applies a checked reply and builds the rows that go on.
-    fn settle(
-        &mut self,
-        call: &'static str,
-        reply: Result<Reply, CallError>,
-        rows: CallRows<'_>,
-    ) -> Result<Emitted, Error> {
+    fn settle(&mut self, reply: Result<Reply, CallError>, rows: CallRows<'_>) -> Result<Emitted, Error> {
         let mut reply =
-            reply.map_err(|source| Error::Call { vertex: self.name.clone(), subtask: self.subtask, call, source })?;
+            reply.map_err(|source| Error::Call { vertex: self.name.clone(), subtask: self.subtask, source })?;
         if let Some(closed) = self.closed {
             reply.timers.retain(|change| !change.set || change.domain != closed);
         }

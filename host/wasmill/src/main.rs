@@ -2,7 +2,10 @@
 //!
 //! Exit codes: 0 done, 1 the job failed, 2 refused before it started, 130 interrupted.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -18,7 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Stream and batch processing whose operators are WebAssembly components.
 #[derive(Debug, Parser)]
-#[command(name = "wasmill", version, about, max_term_width = 100)]
+#[command(name = "wasmill", version, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -55,6 +58,23 @@ fn main() -> ExitCode {
 
 /// Refused before anything was started.
 fn refused(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("error: {error}");
+    tell(&format!("error: {error}\n"));
     ExitCode::from(2)
+}
+
+/// Writes to standard error. Where that cannot be done there is nobody to be told so.
+fn tell(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Writes to standard output. That nobody reads it any more is no failure.
+fn show(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            tell(&format!("error: could not write to standard output: {error}\n"));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }

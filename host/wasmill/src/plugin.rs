@@ -13,7 +13,7 @@ use wasmill_plugin::{
     inspect::{Inspection, Interface},
 };
 
-use crate::{Output, plugins, refused};
+use crate::{Output, plugins, refused, show};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -37,13 +37,10 @@ pub(crate) struct Inspect {
 pub(crate) fn run(verb: &Verb) -> ExitCode {
     let Verb::Inspect(arguments) = verb;
     match plugins::store(arguments.cache.as_deref()).and_then(|store| inspect(&arguments.file, &store)) {
-        Ok(inspection) => {
-            match arguments.output {
-                Output::Table => print!("{}", table(&arguments.file, &inspection)),
-                Output::Json => println!("{}", json(&inspection)),
-            }
-            ExitCode::SUCCESS
-        }
+        Ok(inspection) => match arguments.output {
+            Output::Table => show(&table(&arguments.file, &inspection)),
+            Output::Json => show(&format!("{}\n", json(&inspection))),
+        },
         Err(error) => refused(&format!("{error:#}")),
     }
 }

@@ -14,14 +14,17 @@ use signal_hook::{
     iterator::Signals,
 };
 use wasmill_cluster::Cluster;
-use wasmill_control::jobmanager::JobState;
-use wasmill_model::{settings::Settings, time::parse_duration};
+use wasmill_control::{jobmanager::JobState, message::Cause};
+use wasmill_model::{fault::Domain, graph::Role, settings::Settings, time::parse_duration};
 use wasmill_runtime::{Job, OperatorLog};
 
-use crate::{Output, plugins, refused, report, status::Status};
+use crate::{Output, plugins, refused, report, show, status::Status, tell};
 
 /// How often the status line is drawn and signals are looked for.
 const TICK: Duration = Duration::from_millis(100);
+
+/// The exit code of a run that was interrupted.
+const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -59,7 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         Err(error) => return refused(&error),
     };
     for warning in &job.graph.warnings {
-        eprintln!("warning: {warning}");
+        tell(&format!("warning: {warning}\n"));
     }
     let started = Instant::now();
     let status = Status::new(started);
@@ -75,18 +78,27 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         Err(error) => return refused(&format!("could not start: {error}")),
     };
     status.clear();
-    let report = report::Report::new(&job, &end.state, started.elapsed());
-    match arguments.output {
-        Output::Table => eprint!("{}", report.table(std::io::stderr().is_terminal())),
-        Output::Json => println!("{}", report.json()),
+    if let JobState::Failed(Cause { domain: Domain::Nobody, .. }) = end.state
+        && job.graph.vertices.iter().filter(|vertex| matches!(vertex.role, Role::Sink)).count() == 1
+    {
+        // Whoever read the only results has seen enough of them, as `head` does.
+        return ExitCode::SUCCESS;
     }
+    let report = report::Report::new(&job, &end.state, started.elapsed());
+    let shown = match arguments.output {
+        Output::Table => {
+            tell(&report.table(std::io::stderr().is_terminal()));
+            ExitCode::SUCCESS
+        }
+        Output::Json => show(&format!("{}\n", report.json())),
+    };
     match end.state {
         JobState::Failed(cause) => {
-            eprintln!("error: {}", cause.message);
+            tell(&format!("error: {}\n", cause.message));
             ExitCode::FAILURE
         }
-        _ if end.interrupted => ExitCode::from(130),
-        _ => ExitCode::SUCCESS,
+        _ if end.interrupted => ExitCode::from(INTERRUPTED),
+        _ => shown,
     }
 }
 
@@ -102,21 +114,29 @@ fn prepare(arguments: &Arguments) -> Result<Job, String> {
     Job::prepare(&settings, base, &plugins).map_err(|e| e.to_string())
 }
 
-/// Runs a job to its end. The first interrupt lets the sources end, the second throws the job away.
+/// Runs a job to its end. The first interrupt lets the sources end, the second throws the job away, the third waits for
+/// nothing.
 fn watch(arguments: &Arguments, job: &Arc<Job>, log: OperatorLog, status: &Status) -> std::io::Result<End> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let cluster = Cluster::start(job.graph.slots(), log)?;
     let handle = cluster.submit(job.clone());
-    let mut deadline = arguments.run_for.map(|time| Instant::now() + time);
+    let mut deadline = arguments.run_for.and_then(|time| Instant::now().checked_add(time));
     let mut interrupts = 0;
     loop {
         for _ in signals.pending() {
             interrupts += 1;
-            if interrupts == 1 {
-                status.print("interrupted: the sources end, what was read is still handled; again to throw it away");
-                handle.drain();
-            } else {
-                handle.cancel();
+            match interrupts {
+                1 => {
+                    let message = "interrupted: the sources end, what was read is still handled; again to throw it away";
+                    status.print(message);
+                    handle.drain();
+                }
+                2 => {
+                    status.print("thrown away: the job ends once calls under way are over; again to wait for nothing");
+                    handle.cancel();
+                }
+                // Something does not come back: a file that is a pipe, an output that nobody reads.
+                _ => std::process::exit(INTERRUPTED.into()),
             }
         }
         if deadline.take_if(|at| *at <= Instant::now()).is_some() {

@@ -10,6 +10,8 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use wasmill_model::graph::Role;
 use wasmill_runtime::Job;
 
+use crate::tell;
+
 /// The shortest time over which a rate is said.
 const RATE_OVER: Duration = Duration::from_millis(500);
 
@@ -70,8 +72,8 @@ impl Status {
     /// Prints a line above the live one, to standard error.
     pub(crate) fn print(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| tell(&format!("{line}\n"))),
+            None => tell(&format!("{line}\n")),
         }
     }
 

@@ -66,6 +66,15 @@ impl Operator for Tokenizer {
 /// Bytes of a line that are split at a time. The room for the ends of words grows with the words, not with the text.
 const CHUNK_BYTES: usize = 4_096;
 
+/// Bytes that are split without a branch.
+const BLOCK_BYTES: usize = 8;
+
+/// Whether an ASCII byte is Unicode white space.
+#[inline]
+fn is_ascii_space(byte: u8) -> bool {
+    byte == b' ' || byte.wrapping_sub(b'\t') < 5
+}
+
 /// Words in the making.
 #[derive(Default)]
 struct Words {
@@ -81,8 +90,8 @@ struct Words {
 impl Words {
     /// Makes room for the words of so many bytes of text.
     fn clear(&mut self, bytes: usize) {
-        // One more than the words can have: a space behind the last one is written there, and does not count.
-        self.text = vec![0; bytes + 1];
+        // More than the words can have: a block is written whole, and only its letters count.
+        self.text = vec![0; bytes + BLOCK_BYTES];
         (self.end, self.count) = (0, 0);
     }
 
@@ -113,21 +122,17 @@ impl Words {
         let (line_end, line_count) = (self.end, self.count);
         let (mut all, mut in_word) = (0, false);
         for chunk in line.chunks(CHUNK_BYTES) {
-            // A space ends a word at every other byte at most; and the line's own end.
-            self.reserve(chunk.len() / 2 + 2);
-            let (mut end, mut count) = (self.end, self.count);
-            let (text, ends) = (self.text.as_mut_slice(), self.ends.as_mut_slice());
-            for &byte in chunk {
-                let is_space = byte == b' ' || byte.wrapping_sub(b'\t') < 5;
-                let (Some(place), Some(word_end)) = (text.get_mut(end), ends.get_mut(count + 1)) else { return false };
-                *place = byte;
-                *word_end = end as u32;
-                end += usize::from(!is_space);
-                count += usize::from(is_space & in_word);
-                in_word = !is_space;
+            // A space ends a word at every other byte at most; then the line's own end, and room to write a block.
+            self.reserve(chunk.len() / 2 + 1 + BLOCK_BYTES);
+            let (blocks, rest) = chunk.as_chunks();
+            for block in blocks {
+                self.split_block(block, &mut in_word);
+                all |= block.iter().fold(0, |all, byte| all | byte);
+            }
+            for &byte in rest {
+                self.split_byte(byte, &mut in_word);
                 all |= byte;
             }
-            (self.end, self.count) = (end, count);
         }
         if all >= 0x80 {
             (self.end, self.count) = (line_end, line_count);
@@ -137,6 +142,37 @@ impl Words {
             self.end_word();
         }
         true
+    }
+
+    /// Adds a block of a line's bytes. Written out for eight bytes, it checks bounds, and the host its deadline, once.
+    #[inline]
+    fn split_block(&mut self, block: &[u8; BLOCK_BYTES], in_word: &mut bool) {
+        let text = self.text.get_mut(self.end..).and_then(|text| text.first_chunk_mut::<BLOCK_BYTES>());
+        let ends = self.ends.get_mut(self.count + 1..).and_then(|ends| ends.first_chunk_mut::<BLOCK_BYTES>());
+        let (Some(text), Some(ends)) = (text, ends) else { return };
+        let (mut end, mut count) = (0, 0);
+        for &byte in block {
+            let is_space = is_ascii_space(byte);
+            // Neither number reaches the block's length before its last byte: the masks only tell the compiler so.
+            text[end % BLOCK_BYTES] = byte;
+            ends[count % BLOCK_BYTES] = (self.end + end) as u32;
+            end += usize::from(!is_space);
+            count += usize::from(is_space & *in_word);
+            *in_word = !is_space;
+        }
+        (self.end, self.count) = (self.end + end, self.count + count);
+    }
+
+    fn split_byte(&mut self, byte: u8, in_word: &mut bool) {
+        let is_space = is_ascii_space(byte);
+        if is_space && *in_word {
+            self.end_word();
+        }
+        if let (false, Some(place)) = (is_space, self.text.get_mut(self.end)) {
+            *place = byte;
+            self.end += 1;
+        }
+        *in_word = !is_space;
     }
 
     fn end_word(&mut self) {

@@ -300,9 +300,9 @@ mod tests {
     use super::*;
 
     /// What is written is read again, with a row in front and one behind.
-    fn check<T: Clone + PartialEq + core::fmt::Debug>(values: [T; 3])
+    fn check<T>(values: [T; 3])
     where
-        T: FieldType + for<'a> ReadField<'a>,
+        T: Clone + PartialEq + core::fmt::Debug + for<'a> ReadField<'a>,
     {
         let mut builder = T::Builder::default();
         values.iter().cloned().for_each(|value| value.write(&mut builder));

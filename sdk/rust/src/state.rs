@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::{
     build::{BitsBuilder, ColumnBuilder},
     columns::Columns,
-    data::{Cell, CellUpdate, DataType, MarkedValues},
+    data::{Cell, CellUpdate, Column, DataType, MarkedValues},
     field::{FieldType, ReadField},
 };
 
@@ -178,21 +178,28 @@ pub fn cell_changes<'s, T: CellType + 's>(values: impl ExactSizeIterator<Item = 
     if changed == 0 {
         return CellUpdate::Unchanged;
     }
-    let all = changed == values.len();
-    let mut column = <Option<T> as FieldType>::Builder::default();
-    column.reserve(changed);
-    if all {
-        values.for_each(|value| value.value.clone().write(&mut column));
-        return CellUpdate::All(column.finish());
+    let column = changed_values(values.clone(), changed);
+    if changed == values.len() {
+        return CellUpdate::All(column);
     }
     let mut groups = BitsBuilder::with_capacity(values.len());
-    for value in values {
-        groups.push(value.changed);
-        if value.changed {
-            value.value.clone().write(&mut column);
-        }
+    values.for_each(|value| groups.push(value.changed));
+    CellUpdate::Marked(MarkedValues { groups: groups.finish(), values: column })
+}
+
+/// The values that have changed, in a column without a bitmap if none of them was cleared.
+fn changed_values<'s, T: CellType + 's>(values: impl Iterator<Item = &'s Value<T>> + Clone, changed: usize) -> Column {
+    let values = values.filter(|value| value.changed).map(|value| &value.value);
+    if values.clone().all(Option::is_some) {
+        let mut column = T::Builder::default();
+        column.reserve(changed);
+        values.flatten().for_each(|value| value.clone().write(&mut column));
+        return column.finish();
     }
-    CellUpdate::Marked(MarkedValues { groups: groups.finish(), values: column.finish() })
+    let mut column = <Option<T> as FieldType>::Builder::default();
+    column.reserve(changed);
+    values.for_each(|value| value.clone().write(&mut column));
+    column.finish()
 }
 
 /// The next group's value.

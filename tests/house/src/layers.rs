@@ -43,7 +43,7 @@ fn manifest(file: &File) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     for name in ["dependencies", "dev-dependencies", "build-dependencies"].iter().flat_map(|kind| keys(&table, kind)) {
-        if let Some(why) = refused(folder, row.flatten(), name) {
+        if let Some(why) = refused(folder, row.flatten(), is_sandboxed(folder, &table), name) {
             findings.push(Finding::new(&file.path, 0, format!("must not depend on {name}: {why}")));
         }
     }
@@ -51,7 +51,7 @@ fn manifest(file: &File) -> Vec<Finding> {
 }
 
 /// Why a crate may not depend on another; none if it may.
-fn refused(folder: &str, row: Option<usize>, name: &str) -> Option<String> {
+fn refused(folder: &str, row: Option<usize>, sandboxed: bool, name: &str) -> Option<String> {
     let here = folder.strip_prefix("host/").unwrap_or(folder);
     let there = host_crate(name);
     if let (Some(row), Some(there)) = (row, there)
@@ -59,7 +59,7 @@ fn refused(folder: &str, row: Option<usize>, name: &str) -> Option<String> {
     {
         return Some("arrows point downwards only".to_owned());
     }
-    if there.is_some() && ["sdk/", "plugins/", "examples/", "tests/guests/rust"].iter().any(|p| folder.starts_with(p)) {
+    if there.is_some() && sandboxed {
         return Some("operators and their SDK know the contract, never the host".to_owned());
     }
     if row.is_some() && here != "plugin" && (name == "wasmtime" || name.starts_with("wasmtime-")) {
@@ -67,6 +67,13 @@ fn refused(folder: &str, row: Option<usize>, name: &str) -> Option<String> {
     }
     let without = WITHOUT.iter().find(|(crates, names)| crates.contains(&here) && names.contains(&name));
     without.map(|_| "what it does needs none of it".to_owned())
+}
+
+/// Whether a package is an operator, or the SDK that operators are written with.
+fn is_sandboxed(folder: &str, table: &Table) -> bool {
+    let kinds = table.get("lib").and_then(|lib| lib.get("crate-type")).and_then(toml::Value::as_array);
+    let is_component = kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind.as_str() == Some("cdylib")));
+    folder.starts_with("sdk/") || is_component
 }
 
 fn row_of(host_crate: &str) -> Option<usize> {
@@ -121,6 +128,15 @@ mod tests {
         check("host/control/Cargo.toml", "[dependencies]\ntokio = \"1\"\n", &[impure]);
         let host = "sdk/rust/Cargo.toml: must not depend on wasmill-model: operators and their SDK know the contract, never the host";
         check("sdk/rust/Cargo.toml", "[dependencies]\nwasmill-model.workspace = true\n", &[host]);
+    }
+
+    #[test]
+    fn operators_know_no_host_and_what_tests_them_does() {
+        let dependency = "[dependencies]\nwasmill-plugin.workspace = true\n";
+        let operator = format!("[lib]\ncrate-type = [\"cdylib\"]\n{dependency}");
+        let host = "plugins/count/Cargo.toml: must not depend on wasmill-plugin: operators and their SDK know the contract, never the host";
+        check("plugins/count/Cargo.toml", &operator, &[host]);
+        check("plugins/conformance/Cargo.toml", dependency, &[]);
     }
 
     #[test]

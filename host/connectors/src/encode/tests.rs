@@ -165,8 +165,6 @@ fn cell_text() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
     /// What is written is read back the same, but for what the format cannot tell apart.
     #[test]
     fn round_trips(

@@ -183,7 +183,7 @@ fn settings_that_are_refused() {
     );
     check(
         "path = \"a\"\nformat = \"lines\"\nline_bytes_max = 0",
-        "job.toml:4: line_bytes_max: expected a number from 1 to 1073741824, found 0",
+        "job.toml:4: line_bytes_max: expected 1 B to 1 GiB, found 0 B",
     );
     check(
         "path = \"a\"\nformat = \"lines\"\ndelimiter = \";\"",
@@ -281,6 +281,7 @@ fn the_longest_line_is_read_and_no_longer_one() {
     };
     for around in [0, 1] {
         check(10 + around, "line_bytes_max = 10", 10);
+        check(2_048 + around, "line_bytes_max = \"2KiB\"", 2_048);
         check(BLOCK_BYTES + around, &format!("line_bytes_max = {BLOCK_BYTES}"), BLOCK_BYTES);
         check((16 << 20) + around, "", 16 << 20);
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     descriptor::{Descriptor, Input, Shape},
-    schema::{Field, Schema},
+    schema::Schema,
     settings::{Error, did_you_mean},
     spec::{OperatorSpec, VertexSpec},
 };
@@ -134,15 +134,22 @@ pub(super) fn port_has_event_times(descriptor: &Descriptor, port: usize, inputs:
     }
 }
 
-/// Whether the rows of a port hold these columns of the keyed input as they came in.
-pub(super) fn hands_on(descriptor: &Descriptor, port: usize, key: &[String]) -> bool {
-    let keyed = |input: u32| descriptor.inputs[input as usize].keyed;
-    let untouched = |columns: &[Field]| columns.iter().all(|column| !key.contains(&column.name));
+/// The key columns that the rows of a port still hold as they came in, in the subtask of that key.
+pub(super) fn kept_key<'a>(descriptor: &Descriptor, port: usize, inputs: &'a [Input]) -> Option<&'a [String]> {
+    let keyed = |input: u32| {
+        let key = inputs[input as usize].key.as_deref();
+        key.filter(|_| descriptor.inputs[input as usize].keyed)
+    };
     match &descriptor.ports[port].shape {
         Shape::Pass { input } => keyed(*input),
-        Shape::Extend { input, columns } => keyed(*input) && untouched(columns),
-        Shape::Key { .. } => descriptor.inputs.iter().filter(|reads| reads.keyed).count() == 1,
-        Shape::New { .. } => false,
+        Shape::Extend { input, columns } => {
+            keyed(*input).filter(|key| columns.iter().all(|column| !key.contains(&column.name)))
+        }
+        Shape::Key { .. } => {
+            let mut keyed = (0..inputs.len() as u32).filter_map(keyed);
+            keyed.next().filter(|_| keyed.next().is_none())
+        }
+        Shape::New { .. } => None,
     }
 }
 

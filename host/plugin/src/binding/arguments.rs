@@ -10,6 +10,10 @@ pub(crate) struct Column<'a> {
     pub(crate) values: &'a [u8],
 }
 
+impl Column<'_> {
+    pub(crate) const EMPTY: Self = Self { validity: None, offsets: None, values: &[] };
+}
+
 #[derive(Debug, Clone, Copy, ComponentType, Lower)]
 #[component(record)]
 pub(crate) struct Rows<'a> {

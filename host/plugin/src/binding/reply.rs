@@ -1,8 +1,8 @@
 //! Answers of `process`, `on-timers` and `on-notice`: the contract's types, and the check that makes them the model's.
 
-use arrow_array::{BooleanArray, UInt32Array};
+use arrow_array::{ArrayRef, BooleanArray, UInt32Array};
 use wasmill_model::{
-    Batch,
+    Batch, Field,
     reply::{CellUpdate, Emission, Outcome, Reply, TimeDomain, TimerChanges},
 };
 use wasmtime::component::{ComponentType, Lift};
@@ -192,27 +192,36 @@ fn outcome(outcome: WitOutcome, shape: &Shape, call: &Call) -> Result<Outcome, B
         (WitOutcome::Extend(extension), Shape::Extend { columns, .. } | Shape::Key { columns }) => {
             let take = extension.take.map(|bytes| take(bytes, call)).transpose()?;
             let rows = take.as_ref().map_or(call.rows, |take| take.values().len());
-            let mut arrays = vec![None; columns.len()];
-            for NewColumn { index, column } in extension.columns {
-                let place = index as usize;
-                let Some(field) = columns.get(place) else {
-                    return Err(format!("column {place} of {} that it adds", columns.len()).into());
-                };
-                if arrays[place].is_some() {
-                    return Err(format!("column `{}` is given twice", field.name).into());
-                }
-                arrays[place] = Some(column.into_field(rows, field)?);
-            }
-            if let Some(place) = arrays.iter().position(Option::is_none) {
-                return Err(format!("column `{}` is missing", columns[place].name).into());
-            }
-            Outcome::Extend { take, columns: arrays.into_iter().flatten().collect() }
+            Outcome::Extend { take, columns: added(extension.columns, columns, rows)? }
         }
         (WitOutcome::Replace(rows), Shape::New { columns, event_times }) => replace(rows, columns, *event_times)?,
         (outcome, shape) => {
             return Err(format!("`{}`, which a port of shape `{}` cannot do", name(&outcome), shape.name()).into());
         }
     })
+}
+
+/// The columns that an extension adds, in the order the port declares them.
+fn added(mut given: Vec<NewColumn>, fields: &[Field], rows: usize) -> Result<Vec<ArrayRef>, String> {
+    given.sort_by_key(|column| column.index);
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(fields.len());
+    for NewColumn { index, column } in given {
+        let (place, next) = (index as usize, arrays.len());
+        let Some(field) = fields.get(place) else {
+            return Err(format!("column {place} of {} that it adds", fields.len()));
+        };
+        if place < next {
+            return Err(format!("column `{}` is given twice", field.name));
+        }
+        if place > next {
+            break;
+        }
+        arrays.push(column.into_field(rows, field)?);
+    }
+    match fields.get(arrays.len()) {
+        Some(missing) => Err(format!("column `{}` is missing", missing.name)),
+        None => Ok(arrays),
+    }
 }
 
 fn name(outcome: &WitOutcome) -> &'static str {
@@ -230,7 +239,7 @@ fn take(bytes: Vec<u8>, call: &Call) -> Result<UInt32Array, String> {
     Ok(UInt32Array::new(row_numbers(bytes, call.rows).map_err(|what| format!("`take`: {what}"))?, None))
 }
 
-fn replace(rows: WitRows, fields: &[wasmill_model::Field], event_times: bool) -> Result<Outcome, Bad> {
+fn replace(rows: WitRows, fields: &[Field], event_times: bool) -> Result<Outcome, Bad> {
     let count = rows.count as usize;
     let times = match (rows.event_times, event_times) {
         (None, false) => None,

@@ -52,13 +52,16 @@ fn serve() -> io::Result<()> {
 /// Sets the limits of this process, for good.
 fn limit_self(request: &Request) -> io::Result<()> {
     let limits = &request.limits;
-    let reserved = if matches!(request.task, Task::Describe(_)) { RESERVED_BYTES } else { 0 };
+    // What runs guests also keeps the first content of their memories in a file that is only in memory.
+    let (reserved, files) = match request.task {
+        Task::Describe(_) => (RESERVED_BYTES, limits.memory_bytes),
+        Task::Inspect | Task::Compile { .. } => (0, 0),
+    };
     let limit = |resource, soft: u64, hard: u64| {
         setrlimit(resource, Rlimit { current: Some(soft), maximum: Some(hard) }).map_err(io::Error::from)
     };
     limit(Resource::Core, 0, 0)?;
-    // It writes to pipes only.
-    limit(Resource::Fsize, 0, 0)?;
+    limit(Resource::Fsize, files, files)?;
     limit(Resource::Cpu, limits.cpu_seconds, limits.cpu_seconds + CPU_GRACE_SECONDS)?;
     limit(Resource::Data, limits.memory_bytes, limits.memory_bytes)?;
     limit(Resource::As, limits.memory_bytes + reserved, limits.memory_bytes + reserved)?;
@@ -97,7 +100,8 @@ fn compile(tier: Tier, wasm: &[u8], size_max: usize) -> (Response, Vec<u8>) {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
     let pool = match rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK_BYTES).build() {
         Ok(pool) => pool,
-        Err(error) => return failed(format!("could not start threads to compile with: {error}")),
+        // What they lack is room for their stacks.
+        Err(_) => return (Response::OutOfMemory, Vec::new()),
     };
     match pool.install(|| engine.wasmtime().precompile_component(wasm)) {
         Ok(code) => (Response::Compiled { inspection }, code),

@@ -1,6 +1,6 @@
 //! An operator on the bare bindings, for the tests and benches of the host.
 //!
-//! Its configuration is `{"mode": ...}`; each mode drives one answer of the contract, one mistake in an answer
+//! Its configuration is `{"mode": ...}`, with `"lasting": true` for cells without a time to live; each mode drives one answer of the contract, one mistake in an answer
 //! (`mistakes`), or one way to misbehave (`hostile`). `modes` says what each mode declares.
 
 use std::cell::{Cell, RefCell};
@@ -35,7 +35,11 @@ impl Guest for Operator {
     fn describe(config: String, inputs: Vec<Input>) -> Result<Descriptor, String> {
         let mode = mode_of(&config);
         hostile::describe(&mode);
-        modes::describe(&mode, &inputs)
+        let mut descriptor = modes::describe(&mode, &inputs)?;
+        if config.contains("\"lasting\"") {
+            descriptor.cells.iter_mut().for_each(|cell| cell.ttl_ms = None);
+        }
+        Ok(descriptor)
     }
 
     fn open(context: Context) -> Result<(), String> {

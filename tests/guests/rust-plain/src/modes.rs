@@ -62,15 +62,21 @@ pub(crate) fn describe(mode: &str, inputs: &[Input]) -> Result<Descriptor, Strin
             descriptor.ports[0].event_times = inputs[0].event_times;
             descriptor
         }
-        "count" | "count-marked" | "count-one" => {
+        "count" | "count-both" | "count-later" | "count-marked" | "count-one" => {
             let count = vec![field("count", "int64")];
             let mut descriptor = plain(inputs, &[], vec![port("out", Shape::Key(count))]);
-            descriptor.inputs[0].keyed = true;
+            let keyed = if mode == "count-both" { inputs.len() } else { 1 };
+            descriptor.inputs[..keyed].iter_mut().for_each(|reads| reads.keyed = true);
             descriptor.cells = vec![cell("count", "int64")];
             if mode != "count-one" {
                 descriptor.cells.push(cell("note", "utf8"));
             }
             descriptor.timers = true;
+            descriptor
+        }
+        "union" => {
+            let mut descriptor = plain(inputs, &[], vec![port("out", Shape::New(vec![field("a", "int64")]))]);
+            descriptor.inputs.fill(reads(&["a"]));
             descriptor
         }
         "notice" => {

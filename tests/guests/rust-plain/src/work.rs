@@ -32,7 +32,11 @@ pub(crate) fn process(
         }
         "types" => emit(Outcome::Replace(rows)),
         "rewrite" => rewrite(rows),
-        "count" | "count-one" => count(groups.expect("keyed"), &state),
+        "count" | "count-both" | "count-one" => count(groups.expect("keyed"), &state, TimeDomain::EventTime, i64::MAX),
+        "count-later" => {
+            count(groups.expect("keyed"), &state, TimeDomain::ProcessingTime, clock::processing_time() + 20)
+        }
+        "union" => emit(Outcome::Replace(Rows { event_times: None, ..rows })),
         "count-marked" => count_marked(&groups.expect("keyed"), &state),
         "fail" => return fail(&rows, input),
         "log" => {
@@ -78,7 +82,8 @@ fn rewrite(rows: Rows) -> Reply {
         .iter()
         .enumerate()
         .map(|(place, column)| match column.offsets {
-            None => fixed(of_i64s(i64s(&column.values).map(|n| if place == 2 { n * 9 / 10 } else { n }))),
+            None if place == 2 => fixed(of_i64s(i64s(&column.values).map(|n| n * 9 / 10))),
+            None => fixed(of_i64s(i64s(&column.values))),
             Some(_) => {
                 let mut text = Text::new(count, column.values.len());
                 for value in texts(column) {
@@ -101,15 +106,15 @@ fn counts_of(groups: &Groups, state: &[Column]) -> Vec<i64> {
 }
 
 /// Adds the rows of each key to its count, and sets a timer for keys seen for the first time.
-fn count(groups: Groups, state: &[Column]) -> Reply {
+fn count(groups: Groups, state: &[Column], domain: TimeDomain, at: i64) -> Reply {
     let counts = counts_of(&groups, state);
     let validity = state[0].validity.as_deref();
     let new: Vec<u32> =
         validity.map_or_else(Vec::new, |v| (0..groups.count).filter(|&g| !bit(v, g as usize)).collect());
     let timers = TimerChanges {
-        domain: TimeDomain::EventTime,
+        domain,
         action: TimerAction::Set,
-        times: of_i64s(new.iter().map(|_| i64::MAX)),
+        times: of_i64s(new.iter().map(|_| at)),
         groups: of_u32s(new.iter().copied()),
     };
     let mut cells = vec![CellUpdate::All(fixed(of_i64s(counts.into_iter())))];

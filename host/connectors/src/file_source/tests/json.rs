@@ -227,8 +227,6 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
     /// Whatever another writer writes is read, and what is unknown is passed over.
     #[test]
     fn reads_what_serde_writes(rows in prop::collection::vec((any::<i64>(), any::<f64>(), ".*", any_value()), 1..20)) {

@@ -1,0 +1,11 @@
+//! Whole runs of the binary: what comes out, what is refused, how a run ends.
+//!
+//! The plugins must have been built by `cargo xtask plugins`.
+
+mod contract;
+mod fails;
+mod life;
+mod process;
+mod random_jobs;
+mod refusals;
+mod results;
