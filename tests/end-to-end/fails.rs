@@ -105,9 +105,10 @@ fn a_job_may_replace_its_input() {
 
 #[test]
 fn limits_of_state_timers_rows_and_memory_bite() {
-    let bench = Bench::new(
-        &JOB.replace("config = { mode = \"pass\" }\ninput = \"s\"", "config = { mode = \"count\", lasting = true }\ninput = \"s\"\nkey_by = [\"a\"]"),
-    );
+    let bench = Bench::new(&JOB.replace(
+        "config = { mode = \"pass\" }\ninput = \"s\"",
+        "config = { mode = \"count\", lasting = true }\ninput = \"s\"\nkey_by = [\"a\"]",
+    ));
     let rows: String = (0..5_000).map(|a| format!("{{\"a\":{a},\"k\":null}}\n")).collect();
     bench.put("in.jsonl", rows);
     for (limit, expect) in [

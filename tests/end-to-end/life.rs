@@ -174,13 +174,17 @@ fn the_report_is_one_line_of_json() {
     assert_eq!(ended.stdout.lines().count(), 1);
     assert_eq!((report["job"].as_str(), report["state"].as_str()), (Some("endless"), Some("FINISHED")));
     let vertices = report["vertices"].as_array().expect("it lists the vertices");
-    let rows: Vec<_> = vertices.iter().map(|v| (v["name"].as_str(), v["rows_in"].as_u64(), v["rows_out"].as_u64())).collect();
-    assert_eq!(rows, [
-        (Some("n"), Some(0), Some(100)),
-        (Some("pass"), Some(100), Some(100)),
-        (Some("shown"), Some(100), Some(100)),
-        (Some("out"), Some(100), Some(100)),
-    ]);
+    let rows: Vec<_> =
+        vertices.iter().map(|v| (v["name"].as_str(), v["rows_in"].as_u64(), v["rows_out"].as_u64())).collect();
+    assert_eq!(
+        rows,
+        [
+            (Some("n"), Some(0), Some(100)),
+            (Some("pass"), Some(100), Some(100)),
+            (Some("shown"), Some(100), Some(100)),
+            (Some("out"), Some(100), Some(100)),
+        ]
+    );
 }
 
 /// `wasmill run` of ten bids, with a folder of compiled plugins of its own.
@@ -203,6 +207,17 @@ fn two_runs_share_a_fresh_folder_of_compiled_plugins() {
         let ended = running.end();
         assert_eq!((ended.code, ended.stdout.lines().count()), (Some(0), 10), "{}", ended.stderr);
     }
+}
+
+/// The folder may be named as seen from where the command is given.
+#[test]
+fn a_relative_folder_of_compiled_plugins() {
+    let bench = Bench::new(ENDLESS);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wasmill"));
+    command.args(["run", "job.toml", "--cache", "cache", "--set", "source.n.events=10"]).current_dir(bench.folder.path());
+    let ended = Running::start(command).end();
+    assert_eq!((ended.code, ended.stdout.lines().count()), (Some(0), 10), "{}", ended.stderr);
+    assert!(bench.path("cache").is_dir());
 }
 
 #[test]

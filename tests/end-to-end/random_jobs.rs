@@ -42,7 +42,12 @@ fn plans() -> impl Strategy<Value = Plan> {
     let step = prop_oneof![Just(Step::Pass), Just(Step::Keep), Just(Step::Map), Just(Step::Union), Just(Step::Rewrite)];
     let steps = prop::collection::vec((step, any::<usize>(), any::<usize>(), 0..4_usize, 0..3_usize), 0..5);
     let files = prop::collection::vec(prop_oneof![Just(0), 1..4_usize, 1..6_000_usize], 1..5);
-    (files, 1..300_u64, steps, any::<bool>()).prop_map(|(files, keys, steps, by_number)| Plan { files, keys, steps, by_number })
+    (files, 1..300_u64, steps, any::<bool>()).prop_map(|(files, keys, steps, by_number)| Plan {
+        files,
+        keys,
+        steps,
+        by_number,
+    })
 }
 
 impl Plan {
@@ -52,7 +57,8 @@ impl Plan {
             let mut text = String::new();
             for _ in 0..*rows {
                 let k = row.wrapping_mul(2_654_435_761) % self.keys;
-                writeln!(text, "{}", json!({ "a": row, "n": k, "k": format!("key {k} of the job") })).expect("it is a string");
+                writeln!(text, "{}", json!({ "a": row, "n": k, "k": format!("key {k} of the job") }))
+                    .expect("it is a string");
                 row += 1;
             }
             bench.put(&format!("in-{file}.jsonl"), text);
@@ -89,11 +95,16 @@ impl Plan {
         }
         let last = &whole[whole.len() - 1];
         let key = if self.by_number { "n" } else { "k" };
-        write!(job, "[operator.count]\nplugin = \"{}\"\ninput = \"{last}\"\nkey_by = [\"{key}\"]\n", plugin("keyed-counter"))
-            .expect("it is a string");
+        write!(
+            job,
+            "[operator.count]\nplugin = \"{}\"\ninput = \"{last}\"\nkey_by = [\"{key}\"]\n",
+            plugin("keyed-counter")
+        )
+        .expect("it is a string");
         for (place, name) in all.iter().map(String::as_str).chain(["count"]).enumerate() {
             let sink = "connector = \"file\"\nformat = \"json\"\nparallelism = 1\n";
-            write!(job, "[sink.out{place}]\ninput = \"{name}\"\npath = \"out{place}.jsonl\"\n{sink}").expect("it is a string");
+            write!(job, "[sink.out{place}]\ninput = \"{name}\"\npath = \"out{place}.jsonl\"\n{sink}")
+                .expect("it is a string");
         }
         job
     }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
     io::Write,
     path::Path,
 };
@@ -87,11 +86,14 @@ fn wordcount_counts_every_word_at_any_parallelism() {
     let paths = ["*.txt", "*.txt.gz", "other.log", "a.txt"].map(|name| format!("{:?}", bench.path(name)));
     for parallelism in [1, 2, 7, 16] {
         let out = bench.path(&format!("counts-{parallelism}.jsonl"));
-        example("wordcount/job.toml", &[
-            format!("job.parallelism={parallelism}"),
-            format!("source.text.path=[{}]", paths.join(",")),
-            format!("sink.counts.path={}", out.display()),
-        ]);
+        example(
+            "wordcount/job.toml",
+            &[
+                format!("job.parallelism={parallelism}"),
+                format!("source.text.path=[{}]", paths.join(",")),
+                format!("sink.counts.path={}", out.display()),
+            ],
+        );
         assert_eq!(counts(&bench.rows(&format!("counts-{parallelism}.jsonl")), "word"), expect, "{parallelism}");
     }
 }
@@ -108,11 +110,14 @@ fn one_line_may_be_a_whole_book() {
     }
     bench.put("book.txt", &book);
     for parallelism in [1, 2] {
-        example("wordcount/job.toml", &[
-            format!("job.parallelism={parallelism}"),
-            format!("source.text.path={}", bench.path("book.txt").display()),
-            format!("sink.counts.path={}", bench.path("counts.jsonl").display()),
-        ]);
+        example(
+            "wordcount/job.toml",
+            &[
+                format!("job.parallelism={parallelism}"),
+                format!("source.text.path={}", bench.path("book.txt").display()),
+                format!("sink.counts.path={}", bench.path("counts.jsonl").display()),
+            ],
+        );
         assert_eq!(counts(&bench.rows("counts.jsonl"), "word"), words(&[&book]));
     }
 }
@@ -122,11 +127,14 @@ fn empty_input_makes_an_empty_file() {
     let bench = Bench::new("");
     bench.put("empty.txt", "");
     for parallelism in [1, 3] {
-        example("wordcount/job.toml", &[
-            format!("job.parallelism={parallelism}"),
-            format!("source.text.path={}", bench.path("empty.txt").display()),
-            format!("sink.counts.path={}", bench.path("counts.jsonl").display()),
-        ]);
+        example(
+            "wordcount/job.toml",
+            &[
+                format!("job.parallelism={parallelism}"),
+                format!("source.text.path={}", bench.path("empty.txt").display()),
+                format!("sink.counts.path={}", bench.path("counts.jsonl").display()),
+            ],
+        );
         assert_eq!(bench.text("counts.jsonl"), "");
     }
 }
@@ -151,11 +159,14 @@ fn check_flights(path: &Path, input: &[Value]) {
     let bench = Bench::new("");
     let expect = delays(input);
     for parallelism in [1, 3] {
-        example("flights/job.toml", &[
-            format!("job.parallelism={parallelism}"),
-            format!("source.flights.path={}", path.display()),
-            format!("sink.delays.path={}", bench.path("delays.jsonl").display()),
-        ]);
+        example(
+            "flights/job.toml",
+            &[
+                format!("job.parallelism={parallelism}"),
+                format!("source.flights.path={}", path.display()),
+                format!("sink.delays.path={}", bench.path("delays.jsonl").display()),
+            ],
+        );
         let rows = bench.rows("delays.jsonl");
         assert_eq!(rows.len(), expect.len());
         for row in rows {
@@ -490,7 +501,10 @@ path = "out.jsonl"
 format = "json"
 "#;
     let bench = Bench::new(job);
-    bench.put("in.jsonl", "{\"k\":\"a\",\"bad\":1}\n{\"k\":\"a\",\"bad\":\"oops\"}\n{\"k\":\"b\",\"bad\":null}\n{\"k\":\"b\"}\n");
+    bench.put(
+        "in.jsonl",
+        "{\"k\":\"a\",\"bad\":1}\n{\"k\":\"a\",\"bad\":\"oops\"}\n{\"k\":\"b\",\"bad\":null}\n{\"k\":\"b\"}\n",
+    );
     bench.succeed(&[]);
     assert_eq!(bench.text("out.jsonl"), "{\"k\":\"a\",\"count\":2}\n{\"k\":\"b\",\"count\":2}\n");
     let message = bench.fail(&["sink.out.input=s"]);

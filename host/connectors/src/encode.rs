@@ -1,8 +1,10 @@
 //! Rows as text: what the `file` and `stdout` sinks write.
 
-use arrow_array::{Array, BooleanArray, Float64Array, Int64Array, StringViewArray, cast::AsArray, types};
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringViewArray, cast::AsArray, types};
 use wasmill_model::{
-    Batch, DataType, Schema,
+    Batch, DataType, Field, Schema,
     settings::{self, Settings},
 };
 
@@ -104,6 +106,27 @@ impl Encoder {
             Self::Lines(place) => lines(batch.column(*place).as_string_view(), out),
         }
     }
+}
+
+/// The one row of a batch as a JSON object. Bytes of a `binary` column are written as hexadecimal text; columns that the
+/// batch does not hold are left out.
+pub fn row_as_json(schema: &Schema, row: &Batch) -> String {
+    let present =
+        schema.fields().iter().zip(&row.columns).filter_map(|(field, column)| Some((field, column.as_ref()?)));
+    let (fields, columns): (Vec<Field>, Vec<ArrayRef>) = present
+        .map(|(field, column)| match field.data_type {
+            DataType::Binary => {
+                let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+                let text: StringViewArray = column.as_binary_view().iter().map(|value| value.map(hex)).collect();
+                (Field { data_type: DataType::Utf8, ..field.clone() }, Arc::new(text) as ArrayRef)
+            }
+            _ => (field.clone(), column.clone()),
+        })
+        .unzip();
+    let schema = Schema::new(fields).expect("columns of a schema are named once");
+    let mut text = Vec::new();
+    json::JsonEncoder::new(&schema).rows(&Batch::new(row.rows, columns), &mut text);
+    String::from_utf8_lossy(&text).trim_end().to_owned()
 }
 
 /// A null is an empty line. Text with line ends in it makes several lines.

@@ -23,6 +23,7 @@ mod stdout;
 #[cfg(test)]
 mod testing;
 
+pub use encode::row_as_json;
 pub use error::Error;
 pub use sink::{Sink, SinkConfig};
 pub use source::{Polled, Source, SourceConfig, SourcePort, Split};

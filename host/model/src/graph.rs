@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    dead_letters,
     descriptor::{Descriptor, Input},
     keys,
     schema::{DataType, Field, Schema},
     settings::{Error, did_you_mean},
-    spec::{EventTime, ExchangeSpec, InputSpec, JobSpec, LimitsSpec, OperatorSpec, RoleSpec, VertexSpec},
+    spec::{EventTime, ExchangeSpec, InputSpec, JobSpec, LimitsSpec, OnError, OperatorSpec, RoleSpec, VertexSpec},
 };
 
 mod check;
@@ -49,7 +50,7 @@ pub struct Vertex {
 #[derive(Debug, Clone)]
 pub enum Role {
     Source { event_time: Option<SourceTime> },
-    Operator { descriptor: Arc<Descriptor>, inputs: Vec<Input>, config: String, limits: LimitsSpec },
+    Operator { descriptor: Arc<Descriptor>, inputs: Vec<Input>, config: String, limits: LimitsSpec, on_error: OnError },
     Sink,
 }
 
@@ -295,12 +296,21 @@ fn operator_role(
         schema: descriptor.port_schema(port, &inputs),
         event_times: check::port_has_event_times(&descriptor, port, &inputs),
     });
-    let ports = ports.collect();
+    let mut ports: Vec<PortSchema> = ports.collect();
+    if operator.on_error == OnError::DeadLetter {
+        let name = dead_letters::PORT.to_owned();
+        if ports.iter().any(|port| port.name == name) {
+            let message = format!("operator `{}` has a port `{name}` of its own", vertex.name);
+            return Err(operator.plugin.error_with_hint(message, "choose another `on_error` for it"));
+        }
+        ports.push(PortSchema { name, schema: dead_letters::schema(), event_times: false });
+    }
     let role = Role::Operator {
         descriptor: Arc::new(descriptor),
         inputs,
         config: operator.config.clone(),
         limits: operator.limits.clone(),
+        on_error: operator.on_error,
     };
     Ok((role, ports))
 }

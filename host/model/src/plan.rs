@@ -3,6 +3,7 @@
 use crate::{
     descriptor::Shape,
     graph::{Edge, Exchange, JobGraph, Role},
+    spec::OnError,
 };
 
 /// How a job graph is run.
@@ -73,7 +74,11 @@ fn wanted_columns(graph: &JobGraph) -> Vec<Vec<Vec<bool>>> {
 fn needed_of_input(graph: &JobGraph, edge: &Edge, wanted_of_port: &[Vec<bool>]) -> Vec<bool> {
     let schema = &graph.vertices[edge.from].ports[edge.port].schema;
     let consumer = &graph.vertices[edge.to];
-    let Role::Operator { descriptor, inputs, .. } = &consumer.role else { return vec![true; schema.len()] };
+    let Role::Operator { descriptor, inputs, on_error, .. } = &consumer.role else { return vec![true; schema.len()] };
+    if *on_error == OnError::DeadLetter {
+        // A dead letter shows the whole row.
+        return vec![true; schema.len()];
+    }
     let mut needed = vec![false; schema.len()];
     let mut need = |name: &str| {
         if let Some(place) = schema.index_of(name) {

@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use crate::settings::{Error, Setting, Settings, did_you_mean};
+use crate::{
+    dead_letters,
+    settings::{Error, Setting, Settings, did_you_mean},
+};
 
 /// Most subtasks a vertex can have; also the most key groups.
 pub const PARALLELISM_MAX: u32 = 32_768;
@@ -41,7 +44,7 @@ pub struct VertexSpec {
 pub enum RoleSpec {
     Source { event_time: Option<EventTime> },
     Operator(OperatorSpec),
-    Sink { input: InputSpec },
+    Sink { inputs: Vec<InputSpec> },
 }
 
 /// Where a source takes event times from.
@@ -63,6 +66,19 @@ pub struct OperatorSpec {
     /// `config` as JSON text; `{}` if there is none.
     pub config: String,
     pub limits: LimitsSpec,
+    pub on_error: OnError,
+}
+
+/// What becomes of a call that fails, but for one that fails the job in any case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// The job fails.
+    #[default]
+    Fail,
+    /// The rows that are to blame are found, counted and left out.
+    Skip,
+    /// They are found, counted and handed to the dead letters.
+    DeadLetter,
 }
 
 /// Limits an operator's table sets; the rest keep their defaults.
@@ -127,6 +143,7 @@ impl JobSpec {
         add("source", read_source)?;
         add("operator", read_operator)?;
         add("sink", read_sink)?;
+        vertices.extend(dead_letters::sink(settings, &name, &vertices)?);
         settings.finish()?;
         let spec = Self { name, parallelism: job_parallelism, key_groups, vertices };
         spec.check_whole(settings)?;
@@ -161,7 +178,7 @@ impl VertexSpec {
         match &self.role {
             RoleSpec::Source { .. } => &[],
             RoleSpec::Operator(operator) => &operator.inputs,
-            RoleSpec::Sink { input } => std::slice::from_ref(input),
+            RoleSpec::Sink { inputs } => inputs,
         }
     }
 }
@@ -222,16 +239,17 @@ fn read_operator(table: &Settings) -> Result<RoleSpec, Error> {
     }
     let config = table.optional("config", |setting| setting.table().map(|_| setting.json()))?;
     let config = config.map_or_else(|| "{}".to_owned(), |json| json.to_string());
-    if let Some(on_error) = table.get("on_error") {
-        on_error.choice(&["fail"])?;
-    }
+    const POLICIES: [(&str, OnError); 3] =
+        [("fail", OnError::Fail), ("skip", OnError::Skip), ("dead_letter", OnError::DeadLetter)];
+    let on_error = table.optional("on_error", |s| s.choice(&POLICIES.map(|(name, _)| name)))?;
+    let on_error = on_error.map_or(OnError::Fail, |place| POLICIES[place].1);
     let limits = table.optional("limits", |setting| read_limits(setting.table()?))?.unwrap_or_default();
     table.finish()?;
-    Ok(RoleSpec::Operator(OperatorSpec { plugin, inputs, config, limits }))
+    Ok(RoleSpec::Operator(OperatorSpec { plugin, inputs, config, limits, on_error }))
 }
 
 fn read_sink(table: &Settings) -> Result<RoleSpec, Error> {
-    Ok(RoleSpec::Sink { input: read_input(table, "input")? })
+    Ok(RoleSpec::Sink { inputs: vec![read_input(table, "input")?] })
 }
 
 fn read_limits(table: &Settings) -> Result<LimitsSpec, Error> {
@@ -266,7 +284,8 @@ fn read_input(table: &Settings, from: &'static str) -> Result<InputSpec, Error> 
     let exchange = table.optional("exchange", |s| s.choice(&EXCHANGES.map(|(name, _)| name)))?;
     let exchange = exchange.map(|place| EXCHANGES[place].1);
     if let (Some(setting), true) = (table.get("exchange"), exchange == Some(ExchangeSpec::Hash) && key_by.is_none()) {
-        return Err(setting.error("a hash exchange needs `key_by`"));
+        let misspelt = table.require("key_by").err().filter(|error| error.hint.is_some());
+        return Err(misspelt.unwrap_or_else(|| setting.error("a hash exchange needs `key_by`")));
     }
     if let (Some(setting), Some(_)) = (table.get("exchange"), &key_by)
         && exchange != Some(ExchangeSpec::Hash)
@@ -288,3 +307,6 @@ fn check_name(setting: &Setting, name: &str, of: &str) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 pub struct Counters {
     pub(crate) rows_in: AtomicU64,
     pub(crate) rows_out: AtomicU64,
+    pub(crate) rejected: AtomicU64,
     pub(crate) batches: AtomicU64,
     pub(crate) cpu_ns: AtomicU64,
     pub(crate) guest_memory_bytes: AtomicU64,
@@ -20,6 +21,8 @@ pub struct Counters {
 pub struct Totals {
     pub rows_in: u64,
     pub rows_out: u64,
+    /// Rows, and timers, that could not be handled and were left out.
+    pub rejected: u64,
     /// Batches taken in, or for a source produced.
     pub batches: u64,
     /// Thread CPU time spent in the vertex itself, what it sends included.
@@ -35,6 +38,7 @@ impl Counters {
         Totals {
             rows_in: self.rows_in.load(Relaxed),
             rows_out: self.rows_out.load(Relaxed),
+            rejected: self.rejected.load(Relaxed),
             batches: self.batches.load(Relaxed),
             cpu_ns: self.cpu_ns.load(Relaxed),
             guest_memory_bytes: self.guest_memory_bytes.load(Relaxed),
@@ -60,9 +64,11 @@ impl CpuTime {
         Self { started_ns: thread_cpu_ns() }
     }
 
-    /// Adds the time since the start to a vertex.
-    pub(crate) fn charge(self, counters: &Counters) {
-        counters.cpu_ns.fetch_add(thread_cpu_ns().saturating_sub(self.started_ns), Relaxed);
+    /// Adds the time since the start to a vertex; returns it, in ns.
+    pub(crate) fn charge(self, counters: &Counters) -> u64 {
+        let spent = thread_cpu_ns().saturating_sub(self.started_ns);
+        counters.cpu_ns.fetch_add(spent, Relaxed);
+        spent
     }
 }
 

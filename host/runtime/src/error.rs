@@ -15,6 +15,10 @@ pub enum Error {
     Call { vertex: String, subtask: u32, source: CallError },
     #[error("operator {vertex}[{subtask}] could not keep its state: {source}")]
     State { vertex: String, subtask: u32, source: wasmill_state::Error },
+    #[error("could not find within two call deadlines which of {rows} rows operator {vertex}[{subtask}] fails on")]
+    Isolation { vertex: String, subtask: u32, rows: usize },
+    #[error("operator {vertex}[{subtask}] failed on more than 1 % of {rows} rows; the last time: {last}")]
+    TooManyBlamed { vertex: String, subtask: u32, rows: u64, last: String },
     #[error(
         "operator {vertex}[{subtask}] sets {domain} timers that are due at once, for ever\n  \
          hint: let a timer that sets itself again stop when `clock.watermark` says that the end of all input is reached"
@@ -55,6 +59,8 @@ impl Error {
             Self::Start { .. }
             | Self::Call { .. }
             | Self::State { .. }
+            | Self::Isolation { .. }
+            | Self::TooManyBlamed { .. }
             | Self::EndlessTimers { .. }
             | Self::Keys { .. } => Domain::User,
             Self::Source { source, .. } | Self::Sink { source, .. } => match source {

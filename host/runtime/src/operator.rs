@@ -8,20 +8,17 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use arrow_array::ArrayRef;
 use wasmill_flow::{NextTimers, Wants};
 use wasmill_model::{
     Batch, Timestamp,
-    descriptor::{Context, Descriptor, Input},
+    descriptor::{Context, Descriptor},
     graph::{JobGraph, Role},
-    keys::{self, KeyEncoder},
-    reply::{Groups, Reply, TimeDomain},
-    schema::Field,
-    spec::LimitsSpec,
+    keys::EncodedKeys,
+    reply::{Reply, TimeDomain},
+    spec::OnError,
     time,
 };
 use wasmill_plugin::{CallError, CallTime, Instance, InstanceOptions, LogSink, Notice, Plugin};
-use wasmill_state::{KeyedState, StateLimits};
 
 use crate::{
     counters::{Counters, CpuTime},
@@ -29,6 +26,12 @@ use crate::{
     job::instance_limits,
     output::{CallRows, PortOutput},
 };
+
+mod isolation;
+mod keyed;
+
+use isolation::{Blame, Fault};
+use keyed::Keyed;
 
 /// Rows that leave by ports, in the order of the ports.
 pub(crate) type Emitted = Vec<(usize, Batch)>;
@@ -38,7 +41,12 @@ pub(crate) type Emitted = Vec<(usize, Batch)>;
 pub(crate) struct Operator {
     name: String,
     subtask: u32,
+    plugin: Plugin,
+    /// What every instance of the operator is made with.
+    options: InstanceOptions,
     instance: Instance,
+    on_error: OnError,
+    blame: Blame,
     descriptor: Arc<Descriptor>,
     keyed: Option<Keyed>,
     ports: Vec<PortOutput>,
@@ -50,19 +58,11 @@ pub(crate) struct Operator {
     last_state: u64,
 }
 
-/// What a keyed operator keeps.
-#[derive(Debug)]
-struct Keyed {
-    state: KeyedState,
-    /// Key columns of each input; `None`: not keyed.
-    inputs: Vec<Option<KeyedInput>>,
-    fields: Vec<Field>,
-}
-
-#[derive(Debug)]
-struct KeyedInput {
-    columns: Vec<usize>,
-    encoder: KeyEncoder,
+/// What one call is about.
+#[derive(Debug, Clone, Copy)]
+enum Work<'a> {
+    Rows { input: usize, batch: &'a Batch },
+    Timers { domain: TimeDomain, due: &'a Batch, keys: &'a EncodedKeys },
 }
 
 /// What an operator of a subtask is made from.
@@ -81,7 +81,7 @@ impl Operator {
     pub(crate) fn start(start: Start<'_>) -> Result<Self, Error> {
         let Start { graph, vertex: place, subtask, wanted, plugin, log, counters } = start;
         let vertex = &graph.vertices[place];
-        let Role::Operator { descriptor, inputs, config, limits } = &vertex.role else {
+        let Role::Operator { descriptor, inputs, config, limits, on_error } = &vertex.role else {
             panic!("vertex {} is not an operator", vertex.name)
         };
         let context = Context {
@@ -102,16 +102,20 @@ impl Operator {
             now_ms: now_ms(),
         };
         let failed = |source| Error::Start { vertex: vertex.name.clone(), subtask, source };
-        let mut instance = plugin.instantiate(options).map_err(failed)?;
-        instance.open().map_err(failed)?;
-        let ports = wanted.iter().enumerate();
+        let instance = new_instance(plugin, options.clone()).map_err(failed)?;
+        // Behind the ports of the descriptor comes that of the dead letters, which the host fills.
+        let ports = wanted.iter().enumerate().take(descriptor.ports.len());
         let ports = ports.map(|(port, wanted)| PortOutput::new(descriptor, inputs, vertex, port, wanted.clone()));
         let ports = ports.collect();
         let keyed = Keyed::new(&vertex.name, subtask, descriptor, inputs, limits)?;
         Ok(Self {
             name: vertex.name.clone(),
             subtask,
+            plugin: plugin.clone(),
+            options,
             instance,
+            on_error: *on_error,
+            blame: Blame::new(inputs.len()),
             descriptor: descriptor.clone(),
             keyed,
             ports,
@@ -134,18 +138,44 @@ impl Operator {
         let cpu = CpuTime::start();
         self.counters.batches.fetch_add(1, Relaxed);
         self.counters.rows_in.fetch_add(batch.rows as u64, Relaxed);
-        let at = self.call_time();
-        let keyed = match &mut self.keyed {
-            Some(keyed) => {
-                keyed.group(input, batch).map_err(|source| Error::Keys { vertex: self.name.clone(), source })?
-            }
-            None => None,
-        };
-        let (groups, state) = keyed.map_or((None, Vec::new()), |(groups, state)| (Some(groups), state));
-        let reply = self.instance.process(at, input as u32, batch, groups.as_ref(), &state);
-        let emitted = self.settle(reply, CallRows::Input { input, batch })?;
-        cpu.charge(&self.counters);
+        let emitted = self.handle(Work::Rows { input, batch })?;
+        let cpu_ns = cpu.charge(&self.counters);
+        self.blame.handled(input, batch.rows, cpu_ns);
         Ok(emitted)
+    }
+
+    /// Calls the operator; what fails is isolated, or ends the job.
+    fn handle(&mut self, work: Work<'_>) -> Result<Emitted, Error> {
+        match self.call(work) {
+            Ok(emitted) => Ok(emitted),
+            Err(Fault::Job(error)) => Err(error),
+            Err(fault) if self.on_error == OnError::Fail || fault.is_fatal() => Err(self.fault_error(fault)),
+            Err(fault) => self.isolate(work, fault),
+        }
+    }
+
+    /// One call, as a transaction.
+    fn call(&mut self, work: Work<'_>) -> Result<Emitted, Fault> {
+        let at = self.call_time();
+        let keys_error = |source| Fault::Job(Error::Keys { vertex: self.name.clone(), source });
+        match work {
+            Work::Rows { input, batch } => {
+                let keyed = match &mut self.keyed {
+                    Some(keyed) => keyed.group(input, batch).map_err(keys_error)?,
+                    None => None,
+                };
+                let (groups, state) = keyed.map_or((None, Vec::new()), |(groups, state)| (Some(groups), state));
+                let reply = self.instance.process(at, input as u32, batch, groups.as_ref(), &state);
+                self.settle(reply, CallRows::Input { input, batch })
+            }
+            Work::Timers { domain, due, keys } => {
+                let keyed = self.keyed.as_mut().expect("only keyed operators have timers");
+                let (groups, state) = keyed.group_keys(keys);
+                let reply = self.instance.on_timers(at, domain, due, &groups, &state);
+                let event_time = (domain == TimeDomain::ProcessingTime).then_some(self.watermark);
+                self.settle(reply, CallRows::Timers { due, event_time })
+            }
+        }
     }
 
     /// The times of the first timers that are set now.
@@ -157,22 +187,11 @@ impl Operator {
     /// Fires the first timers that are due up to a time.
     pub(crate) fn fire(&mut self, domain: TimeDomain, up_to: Timestamp, max: usize) -> Result<Emitted, Error> {
         let Some(keyed) = &mut self.keyed else { return Ok(Vec::new()) };
-        let due = keyed.state.take_due(domain, up_to, max);
-        if due.is_empty() {
-            return Ok(Vec::new());
-        }
         let cpu = CpuTime::start();
-        let columns = keys::decode(due.keys.iter(), &keyed.fields)
-            .map_err(|source| Error::Keys { vertex: self.name.clone(), source })?;
-        let hashes = due.keys.hash();
-        let groups = keyed.state.group(&due.keys, &hashes);
-        let state = keyed.state.lookup();
-        let mut rows = Batch::new(due.len(), columns);
-        rows.event_times = Some(due.times.clone());
-        let at = self.call_time();
-        let reply = self.instance.on_timers(at, domain, &rows, &groups, &state);
-        let event_time = (domain == TimeDomain::ProcessingTime).then_some(self.watermark);
-        let emitted = self.settle(reply, CallRows::Timers { due: &rows, event_time })?;
+        let due = keyed.take_due(domain, up_to, max);
+        let due = due.map_err(|source| Error::Keys { vertex: self.name.clone(), source })?;
+        let Some((due, keys)) = due else { return Ok(Vec::new()) };
+        let emitted = self.handle(Work::Timers { domain, due: &due, keys: &keys })?;
         cpu.charge(&self.counters);
         Ok(emitted)
     }
@@ -202,21 +221,19 @@ impl Operator {
         let cpu = CpuTime::start();
         let at = self.call_time();
         let reply = self.instance.on_notice(at, notice);
-        let emitted = self.settle(reply, CallRows::Notice)?;
+        let emitted = self.settle(reply, CallRows::Notice).map_err(|fault| self.fault_error(fault))?;
         cpu.charge(&self.counters);
         Ok(emitted)
     }
 
     /// Applies a checked reply and builds the rows that go on.
-    fn settle(&mut self, reply: Result<Reply, CallError>, rows: CallRows<'_>) -> Result<Emitted, Error> {
-        let mut reply =
-            reply.map_err(|source| Error::Call { vertex: self.name.clone(), subtask: self.subtask, source })?;
+    fn settle(&mut self, reply: Result<Reply, CallError>, rows: CallRows<'_>) -> Result<Emitted, Fault> {
+        let mut reply = reply.map_err(Fault::Call)?;
         if let Some(closed) = self.closed {
             reply.timers.retain(|change| !change.set || change.domain != closed);
         }
         if let Some(keyed) = &mut self.keyed {
-            let applied = keyed.state.apply(&reply.cells, &reply.timers);
-            applied.map_err(|source| Error::State { vertex: self.name.clone(), subtask: self.subtask, source })?;
+            keyed.state.apply(&reply.cells, &reply.timers).map_err(Fault::State)?;
             let bytes = keyed.state.bytes() as u64;
             Counters::adjust(&self.counters.state_bytes, &mut self.last_state, bytes);
         }
@@ -237,53 +254,11 @@ impl Operator {
     }
 }
 
-impl Keyed {
-    fn new(
-        vertex: &str,
-        subtask: u32,
-        descriptor: &Descriptor,
-        inputs: &[Input],
-        limits: &LimitsSpec,
-    ) -> Result<Option<Self>, Error> {
-        if !descriptor.inputs.iter().any(|reads| reads.keyed) {
-            return Ok(None);
-        }
-        let keys_error = |source| Error::Keys { vertex: vertex.to_owned(), source };
-        let mut keyed_inputs = Vec::new();
-        for (reads, input) in descriptor.inputs.iter().zip(inputs) {
-            let Some(key) = input.key.as_ref().filter(|_| reads.keyed) else {
-                keyed_inputs.push(None);
-                continue;
-            };
-            let columns: Vec<usize> = key.iter().filter_map(|name| input.schema.index_of(name)).collect();
-            let fields: Vec<Field> = columns.iter().map(|&i| input.schema.fields()[i].clone()).collect();
-            let encoder = KeyEncoder::new(&fields).map_err(keys_error)?;
-            keyed_inputs.push(Some(KeyedInput { columns, encoder }));
-        }
-        let defaults = StateLimits::default();
-        let state_limits = StateLimits {
-            bytes_max: limits.state_bytes.map_or(defaults.bytes_max, |bytes| bytes as usize),
-            timers_max: limits.timers.map_or(defaults.timers_max, |timers| timers as usize),
-        };
-        let state = KeyedState::new(&descriptor.cells, state_limits).map_err(|source| Error::State {
-            vertex: vertex.to_owned(),
-            subtask,
-            source,
-        })?;
-        Ok(Some(Self { state, inputs: keyed_inputs, fields: descriptor.key_fields(inputs) }))
-    }
-
-    /// The groups of a batch and their state; `None` if the input is not keyed.
-    fn group(&mut self, input: usize, batch: &Batch) -> Result<Option<(Groups, Vec<ArrayRef>)>, keys::Error> {
-        let Some(KeyedInput { columns, encoder }) = &mut self.inputs[input] else { return Ok(None) };
-        let columns: Vec<&ArrayRef> = columns.iter().map(|&i| batch.column(i)).collect();
-        encoder.encode(&columns, batch.rows)?;
-        let groups = match &batch.key_hashes {
-            Some(hashes) => self.state.group(encoder.keys(), hashes),
-            None => self.state.group(encoder.keys(), &encoder.hash()),
-        };
-        Ok(Some((groups, self.state.lookup())))
-    }
+/// A new instance, opened.
+fn new_instance(plugin: &Plugin, options: InstanceOptions) -> Result<Instance, CallError> {
+    let mut instance = plugin.instantiate(options)?;
+    instance.open()?;
+    Ok(instance)
 }
 
 /// The host's clock, ms since the epoch.

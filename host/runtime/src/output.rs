@@ -137,3 +137,6 @@ impl PortOutput {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

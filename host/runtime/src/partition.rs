@@ -130,3 +130,6 @@ impl Hash {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

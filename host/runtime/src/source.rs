@@ -74,7 +74,11 @@ impl Head {
             vertex: vertex.name.clone(),
             subtask,
             source,
-            time: time.cloned(),
+            time: time.map(|time| {
+                // Of a port that nobody reads there are no times either.
+                let read = time.column_of_port.iter().zip(read);
+                SourceTime { column_of_port: read.map(|(column, read)| column.filter(|_| *read)).collect(), ..*time }
+            }),
             watermarks,
             wanted: wanted.to_vec(),
             counters,

@@ -17,6 +17,8 @@ const CACHE_VARIABLE: &str = "WASMILL_CACHE";
 /// The store of this process: its engine, its cache of compiled code, itself as the worker child.
 pub(crate) fn store(cache: Option<&Path>) -> anyhow::Result<PluginStore> {
     let folder = cache.map_or_else(default_cache, |folder| Ok(folder.to_owned()))?;
+    // The worker child has another current folder.
+    let folder = std::path::absolute(&folder).with_context(|| format!("could not find {}", folder.display()))?;
     let cache = Cache::open(&folder)
         .with_context(|| format!("could not open the cache of compiled plugins in {}", folder.display()))?;
     let engine = Engine::new(&EngineOptions::default()).context("could not start the engine")?;

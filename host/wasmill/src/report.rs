@@ -46,11 +46,17 @@ impl Report {
         let mut table = Table::new();
         table.load_preset(if on_terminal { presets::UTF8_HORIZONTAL_ONLY } else { presets::NOTHING });
         table.set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header(["vertex", "kind", "par", "rows in", "rows out", "batches", "cpu", "guest memory", "state"]);
+        let mut header =
+            vec!["vertex", "kind", "par", "rows in", "rows out", "batches", "cpu", "guest memory", "state"];
+        let rejected = self.vertices.iter().any(|vertex| vertex.totals.rejected > 0);
+        if rejected {
+            header.insert(5, "rejected");
+        }
+        table.set_header(header);
         for Vertex { name, kind, parallelism, totals } in &self.vertices {
             let bytes = |bytes: u64| if bytes == 0 { "-".to_owned() } else { HumanBytes(bytes).to_string() };
             let count = |n: u64| HumanCount(n).to_string();
-            table.add_row([
+            let mut row = vec![
                 name.clone(),
                 (*kind).to_owned(),
                 parallelism.to_string(),
@@ -60,7 +66,11 @@ impl Report {
                 format!("{:.1?}", Duration::from_nanos(totals.cpu_ns)),
                 bytes(totals.guest_memory_bytes),
                 bytes(totals.state_bytes),
-            ]);
+            ];
+            if rejected {
+                row.insert(5, count(totals.rejected));
+            }
+            table.add_row(row);
         }
         for column in table.column_iter_mut().skip(2) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -77,6 +87,7 @@ impl Report {
                 "parallelism": parallelism,
                 "rows_in": totals.rows_in,
                 "rows_out": totals.rows_out,
+                "rejected": totals.rejected,
                 "batches": totals.batches,
                 "cpu_seconds": totals.cpu_ns as f64 / 1e9,
                 "guest_memory_bytes": totals.guest_memory_bytes,

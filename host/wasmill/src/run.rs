@@ -127,7 +127,8 @@ fn watch(arguments: &Arguments, job: &Arc<Job>, log: OperatorLog, status: &Statu
             interrupts += 1;
             match interrupts {
                 1 => {
-                    let message = "interrupted: the sources end, what was read is still handled; again to throw it away";
+                    let message =
+                        "interrupted: the sources end, what was read is still handled; again to throw it away";
                     status.print(message);
                     handle.drain();
                 }

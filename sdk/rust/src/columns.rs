@@ -98,7 +98,7 @@ impl Column {
     /// The values of a `utf8` column; a null is empty.
     #[inline]
     pub fn strs(&self) -> Strs<'_> {
-        Strs { offsets: self.offsets(), text: memory::host_text(self.values.bytes()) }
+        Strs { offsets: self.offsets(), text: memory::text(self.values.bytes()) }
     }
 
     /// The values of a `utf8` or `binary` column as bytes; a null is empty.

@@ -1,4 +1,4 @@
-//! Write [Wasmill](https://github.com/wasmill) operators in Rust.
+//! Write Wasmill operators in Rust.
 //!
 //! An operator is a component: a crate of type `cdylib`, compiled for `wasm32-wasip2`. There are three ways to write one.
 //!

@@ -1,16 +1,18 @@
 //! What a component needs that does without the standard library: an allocator, and what to do on a panic.
 //!
 //! With `std`, every use of a `Vec` brings in std's panic message on standard error, and with that 13 WASI interfaces.
-//! Without it a component imports nothing but `wasmill:operator`, is a third of the size, and its panics still reach the log.
+//! Without it a component imports nothing but `wasmill:operator`, is smaller (50 KB against 87 KB for one that does nearly
+//! nothing), and its panics reach the operator's log.
 
 #![allow(unsafe_code)]
 
 /// Makes a `#![no_std]` operator complete: its panics go to the operator's log, its memory comes from wasi-libc's
 /// allocator. Does nothing but on wasm, so that tests run as usual.
 ///
-/// ```ignore
-/// #![no_std]
+/// ```
+/// // Behind `#![cfg_attr(not(test), no_std)]` at the head of the crate:
 /// wasmill_sdk::no_std!();
+/// # fn main() {}
 /// ```
 #[macro_export]
 macro_rules! no_std {

@@ -36,37 +36,47 @@ fn manifest(file: &File) -> Vec<Finding> {
     let Ok(table) = file.text.parse::<Table>() else {
         return vec![Finding::new(&file.path, 0, "is no TOML")];
     };
-    let here = folder.strip_prefix("host/");
-    let row = here.map(row_of);
+    let row = folder.strip_prefix("host/").map(row_of);
     if row == Some(None) {
         return vec![Finding::new(&file.path, 0, "has no place among the layers; give it one in tests/house")];
     }
+    let place = Place { folder, row: row.flatten(), sandboxed: is_sandboxed(folder, &table) };
     let mut findings = Vec::new();
     for name in ["dependencies", "dev-dependencies", "build-dependencies"].iter().flat_map(|kind| keys(&table, kind)) {
-        if let Some(why) = refused(folder, row.flatten(), is_sandboxed(folder, &table), name) {
+        if let Some(why) = place.refuses(name) {
             findings.push(Finding::new(&file.path, 0, format!("must not depend on {name}: {why}")));
         }
     }
     findings
 }
 
-/// Why a crate may not depend on another; none if it may.
-fn refused(folder: &str, row: Option<usize>, sandboxed: bool, name: &str) -> Option<String> {
-    let here = folder.strip_prefix("host/").unwrap_or(folder);
-    let there = host_crate(name);
-    if let (Some(row), Some(there)) = (row, there)
-        && row_of(there).is_none_or(|below| below >= row)
-    {
-        return Some("arrows point downwards only".to_owned());
+/// Where a package stands.
+struct Place<'a> {
+    folder: &'a str,
+    /// Of host crates.
+    row: Option<usize>,
+    sandboxed: bool,
+}
+
+impl Place<'_> {
+    /// Why the package may not depend on another; none if it may.
+    fn refuses(&self, name: &str) -> Option<&'static str> {
+        let here = self.folder.strip_prefix("host/").unwrap_or(self.folder);
+        let there = host_crate(name);
+        if let (Some(row), Some(there)) = (self.row, there)
+            && row_of(there).is_none_or(|below| below >= row)
+        {
+            return Some("arrows point downwards only");
+        }
+        if there.is_some() && self.sandboxed {
+            return Some("operators and their SDK know the contract, never the host");
+        }
+        if self.row.is_some() && here != "plugin" && (name == "wasmtime" || name.starts_with("wasmtime-")) {
+            return Some("only `plugin` knows the engine");
+        }
+        let without = WITHOUT.iter().find(|(crates, names)| crates.contains(&here) && names.contains(&name));
+        without.map(|_| "what it does needs none of it")
     }
-    if there.is_some() && sandboxed {
-        return Some("operators and their SDK know the contract, never the host".to_owned());
-    }
-    if row.is_some() && here != "plugin" && (name == "wasmtime" || name.starts_with("wasmtime-")) {
-        return Some("only `plugin` knows the engine".to_owned());
-    }
-    let without = WITHOUT.iter().find(|(crates, names)| crates.contains(&here) && names.contains(&name));
-    without.map(|_| "what it does needs none of it".to_owned())
 }
 
 /// Whether a package is an operator, or the SDK that operators are written with.

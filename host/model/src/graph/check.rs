@@ -140,7 +140,8 @@ pub(super) fn kept_key<'a>(descriptor: &Descriptor, port: usize, inputs: &'a [In
         let key = inputs[input as usize].key.as_deref();
         key.filter(|_| descriptor.inputs[input as usize].keyed)
     };
-    match &descriptor.ports[port].shape {
+    // Behind the descriptor's ports comes that of the dead letters, which holds no key.
+    match &descriptor.ports.get(port)?.shape {
         Shape::Pass { input } => keyed(*input),
         Shape::Extend { input, columns } => {
             keyed(*input).filter(|key| columns.iter().all(|column| !key.contains(&column.name)))

@@ -18,7 +18,6 @@ use wasmill_model::{
     reply::{Groups, Outcome, Reply},
 };
 
-#[path = "../operators.rs"]
 mod operators;
 
 use operators::{AT, Operator, bids};
@@ -125,11 +124,14 @@ mod native {
     }
 }
 
+/// The same work without a boundary.
+type Native = fn(&Batch) -> Batch;
+
 fn calls(criterion: &mut Criterion<ThreadTime>) {
     let batch = bids(ROWS);
     let mut group = criterion.benchmark_group("call");
     group.throughput(Throughput::Elements(ROWS as u64));
-    let natives: [(&str, fn(&Batch) -> Batch); 4] =
+    let natives: [(&str, Native); 4] =
         [("pass", Batch::clone), ("keep", native::keep), ("map", native::map), ("rewrite", native::rewrite)];
     for (mode, native) in natives {
         let mut operator = Operator::start(mode);

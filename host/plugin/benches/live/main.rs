@@ -2,7 +2,7 @@
 
 use std::{fs, time::Instant};
 
-#[path = "../operators.rs"]
+#[path = "../boundary/operators.rs"]
 mod operators;
 
 #[global_allocator]

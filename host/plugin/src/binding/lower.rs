@@ -132,7 +132,7 @@ fn zero_nulls(values: &[u8], nulls: &NullBuffer, to: &mut Vec<u8>) {
 /// The bits from the first bit of a byte on, spare bits zero.
 fn bitmap(bits: &BooleanBuffer, to: &mut Vec<u8>) {
     let bytes = bits.len().div_ceil(8);
-    if bits.offset() % 8 == 0 {
+    if bits.offset().is_multiple_of(8) {
         let start = bits.offset() / 8;
         to.extend_from_slice(&bits.inner().as_slice()[start..start + bytes]);
     } else {

@@ -64,6 +64,17 @@ fn memory_is_limited() {
 }
 
 #[test]
+fn handles_are_limited() {
+    let CallError::Trap { kind: TrapKind::Abi, message, .. } = process("handles", Limits::default()) else {
+        panic!("20,000 handles of 10,000")
+    };
+    assert!(message.contains("handle"), "{message}");
+    let mut opened =
+        Setup::new("hostile:handles").limits(Limits { handles: 30_000, ..Limits::default() }).start().unwrap();
+    assert!(opened.process(&[1]).is_ok());
+}
+
+#[test]
 fn answers_are_limited_in_bytes_and_rows() {
     let error = process("output", Limits::default());
     assert_eq!(error, CallError::OutputBytes { function: "process", limit: 16 << 20 });

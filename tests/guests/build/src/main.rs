@@ -80,7 +80,7 @@ fn run(names: &[String]) -> Result<()> {
 /// Builds a guest unless the one that stands there was made from the same inputs.
 fn bring_up_to_date(folders: &Folders, guest: &Guest) -> Result<()> {
     let source = folders.sources.join(guest.name);
-    let made_from = inputs_hash(&[&source, &folders.wit, &env::current_exe()?])?;
+    let made_from = inputs_hash(&[&source, &folders.wit, &folders.sources.join("build")])?;
     let component = folders.output.join(guest.name).with_extension("wasm");
     let stamp = folders.output.join(guest.name).with_extension("inputs");
     if component.exists() && fs::read_to_string(&stamp).is_ok_and(|old| old == made_from) {

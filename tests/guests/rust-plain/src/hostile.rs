@@ -6,6 +6,13 @@ use crate::{
     wasmill::operator::{data::Outcome, log},
 };
 
+#[link(wasm_import_module = "wasi:cli/stdout@0.2.6")]
+unsafe extern "C" {
+    /// As the standard library calls it, which drops the handle; here nobody does.
+    #[link_name = "get-stdout"]
+    fn get_stdout() -> i32;
+}
+
 pub(crate) fn describe(mode: &str) {
     match mode {
         "hostile:describe-trap" => panic!("describe gave up"),
@@ -37,11 +44,14 @@ pub(crate) fn process(mode: &str, rows: &Rows) -> Option<Result<Reply, Failure>>
         }
         "stack" => log::write(log::Level::Info, &deep(rows.count.into()).to_string()),
         "bounds" => {
-            let here = 0u8;
-            let past = (&raw const here).wrapping_add(1 << 31);
+            let past = std::hint::black_box(usize::MAX >> 1) as *const u8;
             // SAFETY: none; the sandbox is what is tested.
             log::write(log::Level::Info, &unsafe { past.read_volatile() }.to_string());
         }
+        "handles" => (0..20_000).for_each(|_| {
+            // SAFETY: takes nothing, and returns a handle.
+            unsafe { get_stdout() };
+        }),
         "exit" => std::process::exit(3),
         "log-flood" => (0..10_000).for_each(|i| log::write(log::Level::Info, &format!("line {i}"))),
         "log-long" => log::write(log::Level::Info, &"\u{1b}é".repeat(100_000)),

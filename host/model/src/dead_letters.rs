@@ -1,0 +1,73 @@
+//! Dead letters: rows that an operator with `on_error = "dead_letter"` could not handle.
+//!
+//! Such an operator has one more port, `dead_letters`, and the job one more sink, which `[dead_letter]` describes. So dead
+//! letters come out under the same commit as all other results, and can be read by other operators too.
+
+use std::path::Path;
+
+use crate::{
+    schema::{DataType, Field, Schema},
+    settings::{Error, Setting, Settings, Value},
+    spec::{InputSpec, OnError, RoleSpec, VertexSpec},
+};
+
+/// The port of an operator that dead letters leave by. It comes after those of the descriptor.
+pub const PORT: &str = "dead_letters";
+
+/// The table of the sink, and the sink's name.
+pub const SINK: &str = "dead_letter";
+
+/// The columns of a dead letter; `docs/reference/dead-letters.md` says what each means.
+pub fn schema() -> Schema {
+    use DataType::{Int64, Timestamp, Utf8};
+    let fields = vec![
+        Field::new("at", Timestamp),
+        Field::new("operator", Utf8),
+        Field::new("subtask", Int64),
+        Field::new("call", Utf8),
+        Field::nullable("input", Int64),
+        Field::nullable("position", Int64),
+        Field::nullable("event_time", Timestamp),
+        Field::new("kind", Utf8),
+        Field::new("reason", Utf8),
+        Field::nullable("backtrace", Utf8),
+        Field::nullable("log", Utf8),
+        Field::new("plugin", Utf8),
+        Field::new("row", Utf8),
+    ];
+    Schema::new(fields).expect("the names are unique")
+}
+
+/// The sink of dead letters, if any operator has some. Without a table they go to `JOB.dead-letters.jsonl` beside the
+/// job file.
+pub(crate) fn sink(settings: &Settings, job: &str, vertices: &[VertexSpec]) -> Result<Option<VertexSpec>, Error> {
+    let table = settings.get(SINK).map(|setting| setting.table().cloned()).transpose()?;
+    let senders = vertices.iter().filter_map(|vertex| match &vertex.role {
+        RoleSpec::Operator(operator) if operator.on_error == OnError::DeadLetter => Some((vertex, operator)),
+        _ => None,
+    });
+    let inputs = senders.map(|(vertex, operator)| {
+        let from = Value::String(format!("{}.{PORT}", vertex.name));
+        let from = Setting { value: from, origin: operator.plugin.origin.clone(), key: SINK.to_owned() };
+        InputSpec { from, key_by: None, exchange: None }
+    });
+    let inputs: Vec<InputSpec> = inputs.collect();
+    if inputs.is_empty() {
+        return match table {
+            Some(table) => Err(table.error("no operator has `on_error = \"dead_letter\"`: nothing would come here")),
+            None => Ok(None),
+        };
+    }
+    if let Some(other) = vertices.iter().find(|vertex| vertex.name == SINK) {
+        return Err(other.settings.error(format!("the name `{SINK}` is that of the dead letters' sink")));
+    }
+    let settings = match table {
+        Some(table) => table,
+        None => {
+            let text = format!("connector = \"file\"\npath = \"{job}.dead-letters.jsonl\"\nformat = \"json\"\n");
+            Settings::parse(Path::new("default of [dead_letter]"), &text)?
+        }
+    };
+    let role = RoleSpec::Sink { inputs };
+    Ok(Some(VertexSpec { name: SINK.to_owned(), parallelism: 1, role, settings }))
+}

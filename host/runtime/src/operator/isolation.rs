@@ -1,0 +1,395 @@
+//! A call that failed: finding the rows that are to blame, leaving them out, and going on with the rest.
+//!
+//! The call is tried once more in a new instance, unless it ran into its deadline. If it fails again it is cut in two, and each half is handled by itself,
+//! the first half's effects first, down to single rows. A row that the guest names itself is left out at once.
+
+use std::time::{Duration, Instant};
+
+use arrow_array::{ArrayRef, Int64Array, StringViewArray};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+use wasmill_model::{Batch, Schema, keys::EncodedKeys, spec::OnError};
+use wasmill_plugin::{CallError, Level, LogLine};
+
+use super::{Emitted, Operator, Work, new_instance, now_ms};
+use crate::error::Error;
+
+/// Rows over which the share of rows left out is watched.
+const WINDOW_ROWS: u64 = 10_000;
+
+/// Rows of a window that may be left out: one in a hundred. More is no accident, and fails the job.
+const WINDOW_BLAMED_MAX: u64 = WINDOW_ROWS / 100;
+
+/// The least a piece of a call may take, as a part of the call deadline. Cutting a full batch down to one row takes eleven
+/// failing calls, so that several rows that never end can be found within the time of two deadlines.
+const PIECE_PART: u32 = 128;
+
+/// What a single row may take, as a part of the call deadline.
+const ROW_PART: u32 = 16;
+
+/// A piece may take so many times what its rows took of late.
+const PIECE_PACES: u32 = 16;
+
+/// Blamed rows that are told in the operator's log; the rest is counted.
+const TOLD_MAX: u64 = 10;
+
+/// Bytes of a row in a dead letter.
+const ROW_BYTES_MAX: usize = 64 << 10;
+
+/// Why a call was not done.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Call(CallError),
+    /// The state would cross a limit.
+    State(wasmill_state::Error),
+    /// Not the call's fault.
+    Job(Error),
+}
+
+impl Fault {
+    /// Whether it fails the job whatever the policy.
+    pub(super) fn is_fatal(&self) -> bool {
+        match self {
+            Self::Call(error) => matches!(
+                error,
+                CallError::Failure { fatal: true, .. }
+                    | CallError::Open { .. }
+                    | CallError::NoRoom { .. }
+                    | CallError::Start { .. }
+            ),
+            Self::State(_) => false,
+            Self::Job(_) => true,
+        }
+    }
+
+    /// The row that the guest blames.
+    fn row(&self) -> Option<usize> {
+        match self {
+            Self::Call(CallError::Failure { row, .. }) => row.map(|row| row as usize),
+            _ => None,
+        }
+    }
+
+    /// A word for dead letters and dashboards.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Call(error) => match error {
+                CallError::Trap { .. } | CallError::Dead { .. } => "trap",
+                CallError::Deadline { .. } => "deadline",
+                CallError::Memory { .. } => "memory",
+                CallError::OutputBytes { .. } | CallError::OutputRows { .. } => "output",
+                CallError::InputBytes { .. } => "input",
+                CallError::BadReply { .. } => "bad-reply",
+                CallError::Failure { .. } => "failure",
+                CallError::Open { .. } | CallError::NoRoom { .. } | CallError::Start { .. } => "start",
+            },
+            Self::State(_) => "state",
+            Self::Job(_) => "job",
+        }
+    }
+
+    fn reason(&self) -> String {
+        match self {
+            Self::Call(error) => error.to_string(),
+            Self::State(error) => error.to_string(),
+            Self::Job(error) => error.to_string(),
+        }
+    }
+}
+
+/// How many rows were blamed of late.
+#[derive(Debug)]
+pub(super) struct Blame {
+    /// Rows handled so far, of each input.
+    positions: Vec<u64>,
+    /// Rows and blamed rows of the current window.
+    window: (u64, u64),
+    told: u64,
+    /// CPU time of a row of late, ns: a moving average over the calls that were done.
+    pace_ns: u64,
+}
+
+impl Blame {
+    pub(super) fn new(inputs: usize) -> Self {
+        Self { positions: vec![0; inputs], window: (0, 0), told: 0, pace_ns: 0 }
+    }
+
+    /// Rows of an input have been handled, or left out, in this CPU time.
+    pub(super) fn handled(&mut self, input: usize, rows: usize, cpu_ns: u64) {
+        self.pace_ns = (self.pace_ns * 7 + cpu_ns / rows as u64) / 8;
+        self.positions[input] += rows as u64;
+        self.window.0 += rows as u64;
+        if self.window.0 >= WINDOW_ROWS {
+            self.window = (0, 0);
+        }
+    }
+}
+
+impl Blame {
+    /// What a piece may take. The second try is like the first.
+    fn deadline(&self, piece: Piece, call_deadline: Duration) -> Duration {
+        let least = match piece {
+            Piece { retry: true, .. } => call_deadline,
+            Piece { rows: 1, .. } => call_deadline / ROW_PART,
+            _ => call_deadline / PIECE_PART,
+        };
+        let usual = Duration::from_nanos(self.pace_ns.saturating_mul(piece.rows as u64)) * PIECE_PACES;
+        least.max(usual).min(call_deadline)
+    }
+}
+
+/// Rows of a call, by their places in it.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    offset: usize,
+    rows: usize,
+    /// Whether it is tried again before it is cut.
+    retry: bool,
+}
+
+impl Piece {
+    fn new(offset: usize, rows: usize) -> Self {
+        Self { offset, rows, retry: false }
+    }
+}
+
+impl Operator {
+    /// Handles what can be handled of a call that failed.
+    pub(super) fn isolate(&mut self, work: Work<'_>, first: Fault) -> Result<Emitted, Error> {
+        // Another try of what never ended would most likely not end either.
+        let retry = !matches!(first, Fault::Call(CallError::Deadline { .. }));
+        let (whole, mut letters) = (Piece { offset: 0, rows: work.rows(), retry }, Letters::default());
+        let call_deadline = self.options.limits.call_deadline;
+        let give_up = Instant::now() + call_deadline * 2;
+        let mut emitted = Vec::new();
+        // What is to be handled, the next piece last.
+        let mut pieces = Vec::new();
+        self.divide(work, whole, first, &mut pieces, &mut letters)?;
+        while let Some(piece) = pieces.pop() {
+            if Instant::now() > give_up {
+                return Err(Error::Isolation { vertex: self.name.clone(), subtask: self.subtask, rows: work.rows() });
+            }
+            if self.instance.is_dead() || piece.retry || piece.rows == 1 {
+                self.replace_instance(self.blame.deadline(piece, call_deadline))?;
+            }
+            let part = Part::of(work, piece);
+            match self.call(part.work(work)) {
+                Ok(rows) => emitted.extend(rows),
+                Err(Fault::Job(error)) => return Err(error),
+                Err(fault) if fault.is_fatal() => return Err(self.fault_error(fault)),
+                Err(fault) => {
+                    let piece = Piece { retry: false, ..piece };
+                    self.divide(work, piece, fault, &mut pieces, &mut letters)?;
+                }
+            }
+        }
+        self.replace_instance(call_deadline)?;
+        if self.on_error == OnError::DeadLetter && !letters.is_empty() {
+            emitted.push((self.descriptor.ports.len(), letters.batch(self)));
+        }
+        Ok(emitted)
+    }
+
+    /// What to do with a piece that failed: blame a row, or cut it in two.
+    fn divide(
+        &mut self,
+        work: Work<'_>,
+        piece: Piece,
+        fault: Fault,
+        pieces: &mut Vec<Piece>,
+        letters: &mut Letters,
+    ) -> Result<(), Error> {
+        let Piece { offset, rows, retry } = piece;
+        let named = fault.row().filter(|&row| row < rows);
+        match named.or((rows == 1 && !retry).then_some(0)) {
+            Some(row) => {
+                self.blame(work, offset + row, &fault, letters)?;
+                if row + 1 < rows {
+                    pieces.push(Piece::new(offset + row + 1, rows - row - 1));
+                }
+                if row > 0 {
+                    pieces.push(Piece::new(offset, row));
+                }
+            }
+            None if retry => pieces.push(piece),
+            None => {
+                pieces.push(Piece::new(offset + rows / 2, rows - rows / 2));
+                pieces.push(Piece::new(offset, rows / 2));
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a row that is to blame, and hands it to the dead letters.
+    fn blame(&mut self, work: Work<'_>, row: usize, fault: &Fault, letters: &mut Letters) -> Result<(), Error> {
+        self.counters.rejected.fetch_add(1, Relaxed);
+        self.blame.window.1 += 1;
+        self.blame.told += 1;
+        let (input, position) = match work {
+            Work::Rows { input, .. } => (Some(input as i64), Some((self.blame.positions[input] + row as u64) as i64)),
+            Work::Timers { .. } => (None, None),
+        };
+        if self.blame.told <= TOLD_MAX {
+            let place = position.map_or("a timer".to_owned(), |position| format!("row {position}"));
+            let message = format!("{place} is left out: {}", fault.reason());
+            (self.options.log)(LogLine { level: Level::Warn, message });
+        }
+        if self.blame.window.1 > WINDOW_BLAMED_MAX {
+            let (vertex, last) = (self.name.clone(), fault.reason());
+            return Err(Error::TooManyBlamed { vertex, subtask: self.subtask, rows: WINDOW_ROWS, last });
+        }
+        if self.on_error == OnError::DeadLetter {
+            letters.push(Letter {
+                call: work.name(),
+                input,
+                position,
+                event_time: work.batch().event_times.as_ref().map(|times| times[row]),
+                kind: fault.kind(),
+                reason: fault.reason(),
+                backtrace: report_lines(fault, |report| &report.backtrace),
+                log: report_lines(fault, |report| &report.log),
+                row: self.row_text(work, row),
+            });
+        }
+        Ok(())
+    }
+
+    fn row_text(&self, work: Work<'_>, row: usize) -> String {
+        let schema = match work {
+            Work::Rows { input, .. } => self.options.context.inputs[input].schema.clone(),
+            Work::Timers { .. } => {
+                let fields = self.keyed.as_ref().map(|keyed| keyed.fields.clone()).unwrap_or_default();
+                Schema::new(fields).expect("key columns are named once")
+            }
+        };
+        let mut text = wasmill_connectors::row_as_json(&schema, &work.batch().slice(row, 1));
+        if text.len() > ROW_BYTES_MAX {
+            text.truncate(text.floor_char_boundary(ROW_BYTES_MAX));
+        }
+        text
+    }
+
+    fn replace_instance(&mut self, call_deadline: Duration) -> Result<(), Error> {
+        let mut options = self.options.clone();
+        options.limits.call_deadline = call_deadline;
+        options.now_ms = now_ms();
+        let failed = |source| Error::Start { vertex: self.name.clone(), subtask: self.subtask, source };
+        self.instance = new_instance(&self.plugin, options).map_err(failed)?;
+        Ok(())
+    }
+
+    /// The error of a call that fails the job.
+    pub(super) fn fault_error(&self, fault: Fault) -> Error {
+        let (vertex, subtask) = (self.name.clone(), self.subtask);
+        match fault {
+            Fault::Call(source) => Error::Call { vertex, subtask, source },
+            Fault::State(source) => Error::State { vertex, subtask, source },
+            Fault::Job(error) => error,
+        }
+    }
+}
+
+fn report_lines(fault: &Fault, lines: fn(&wasmill_plugin::instance::Report) -> &Vec<String>) -> Option<String> {
+    let Fault::Call(error) = fault else { return None };
+    error.report().map(|report| lines(report).join("\n"))
+}
+
+impl<'a> Work<'a> {
+    /// The rows of the call.
+    fn batch(self) -> &'a Batch {
+        match self {
+            Self::Rows { batch, .. } => batch,
+            Self::Timers { due, .. } => due,
+        }
+    }
+
+    fn rows(self) -> usize {
+        self.batch().rows
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rows { .. } => "process",
+            Self::Timers { .. } => "on-timers",
+        }
+    }
+}
+
+/// Some rows of a call, to be a call of their own.
+struct Part {
+    batch: Batch,
+    keys: EncodedKeys,
+}
+
+impl Part {
+    fn of(work: Work<'_>, piece: Piece) -> Self {
+        let batch = work.batch().slice(piece.offset, piece.rows);
+        let mut part_keys = EncodedKeys::default();
+        if let Work::Timers { keys, .. } = work {
+            (piece.offset..piece.offset + piece.rows).for_each(|key| part_keys.push(keys.get(key)));
+        }
+        Self { batch, keys: part_keys }
+    }
+
+    fn work(&self, of: Work<'_>) -> Work<'_> {
+        match of {
+            Work::Rows { input, .. } => Work::Rows { input, batch: &self.batch },
+            Work::Timers { domain, .. } => Work::Timers { domain, due: &self.batch, keys: &self.keys },
+        }
+    }
+}
+
+/// A row that could not be handled, and why.
+struct Letter {
+    call: &'static str,
+    input: Option<i64>,
+    position: Option<i64>,
+    event_time: Option<i64>,
+    kind: &'static str,
+    reason: String,
+    backtrace: Option<String>,
+    log: Option<String>,
+    row: String,
+}
+
+/// Dead letters of one call. Their number is bounded by what a window allows.
+#[derive(Default)]
+struct Letters(Vec<Letter>);
+
+impl Letters {
+    fn push(&mut self, letter: Letter) {
+        self.0.push(letter);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// In the columns of `dead_letters::schema`.
+    fn batch(&self, operator: &Operator) -> Batch {
+        let rows = self.0.len();
+        let same = |text: &str| -> ArrayRef { Arc::new(StringViewArray::from_iter_values(vec![text; rows])) };
+        let text = |of: fn(&Letter) -> Option<&str>| -> ArrayRef {
+            Arc::new(self.0.iter().map(of).collect::<StringViewArray>())
+        };
+        let number =
+            |of: fn(&Letter) -> Option<i64>| -> ArrayRef { Arc::new(self.0.iter().map(of).collect::<Int64Array>()) };
+        Batch::new(
+            rows,
+            vec![
+                Arc::new(Int64Array::from(vec![now_ms(); rows])),
+                same(&operator.name),
+                Arc::new(Int64Array::from(vec![i64::from(operator.subtask); rows])),
+                text(|letter| Some(letter.call)),
+                number(|letter| letter.input),
+                number(|letter| letter.position),
+                number(|letter| letter.event_time),
+                text(|letter| Some(letter.kind)),
+                text(|letter| Some(&letter.reason)),
+                text(|letter| letter.backtrace.as_deref()),
+                text(|letter| letter.log.as_deref()),
+                same(&operator.plugin.digest().to_string()),
+                text(|letter| Some(&letter.row)),
+            ],
+        )
+    }
+}

@@ -1,0 +1,106 @@
+//! What a keyed operator keeps: its state, and how the keys of each input are read.
+
+use arrow_array::ArrayRef;
+use wasmill_model::{
+    Batch, Timestamp,
+    descriptor::{Descriptor, Input},
+    keys::{self, EncodedKeys, KeyEncoder},
+    reply::{Groups, TimeDomain},
+    schema::Field,
+    spec::LimitsSpec,
+};
+use wasmill_state::{KeyedState, StateLimits};
+
+use crate::error::Error;
+
+/// What a keyed operator keeps.
+#[derive(Debug)]
+pub(super) struct Keyed {
+    pub(super) state: KeyedState,
+    /// Key columns of each input; `None`: not keyed.
+    inputs: Vec<Option<KeyedInput>>,
+    /// The key columns.
+    pub(super) fields: Vec<Field>,
+}
+
+#[derive(Debug)]
+struct KeyedInput {
+    columns: Vec<usize>,
+    encoder: KeyEncoder,
+}
+
+impl Keyed {
+    /// `None` if no input is keyed.
+    pub(super) fn new(
+        vertex: &str,
+        subtask: u32,
+        descriptor: &Descriptor,
+        inputs: &[Input],
+        limits: &LimitsSpec,
+    ) -> Result<Option<Self>, Error> {
+        if !descriptor.inputs.iter().any(|reads| reads.keyed) {
+            return Ok(None);
+        }
+        let keys_error = |source| Error::Keys { vertex: vertex.to_owned(), source };
+        let mut keyed_inputs = Vec::new();
+        for (reads, input) in descriptor.inputs.iter().zip(inputs) {
+            let Some(key) = input.key.as_ref().filter(|_| reads.keyed) else {
+                keyed_inputs.push(None);
+                continue;
+            };
+            let columns: Vec<usize> = key.iter().filter_map(|name| input.schema.index_of(name)).collect();
+            let fields: Vec<Field> = columns.iter().map(|&i| input.schema.fields()[i].clone()).collect();
+            let encoder = KeyEncoder::new(&fields).map_err(keys_error)?;
+            keyed_inputs.push(Some(KeyedInput { columns, encoder }));
+        }
+        let defaults = StateLimits::default();
+        let state_limits = StateLimits {
+            bytes_max: limits.state_bytes.map_or(defaults.bytes_max, |bytes| bytes as usize),
+            timers_max: limits.timers.map_or(defaults.timers_max, |timers| timers as usize),
+        };
+        let state = KeyedState::new(&descriptor.cells, state_limits).map_err(|source| Error::State {
+            vertex: vertex.to_owned(),
+            subtask,
+            source,
+        })?;
+        Ok(Some(Self { state, inputs: keyed_inputs, fields: descriptor.key_fields(inputs) }))
+    }
+
+    /// The groups of a batch and their state; `None` if the input is not keyed.
+    pub(super) fn group(
+        &mut self,
+        input: usize,
+        batch: &Batch,
+    ) -> Result<Option<(Groups, Vec<ArrayRef>)>, keys::Error> {
+        let Some(KeyedInput { columns, encoder }) = &mut self.inputs[input] else { return Ok(None) };
+        let columns: Vec<&ArrayRef> = columns.iter().map(|&i| batch.column(i)).collect();
+        encoder.encode(&columns, batch.rows)?;
+        let groups = match &batch.key_hashes {
+            Some(hashes) => self.state.group(encoder.keys(), hashes),
+            None => self.state.group(encoder.keys(), &encoder.hash()),
+        };
+        Ok(Some((groups, self.state.lookup())))
+    }
+
+    /// Takes the first timers that are due, with their key columns; `None` if none is.
+    pub(super) fn take_due(
+        &mut self,
+        domain: TimeDomain,
+        up_to: Timestamp,
+        max: usize,
+    ) -> Result<Option<(Batch, EncodedKeys)>, keys::Error> {
+        let due = self.state.take_due(domain, up_to, max);
+        if due.is_empty() {
+            return Ok(None);
+        }
+        let mut rows = Batch::new(due.len(), keys::decode(due.keys.iter(), &self.fields)?);
+        rows.event_times = Some(due.times);
+        Ok(Some((rows, due.keys)))
+    }
+
+    /// The groups of due timers and their state.
+    pub(super) fn group_keys(&mut self, keys: &EncodedKeys) -> (Groups, Vec<ArrayRef>) {
+        let groups = self.state.group(keys, &keys.hash());
+        (groups, self.state.lookup())
+    }
+}
