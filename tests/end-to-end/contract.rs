@@ -144,10 +144,7 @@ fn failures_name_operator_subtask_function_and_row() {
     bench.put("in.jsonl", format!("{ROWS}{{\"a\":-7,\"k\":\"z\"}}\n"));
     // rule 39, rule 42
     let message = bench.fail(&[&mode("fail")]);
-    assert!(
-        message.contains("error: operator o[0] failed: ") && message.contains("-7 is negative"),
-        "{message}"
-    );
+    assert!(message.contains("error: operator o[0] failed: ") && message.contains("-7 is negative"), "{message}");
     assert!(message.contains("row 3"), "{message}");
     assert_eq!(bench.files(), ["in.jsonl", "job.toml"]);
 }
@@ -284,7 +281,9 @@ connector = "stdout"
     let last = "Notice::Watermark(9223372036854775807)\nNotice::EndOfInput\n";
     let run = |sets: &[&str]| {
         let mut command = bench.command();
-        sets.iter().for_each(|set| drop(command.args(["--set", set])));
+        for set in sets {
+            command.args(["--set", set]);
+        }
         let mut running = Running::start(command);
         running.wait_for_stdout("auction");
         running.signal(rustix::process::Signal::INT);
@@ -295,7 +294,8 @@ connector = "stdout"
     let told = run(&[]);
     assert!(told.ends_with(last) && told.lines().count() <= 3, "{told}");
     let told = run(&["source.timeless.event_time={ column = \"date_time\" }"]);
-    let notices: Vec<i64> = told.lines().filter_map(|l| l.strip_prefix("Notice::Watermark(")?.strip_suffix(')')?.parse().ok()).collect();
+    let notices: Vec<i64> =
+        told.lines().filter_map(|l| l.strip_prefix("Notice::Watermark(")?.strip_suffix(')')?.parse().ok()).collect();
     assert!(told.ends_with(last) && notices.is_sorted_by(|a, b| a < b), "{told}");
 }
 

@@ -214,7 +214,9 @@ fn two_runs_share_a_fresh_folder_of_compiled_plugins() {
 fn a_relative_folder_of_compiled_plugins() {
     let bench = Bench::new(ENDLESS);
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wasmill"));
-    command.args(["run", "job.toml", "--cache", "cache", "--set", "source.n.events=10"]).current_dir(bench.folder.path());
+    command
+        .args(["run", "job.toml", "--cache", "cache", "--set", "source.n.events=10"])
+        .current_dir(bench.folder.path());
     let ended = Running::start(command).end();
     assert_eq!((ended.code, ended.stdout.lines().count()), (Some(0), 10), "{}", ended.stderr);
     assert!(bench.path("cache").is_dir());

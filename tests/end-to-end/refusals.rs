@@ -286,10 +286,7 @@ fn wiring_that_does_not_fit() {
         ("operator.pass.config.mode=hostile:describe-trap", "describe gave up"),
         ("operator.count.config={ emitt = 1 }", "unknown key `emitt`; known keys: emit"),
         ("operator.both.config.mode=union", "it reads column `a`, which is not in { id: int64, note: utf8? }"),
-        (
-            "operator.pass.config.mode=count-one",
-            "key",
-        ),
+        ("operator.pass.config.mode=count-one", "key"),
         ("job", "expected key=value"),
         ("=3", "the key has an empty part"),
         ("job.name.x=3", "`name` is a string, not a table"),

@@ -169,8 +169,10 @@ impl JobGraph {
         let names: Vec<&str> = ports.iter().map(|p| p.name.as_str()).collect();
         let place = match port {
             Some(port) => names.iter().position(|n| *n == port),
-            None if ports.len() == 1 => Some(0),
-            None => names.iter().position(|n| *n == "out"),
+            None => match names.iter().filter(|name| **name != dead_letters::PORT).count() {
+                1 => Some(0),
+                _ => names.iter().position(|n| *n == "out"),
+            },
         };
         place.map(|place| (from, place)).ok_or_else(|| match port {
             Some(port) => {

@@ -20,7 +20,7 @@ pub(crate) fn store(cache: Option<&Path>) -> anyhow::Result<PluginStore> {
     // The worker child has another current folder.
     let folder = std::path::absolute(&folder).with_context(|| format!("could not find {}", folder.display()))?;
     let cache = Cache::open(&folder)
-        .with_context(|| format!("could not open the cache of compiled plugins in {}", folder.display()))?;
+        .map_err(|e| anyhow::anyhow!("could not open the cache of compiled plugins in {}: {e}", folder.display()))?;
     let engine = Engine::new(&EngineOptions::default()).context("could not start the engine")?;
     let program = env::current_exe().context("could not find this program's own file")?;
     Ok(PluginStore::new(engine, cache, Worker::new(program, vec![WORKER_VERB.to_owned()])))

@@ -17,7 +17,8 @@ fn refused(text: &str, expect: &str) {
 
 #[test]
 fn defaults() {
-    let spec = read(&format!("[job]\nname = \"j\"\n{REST}[operator.o]\nplugin = \"./o.wasm\"\ninput = \"s.p\"\n")).expect("it is a job");
+    let spec = read(&format!("[job]\nname = \"j\"\n{REST}[operator.o]\nplugin = \"./o.wasm\"\ninput = \"s.p\"\n"))
+        .expect("it is a job");
     assert_eq!((spec.name.as_str(), spec.parallelism, spec.key_groups), ("j", 1, KEY_GROUPS_DEFAULT));
     let names: Vec<&str> = spec.vertices.iter().map(|v| v.name.as_str()).collect();
     assert_eq!(names, ["s", "o", "t"], "sources, operators, sinks");
@@ -62,13 +63,28 @@ fn all_there_is() {
 fn jobs_that_are_refused() {
     refused("", "1: `job` is missing");
     refused("[job]\n", "1: job: `name` is missing");
-    refused("[job]\nname = \"\"\n", "2: job.name: \"\" cannot name the job\n  hint: use letters, digits, `-` and `_`, at most 63");
-    refused(&format!("[job]\nname = \"j\"\n[source]\n{REST}[sorce]\n"), "8: sorce: unknown key `sorce`\n  hint: did you mean `source`?");
+    refused(
+        "[job]\nname = \"\"\n",
+        "2: job.name: \"\" cannot name the job\n  hint: use letters, digits, `-` and `_`, at most 63",
+    );
+    refused(
+        &format!("[job]\nname = \"j\"\n[source]\n{REST}[sorce]\n"),
+        "8: sorce: unknown key `sorce`\n  hint: did you mean `source`?",
+    );
     refused("[job]\nname = \"j\"\n", "1: the job has no [source.NAME]: nothing would ever flow");
     refused("[job]\nname = \"j\"\n[source.s]\n", "1: the job has no [sink.NAME]: nothing would ever come out");
-    refused(&format!("[job]\nname = \"j\"\nmode = \"batch\"\n{REST}"), "3: job.mode: expected one of \"stream\", found \"batch\"");
-    refused(&format!("[job]\nname = \"j\"\nkey_groups = 2\nparallelism = 3\n{REST}"), "5: source.s: parallelism 3 is more than the job's 2 key groups");
-    refused(&format!("[job]\nname = \"j\"\n{REST}[operator.t]\nplugin = \"./o.wasm\"\ninput = \"s\"\n"), "5: sink.t: the name `t` is taken by [operator.t]\n  hint: sources, operators and sinks share one namespace");
+    refused(
+        &format!("[job]\nname = \"j\"\nmode = \"batch\"\n{REST}"),
+        "3: job.mode: expected one of \"stream\", found \"batch\"",
+    );
+    refused(
+        &format!("[job]\nname = \"j\"\nkey_groups = 2\nparallelism = 3\n{REST}"),
+        "5: source.s: parallelism 3 is more than the job's 2 key groups",
+    );
+    refused(
+        &format!("[job]\nname = \"j\"\n{REST}[operator.t]\nplugin = \"./o.wasm\"\ninput = \"s\"\n"),
+        "5: sink.t: the name `t` is taken by [operator.t]\n  hint: sources, operators and sinks share one namespace",
+    );
 }
 
 #[test]
@@ -77,19 +93,49 @@ fn operators_that_are_refused() {
         ("input = \"s\"", "7: operator.o: `plugin` is missing"),
         ("plugin = \"\"\ninput = \"s\"", "8: operator.o.plugin: the plugin's path is empty"),
         ("plugin = \"x\"", "7: operator.o: `input` is missing"),
-        ("plugin = \"x\"\ninput = \"s\"\ninputs = []", "10: operator.o.inputs: `input` and `inputs` are both written: keep one"),
+        (
+            "plugin = \"x\"\ninput = \"s\"\ninputs = []",
+            "10: operator.o.inputs: `input` and `inputs` are both written: keep one",
+        ),
         ("plugin = \"x\"\ninputs = []", "7: operator.o: an operator needs at least one input"),
         ("plugin = \"x\"\ninputs = [3]", "9: operator.o.inputs[0]: expected a table, found an integer"),
-        ("plugin = \"x\"\ninputs = [{ from = \"s\", key = 1 }]", "9: operator.o.inputs[0].key: unknown key `key`\n  hint: known keys: exchange, from, key_by"),
+        (
+            "plugin = \"x\"\ninputs = [{ from = \"s\", key = 1 }]",
+            "9: operator.o.inputs[0].key: unknown key `key`\n  hint: known keys: exchange, from, key_by",
+        ),
         ("plugin = \"x\"\ninput = \"s\"\nkey_by = []", "10: operator.o.key_by: `key_by` names no column"),
-        ("plugin = \"x\"\ninput = \"s\"\nkey_by = \"k\"", "10: operator.o.key_by: expected an array of strings, found a string"),
-        ("plugin = \"x\"\ninput = \"s\"\nexchange = \"hash\"", "10: operator.o.exchange: a hash exchange needs `key_by`"),
-        ("plugin = \"x\"\ninput = \"s\"\nexchange = \"hash\"\nkey_yb = [\"k\"]", "11: operator.o.key_yb: unknown key `key_yb`\n  hint: did you mean `key_by`?"),
-        ("plugin = \"x\"\ninput = \"s\"\nkey_by = [\"k\"]\nexchange = \"forward\"", "11: operator.o.exchange: with `key_by` the exchange is always hash: leave `exchange` out"),
-        ("plugin = \"x\"\ninput = \"s\"\nparallelism = 32769", "10: operator.o.parallelism: expected a number from 1 to 32768, found 32769"),
-        ("plugin = \"x\"\ninput = \"s\"\nlimits = { timers = 0 }", "10: operator.o.limits.timers: expected at least 1, found 0"),
-        ("plugin = \"x\"\ninput = \"s\"\nlimits = { memroy = 0 }", "10: operator.o.limits.memroy: unknown key `memroy`\n  hint: did you mean `memory`?"),
-        ("plugin = \"x\"\ninput = \"s\"\nlimit = {}", "10: operator.o.limit: unknown key `limit`\n  hint: did you mean `limits`?"),
+        (
+            "plugin = \"x\"\ninput = \"s\"\nkey_by = \"k\"",
+            "10: operator.o.key_by: expected an array of strings, found a string",
+        ),
+        (
+            "plugin = \"x\"\ninput = \"s\"\nexchange = \"hash\"",
+            "10: operator.o.exchange: a hash exchange needs `key_by`",
+        ),
+        (
+            "plugin = \"x\"\ninput = \"s\"\nexchange = \"hash\"\nkey_yb = [\"k\"]",
+            "11: operator.o.key_yb: unknown key `key_yb`\n  hint: did you mean `key_by`?",
+        ),
+        (
+            "plugin = \"x\"\ninput = \"s\"\nkey_by = [\"k\"]\nexchange = \"forward\"",
+            "11: operator.o.exchange: with `key_by` the exchange is always hash: leave `exchange` out",
+        ),
+        (
+            "plugin = \"x\"\ninput = \"s\"\nparallelism = 32769",
+            "10: operator.o.parallelism: expected a number from 1 to 32768, found 32769",
+        ),
+        (
+            "plugin = \"x\"\ninput = \"s\"\nlimits = { timers = 0 }",
+            "10: operator.o.limits.timers: expected at least 1, found 0",
+        ),
+        (
+            "plugin = \"x\"\ninput = \"s\"\nlimits = { memroy = 0 }",
+            "10: operator.o.limits.memroy: unknown key `memroy`\n  hint: did you mean `memory`?",
+        ),
+        (
+            "plugin = \"x\"\ninput = \"s\"\nlimit = {}",
+            "10: operator.o.limit: unknown key `limit`\n  hint: did you mean `limits`?",
+        ),
         ("plugin = \"x\"\ninput = \"s\"\nconfig = 3", "10: operator.o.config: expected a table, found an integer"),
     ] {
         refused(&format!("[job]\nname = \"j\"\n{REST}[operator.o]\n{lines}\n"), expect);

@@ -104,18 +104,22 @@ pub(super) struct Blame {
     /// Rows and blamed rows of the current window.
     window: (u64, u64),
     told: u64,
-    /// CPU time of a row of late, ns: a moving average over the calls that were done.
+    /// CPU time of a row of late, ns: a moving average over the calls that did not fail.
     pace_ns: u64,
+    /// Whether the current call has failed.
+    failed: bool,
 }
 
 impl Blame {
     pub(super) fn new(inputs: usize) -> Self {
-        Self { positions: vec![0; inputs], window: (0, 0), told: 0, pace_ns: 0 }
+        Self { positions: vec![0; inputs], window: (0, 0), told: 0, pace_ns: 0, failed: false }
     }
 
     /// Rows of an input have been handled, or left out, in this CPU time.
     pub(super) fn handled(&mut self, input: usize, rows: usize, cpu_ns: u64) {
-        self.pace_ns = (self.pace_ns * 7 + cpu_ns / rows as u64) / 8;
+        if !std::mem::take(&mut self.failed) {
+            self.pace_ns = (self.pace_ns * 7 + cpu_ns / rows as u64) / 8;
+        }
         self.positions[input] += rows as u64;
         self.window.0 += rows as u64;
         if self.window.0 >= WINDOW_ROWS {
@@ -155,6 +159,7 @@ impl Piece {
 impl Operator {
     /// Handles what can be handled of a call that failed.
     pub(super) fn isolate(&mut self, work: Work<'_>, first: Fault) -> Result<Emitted, Error> {
+        self.blame.failed = true;
         // Another try of what never ended would most likely not end either.
         let retry = !matches!(first, Fault::Call(CallError::Deadline { .. }));
         let (whole, mut letters) = (Piece { offset: 0, rows: work.rows(), retry }, Letters::default());
