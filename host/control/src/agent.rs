@@ -28,7 +28,10 @@ pub enum Command {
         subtasks: Vec<Subtask>,
     },
     /// Let the sources of the attempt end.
-    Drain { job: JobId, attempt: Attempt },
+    Drain {
+        job: JobId,
+        attempt: Attempt,
+    },
     /// Let all subtasks of the attempt commit.
     Commit {
         job: JobId,

@@ -1,3 +1,5 @@
+//! Rows as JSON, CSV and lines, to the byte.
+
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BinaryViewArray, BooleanArray, Float64Array, Int64Array, StringViewArray};

@@ -1,3 +1,5 @@
+//! Files that appear whole, or not at all.
+
 use std::{fs, io::Read as _, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
 use arrow_array::{ArrayRef, Int64Array};

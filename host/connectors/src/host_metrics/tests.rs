@@ -1,3 +1,5 @@
+//! Rounds of measurements on this machine.
+
 use serde_json::Value;
 
 use crate::{

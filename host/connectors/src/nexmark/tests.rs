@@ -1,3 +1,5 @@
+//! The same events whatever the parallelism, and those of the reference.
+
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};

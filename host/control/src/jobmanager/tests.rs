@@ -154,10 +154,13 @@ fn draining_asks_the_sources_to_end() {
 
 #[test]
 fn a_job_that_waits_for_slots_is_drained_at_once() {
-    check(vec![submit(&[1]), Event::Drain { job: JobId(1) }], expect![[r#"
+    check(
+        vec![submit(&[1]), Event::Drain { job: JobId(1) }],
+        expect![[r#"
         accept 7 as job-1; job-1 CREATED
         job-1 CANCELLED
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Compiled code that is whole, and that somebody touched.
+
 use std::os::unix::fs::MetadataExt;
 
 use super::*;

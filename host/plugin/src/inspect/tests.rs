@@ -1,3 +1,5 @@
+//! What is refused, and what is said of what is not.
+
 use super::*;
 
 /// A component that exports the contract's functions, with other types than the contract's: names are what counts here.

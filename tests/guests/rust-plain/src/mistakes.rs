@@ -29,15 +29,30 @@ fn timers(groups: Vec<u8>, times: Vec<u8>) -> Reply {
     Reply { emissions: vec![], cells: vec![], timers: vec![change] }
 }
 
-/// For calls of 3 rows and 2 groups: the second of these texts is not UTF-8, or begins inside a character.
+/// For calls of 3 rows and 2 groups.
 pub(crate) fn process(mode: &str, call: &Rows) -> Option<Reply> {
     let what = mode.strip_prefix("bad:")?;
-    let numbers = |n: i32| fixed(of_i64s((0..n).map(i64::from)));
-    let text = |offsets: Vec<u32>, values: &[u8]| column(None, Some(offsets), values);
-    let good = || text(vec![0, 1, 2, 3], b"abc");
-    let extend = |columns: Vec<Column>| on(1, extension(None, columns));
-    let new = |b: Column, x: Column| on(3, rows(3, None, vec![b, x]));
-    let bits = || fixed(vec![0b101]);
+    shapes(what, call).or_else(|| columns(what)).or_else(|| replaced(what)).or_else(|| kept(what))
+}
+
+fn numbers(n: i32) -> Column {
+    fixed(of_i64s((0..n).map(i64::from)))
+}
+
+fn text(offsets: Vec<u32>, values: &[u8]) -> Column {
+    column(None, Some(offsets), values)
+}
+
+fn good() -> Column {
+    text(vec![0, 1, 2, 3], b"abc")
+}
+
+fn extend(columns: Vec<Column>) -> Reply {
+    on(1, extension(None, columns))
+}
+
+/// Outcomes that their port does not allow, or that name rows and columns which are not there.
+fn shapes(what: &str, call: &Rows) -> Option<Reply> {
     Some(match what {
         "port" => on(9, Outcome::DropAll),
         "port-twice" => {
@@ -70,6 +85,14 @@ pub(crate) fn process(mode: &str, call: &Rows) -> Option<Reply> {
                 columns: vec![NewColumn { index: 0, column: numbers(3) }, NewColumn { index: 2, column: good() }],
             }),
         ),
+        _ => return None,
+    })
+}
+
+/// Columns that are not what they should be. The second of these texts is not UTF-8, or begins inside a character.
+fn columns(what: &str) -> Option<Reply> {
+    let new = |b: Column, x: Column| on(3, rows(3, None, vec![b, x]));
+    Some(match what {
         "values-length" => extend(vec![numbers(2), good()]),
         "values-odd" => extend(vec![fixed(vec![0; 23]), good()]),
         "offsets-none" => extend(vec![numbers(3), fixed(b"abc".to_vec())]),
@@ -86,10 +109,27 @@ pub(crate) fn process(mode: &str, call: &Rows) -> Option<Reply> {
         "validity-spare" => new(column(Some(vec![0b1011]), None, &[0]), good()),
         "boolean-length" => new(fixed(vec![1, 0]), good()),
         "boolean-spare" => new(fixed(vec![0b1000]), good()),
+        // Not wrong: bytes behind a null are nobody's business.
+        "null-garbage" => new(column(Some(vec![0b101]), None, &[0b111]), good()),
+        _ => return None,
+    })
+}
+
+/// Rows of the operator's own with a column or event times too many or too few.
+fn replaced(what: &str) -> Option<Reply> {
+    let bits = || fixed(vec![0b101]);
+    Some(match what {
         "replace-columns" => on(3, rows(3, None, vec![bits()])),
         "replace-times" => on(3, rows(3, Some(of_i64s((0..3).map(i64::from))), vec![bits(), good()])),
         "replace-no-times" => on(4, rows(3, None, vec![numbers(3)])),
         "replace-times-length" => on(4, rows(3, Some(of_i64s((0..2).map(i64::from))), vec![numbers(3)])),
+        _ => return None,
+    })
+}
+
+/// Cells and timers that do not fit the call.
+fn kept(what: &str) -> Option<Reply> {
+    Some(match what {
         "cells" => cells(vec![CellUpdate::Unchanged]),
         "cell-length" => cells(vec![CellUpdate::All(numbers(1)), CellUpdate::Unchanged]),
         "cell-type" => cells(vec![CellUpdate::All(good()), CellUpdate::Unchanged]),
@@ -104,8 +144,6 @@ pub(crate) fn process(mode: &str, call: &Rows) -> Option<Reply> {
         "timer-group" => timers(of_u32s([2].into_iter()), of_i64s((0..1).map(i64::from))),
         "timer-times" => timers(of_u32s([0, 1].into_iter()), of_i64s((0..1).map(i64::from))),
         "timer-odd" => timers(vec![0; 4], vec![0; 7]),
-        // Not wrong: bytes behind a null are nobody's business.
-        "null-garbage" => new(column(Some(vec![0b101]), None, &[0b111]), good()),
         _ => return None,
     })
 }
