@@ -36,18 +36,16 @@ struct Plan {
     steps: Vec<(Step, usize, usize, usize, usize)>,
     /// Whether the end counts keys over the number (else over the text).
     by_number: bool,
+    /// The key of an operator before that, which hands on all rows: if it is the same, rows stay where they are.
+    before: Option<bool>,
 }
 
 fn plans() -> impl Strategy<Value = Plan> {
     let step = prop_oneof![Just(Step::Pass), Just(Step::Keep), Just(Step::Map), Just(Step::Union), Just(Step::Rewrite)];
     let steps = prop::collection::vec((step, any::<usize>(), any::<usize>(), 0..4_usize, 0..3_usize), 0..5);
     let files = prop::collection::vec(prop_oneof![Just(0), 1..4_usize, 1..6_000_usize], 1..5);
-    (files, 1..300_u64, steps, any::<bool>()).prop_map(|(files, keys, steps, by_number)| Plan {
-        files,
-        keys,
-        steps,
-        by_number,
-    })
+    (files, 1..300_u64, steps, any::<bool>(), any::<Option<bool>>())
+        .prop_map(|(files, keys, steps, by_number, before)| Plan { files, keys, steps, by_number, before })
 }
 
 impl Plan {
@@ -93,12 +91,24 @@ impl Plan {
             )
             .expect("it is a string");
         }
-        let last = &whole[whole.len() - 1];
-        let key = if self.by_number { "n" } else { "k" };
+        let column = |by_number: bool| if by_number { "n" } else { "k" };
+        let mut last = whole[whole.len() - 1].clone();
+        if let Some(by_number) = self.before {
+            write!(
+                job,
+                "[operator.before]\nplugin = \"{}\"\nconfig = {{ column = \"a\", threshold = -1.0 }}\ninput = \"{last}\"\n\
+                 key_by = [\"{}\"]\n",
+                plugin("threshold-alert"),
+                column(by_number),
+            )
+            .expect("it is a string");
+            last = "before".to_owned();
+        }
         write!(
             job,
-            "[operator.count]\nplugin = \"{}\"\ninput = \"{last}\"\nkey_by = [\"{key}\"]\n",
-            plugin("keyed-counter")
+            "[operator.count]\nplugin = \"{}\"\ninput = \"{last}\"\nkey_by = [\"{}\"]\n",
+            plugin("keyed-counter"),
+            column(self.by_number),
         )
         .expect("it is a string");
         for (place, name) in all.iter().map(String::as_str).chain(["count"]).enumerate() {

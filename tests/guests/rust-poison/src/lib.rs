@@ -43,8 +43,11 @@ fn poison(number: Number, settings: &Settings) -> Result<Doubled, Error> {
                 std::hint::black_box(());
             },
             How::Memory => {
-                let hoard: Vec<Vec<u8>> = (0..).map(|_| vec![1; 1 << 20]).collect();
-                std::hint::black_box(hoard);
+                let mut hoard: Vec<Vec<u8>> = Vec::new();
+                loop {
+                    hoard.push(vec![1; 1 << 20]);
+                    std::hint::black_box(&hoard);
+                }
             }
             How::Error => return Err(Error::new("the value is poison")),
         }
