@@ -5,6 +5,7 @@
 mod contract;
 mod fails;
 mod life;
+mod poison;
 mod process;
 mod random_jobs;
 mod refusals;

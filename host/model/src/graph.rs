@@ -217,7 +217,7 @@ impl JobGraph {
         let producer = &self.vertices[from];
         let same_width = producer.parallelism == vertex.parallelism;
         Ok(match (key, input.exchange) {
-            (Some(_), _) if same_width && matches!(self.vertices[from].role, Role::Operator { .. }) => Exchange::Forward,
+            (Some(key), _) if same_width && self.keeps_key(from, port, &key) => Exchange::Forward,
             (Some(key), _) => Exchange::Hash { key },
             (None, Some(ExchangeSpec::Rebalance)) => Exchange::Rebalance,
             (None, Some(ExchangeSpec::Broadcast)) => Exchange::Broadcast,
