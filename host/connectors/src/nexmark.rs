@@ -29,6 +29,9 @@ const BLOCK_OF_BIDS: u64 = 4_096;
 const BLOCK_OF_ALL: u64 = 89 * events::EPOCH;
 /// Blocks a second that a subtask makes at least where a rate is set, so that none makes all the events for long.
 const BLOCKS_PER_SECOND: u64 = 100;
+/// Blocks without an event that anybody reads after which a poll gives up, so that a source of which nobody reads anything can be
+/// stopped.
+const EMPTY_BLOCKS_MAX: usize = 1_000;
 /// Largest event number, so that times cannot overflow.
 const EVENTS_MAX: i64 = 1 << 53;
 const KEYS_MAX: i64 = 1 << 40;
@@ -176,7 +179,7 @@ impl NexmarkSource {
 
 impl Source for NexmarkSource {
     fn poll(&mut self, now_ms: i64) -> Result<Polled, Error> {
-        loop {
+        for _ in 0..EMPTY_BLOCKS_MAX {
             if let Some((kind, batch)) = self.next_of_current() {
                 return Ok(Polled::Batch { port: kind as usize, batch });
             }
@@ -187,6 +190,7 @@ impl Source for NexmarkSource {
                 return Ok(Polled::Pending { retry_at_ms });
             }
         }
+        Ok(Polled::Pending { retry_at_ms: now_ms })
     }
 }
 

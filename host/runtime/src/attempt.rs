@@ -149,7 +149,7 @@ fn open(job: &Job, subtask: Subtask, mut parts: Parts, log: &OperatorLog) -> Res
             name: job.graph.vertices[vertex].name.clone(),
             kind,
             rounds: Rounds::new(wants),
-            outputs: targets(job, vertex, vertices, &mut parts)?,
+            outputs: targets(job, vertex, subtask.index, vertices, &mut parts)?,
             counters: job.counters[vertex].clone(),
         });
     }
@@ -211,7 +211,13 @@ fn open_source(job: &Job, vertex: usize, subtask: u32) -> Result<Head, Error> {
 }
 
 /// Where the rows of each port of a vertex go.
-fn targets(job: &Job, vertex: usize, chain: &[usize], parts: &mut Parts) -> Result<Vec<Vec<Target>>, Error> {
+fn targets(
+    job: &Job,
+    vertex: usize,
+    writer: u32,
+    chain: &[usize],
+    parts: &mut Parts,
+) -> Result<Vec<Vec<Target>>, Error> {
     let ports = &job.graph.vertices[vertex].ports;
     let mut targets: Vec<Vec<Target>> = ports.iter().map(|_| Vec::new()).collect();
     for (place, edge) in job.graph.edges.iter().enumerate().filter(|(_, edge)| edge.from == vertex) {
@@ -223,7 +229,7 @@ fn targets(job: &Job, vertex: usize, chain: &[usize], parts: &mut Parts) -> Resu
             let senders = senders.map(|(_, senders)| std::mem::take(senders)).unwrap_or_default();
             let to = job.graph.vertices[edge.to].name.clone();
             let fields = ports[edge.port].schema.fields();
-            let partitioner = Partitioner::new(&edge.exchange, fields, job.key_groups, senders, to.clone());
+            let partitioner = Partitioner::new(writer, &edge.exchange, fields, job.key_groups, senders, to.clone());
             Target::Exchange(partitioner.map_err(|source| Error::Keys { vertex: to, source })?)
         };
         targets[edge.port].push(target);

@@ -47,8 +47,12 @@ struct Trace<'a>(&'a CallError);
 
 impl fmt::Display for Trace<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// How the names of Rust's own panic machinery begin; it says nothing of where the guest was.
+        const MACHINERY: [&str; 5] = ["abort", "std::", "core::panicking", "__rustc::", "__rust_"];
         let frames = self.0.report().map_or(&[][..], |report| &report.backtrace);
-        frames.iter().take(FRAMES_SHOWN).try_for_each(|frame| write!(f, "\n    at {frame}"))
+        let is_machinery = |frame: &&String| MACHINERY.iter().any(|name| frame.starts_with(name));
+        let own = frames.iter().skip_while(is_machinery).take(FRAMES_SHOWN);
+        own.into_iter().try_for_each(|frame| write!(f, "\n    at {frame}"))
     }
 }
 

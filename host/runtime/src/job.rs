@@ -13,9 +13,9 @@ use wasmill_model::{
     graph::Catalogue,
     keys::KeyGroups,
     settings::{Error, Setting, Settings},
-    spec::{JobSpec, LimitsSpec, OperatorSpec, VertexSpec},
+    spec::{InputSpec, JobSpec, LimitsSpec, OperatorSpec, VertexSpec},
 };
-use wasmill_plugin::{Limits, Plugin, PluginStore};
+use wasmill_plugin::{EngineOptions, Limits, Plugin, PluginStore};
 
 use crate::counters::Counters;
 
@@ -111,11 +111,28 @@ impl Catalogue for Parts<'_> {
         let refuse = |e: &dyn std::fmt::Display| operator.plugin.error(format!("plugin {}: {e}", path.display()));
         let plugin = self.plugins.load(&wasm).map_err(|e| refuse(&e))?;
         let limits = instance_limits(&operator.limits);
+        let memory_max = EngineOptions::default().memory_bytes_max;
+        if limits.memory_bytes as u64 > memory_max {
+            return Err(operator.plugin.error(format!(
+                "`limits.memory` of operator `{}` is {} bytes; an instance can have at most {memory_max}",
+                vertex.name, limits.memory_bytes
+            )));
+        }
         let described = self.plugins.describe(&wasm, &limits, &operator.config, inputs);
-        let descriptor = described.map_err(|e| refuse(&e))?;
+        let descriptor = described.map_err(|e| Error { hint: Some(given(operator, inputs)), ..refuse(&e) })?;
         self.found.insert(vertex.name.clone(), Part::Operator(plugin));
         Ok(descriptor)
     }
+}
+
+/// What an operator is given, for whoever must find out why it refuses.
+fn given(operator: &OperatorSpec, inputs: &[Input]) -> String {
+    let input = |(spec, input): (&InputSpec, &Input)| {
+        let from = spec.from.string().unwrap_or_default();
+        let key = input.key.as_ref().map_or(String::new(), |key| format!(", keyed by {}", key.join(", ")));
+        format!("{}: `{from}` gives it {}{key}", spec.from.origin, input.schema)
+    };
+    operator.inputs.iter().zip(inputs).map(input).collect::<Vec<_>>().join("; ")
 }
 
 /// The file of a plugin: a path, relative to the job file or, from `--set`, to the current directory.

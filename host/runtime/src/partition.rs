@@ -40,8 +40,10 @@ struct Hash {
 }
 
 impl Partitioner {
-    /// `fields`: the columns of the edge. `senders`: one a reading subtask; for a forward exchange just the one.
+    /// `writer`: the sending subtask. `fields`: the columns of the edge. `senders`: one a reading subtask; for a forward
+    /// exchange just the one.
     pub(crate) fn new(
+        writer: u32,
         exchange: &Exchange,
         fields: &[Field],
         key_groups: KeyGroups,
@@ -50,7 +52,8 @@ impl Partitioner {
     ) -> Result<Self, keys::Error> {
         let kind = match exchange {
             Exchange::Forward => Kind::Forward,
-            Exchange::Rebalance => Kind::Rebalance { next: 0 },
+            // Senders begin at different readers, so that many short ones do not all send to the first.
+            Exchange::Rebalance => Kind::Rebalance { next: writer as usize % senders.len().max(1) },
             Exchange::Broadcast => Kind::Broadcast,
             Exchange::Hash { key } => {
                 let key_fields: Vec<Field> = key.iter().map(|&i| fields[i].clone()).collect();

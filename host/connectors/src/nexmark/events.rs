@@ -3,7 +3,10 @@
 //! One hash a row decides everything random in it. Text comes from *pools*, arrays made beforehand of which rows take
 //! views, so that no text is copied.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, LazyLock},
+};
 
 use arrow_array::{ArrayRef, Int64Array, StringViewArray, UInt32Array};
 use arrow_select::take::take;
@@ -121,7 +124,7 @@ pub(super) struct Generator {
     bidders: Divisor,
     only_bids: bool,
     clock: EventClock,
-    pools: Pools,
+    pools: &'static Pools,
     /// Scratch: the hashes of the rows being made.
     hashes: Vec<u64>,
 }
@@ -134,7 +137,7 @@ impl Generator {
             bidders: Divisor::new(keys),
             only_bids,
             clock,
-            pools: Pools::new(),
+            pools: Pools::shared(),
             hashes: Vec::new(),
         }
     }
@@ -289,6 +292,12 @@ struct Pools {
 }
 
 impl Pools {
+    /// The pools of all subtasks: they depend on nothing.
+    fn shared() -> &'static Self {
+        static POOLS: LazyLock<Pools> = LazyLock::new(Pools::new);
+        &POOLS
+    }
+
     fn new() -> Self {
         let names = || FIRST_NAMES.iter().flat_map(|first| LAST_NAMES.iter().map(move |last| (first, last)));
         let other_channels = (0..CHANNELS).map(|k| format!("channel-{k}"));

@@ -189,6 +189,18 @@ fn what_nobody_reads_is_not_made() {
     );
 }
 
+/// A source without end of which nobody reads what it makes: a poll that never came back could not be stopped.
+#[test]
+fn a_poll_comes_back_also_if_nobody_reads_the_events() {
+    let config = config("only_bids = true");
+    for port in ["auctions", "persons", ""] {
+        let wanted = config.ports().iter().map(|p| (p.name == port).then(|| vec![true; p.schema.len()]));
+        let wanted: Vec<_> = wanted.collect();
+        let mut source = config.open(0, 1, &[], &wanted).expect("nothing can fail");
+        assert!(matches!(source.poll(5), Ok(Polled::Pending { retry_at_ms: 5 })));
+    }
+}
+
 #[test]
 fn settings() {
     assert!(config("events = 5").bounded());

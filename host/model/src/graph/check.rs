@@ -46,7 +46,7 @@ pub(super) fn descriptor(
     }
     let keys = key_types(descriptor, inputs);
     if keys.windows(2).any(|pair| pair[0] != pair[1]) {
-        return Err(refuse("has keyed inputs whose keys are of different types".to_owned()));
+        return Err(refuse("has keyed inputs whose keys differ in type, or in whether they may be null".to_owned()));
     }
     let keyed = !keys.is_empty();
     if !keyed && (descriptor.timers || !descriptor.cells.is_empty()) {

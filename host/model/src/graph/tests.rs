@@ -157,7 +157,7 @@ fn what_an_operator_says_must_fit_its_inputs() {
     refused(
         operator(vec![keyed(""), keyed("")], vec![pass(0)]),
         "inputs = [{ from = \"s\", key_by = [\"a\"] }, { from = \"m.right\", key_by = [\"x\"] }]",
-        "8: operator.o.plugin: operator `o` has keyed inputs whose keys are of different types",
+        "8: operator.o.plugin: operator `o` has keyed inputs whose keys differ in type, or in whether they may be null",
     );
     refused(
         Descriptor { timers: true, ..operator(vec![reads("")], vec![pass(0)]) },
