@@ -66,7 +66,7 @@ fn rejected(stdout: &str, vertex: &str) -> u64 {
     vertex["rejected"].as_u64().expect("a number")
 }
 
-/// Rule 39: every row but the poison comes out once, and the poison, whole, as a dead letter.
+/// rule 39: every row but the poison comes out once, and the poison, whole, as a dead letter.
 #[test]
 fn poison_goes_to_the_dead_letters_and_nothing_else_is_lost() {
     let bench = bench(true);
@@ -183,7 +183,7 @@ path = "out.jsonl"
 format = "json"
 "#;
 
-/// Rule 18: state and timers that a call had changed before it trapped are as they were; a timer can be poison too.
+/// rule 4, rule 18: state and timers that a call had changed before it trapped are as they were; a timer can be poison too.
 #[test]
 fn poison_leaves_no_trace_in_state_and_timers_are_isolated() {
     let source = bench(false);

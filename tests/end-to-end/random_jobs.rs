@@ -1,5 +1,5 @@
 //! Jobs made at random, run in this process: their result does not depend on their parallelism, nor on how their input
-//! is cut into files and so into batches.
+//! is cut into files and so into batches (rule 11).
 
 use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
 

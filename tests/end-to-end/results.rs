@@ -365,6 +365,7 @@ fn exchanges_lose_and_add_no_row() {
     }
 }
 
+/// rule 17
 #[test]
 fn forward_keeps_the_order_of_rows() {
     let bench = Bench::new(EXCHANGE);
@@ -480,6 +481,7 @@ format = "json"
 }
 
 /// A column that nobody reads is neither read nor checked; one that somebody reads is.
+/// rule 12
 #[test]
 fn columns_that_nobody_reads_do_not_matter() {
     let job = r#"

@@ -107,6 +107,7 @@ mod tests {
         }
     }
 
+    /// rule 15
     #[test]
     fn groups_are_numbered_by_their_first_row() {
         let first = |key: &[u8]| u64::from(key.first().copied().unwrap_or(0)) << 40;

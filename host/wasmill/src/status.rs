@@ -59,9 +59,9 @@ impl Status {
             *last = Reading { at: Instant::now(), rows, rate: rate as u64 };
         }
         bar.set_message(format!(
-            "{}  {:.0?}  {} rows read  {}/s  {} rows written",
+            "{}  {} s  {} rows read  {}/s  {} rows written",
             job.graph.name,
-            Duration::from_secs(self.started.elapsed().as_secs()),
+            self.started.elapsed().as_secs(),
             HumanCount(rows),
             HumanCount(last.rate),
             HumanCount(written),

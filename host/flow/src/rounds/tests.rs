@@ -105,6 +105,7 @@ fn timers_fire_up_to_the_watermark_before_it_is_told_and_goes_on() {
     );
 }
 
+/// rule 34
 #[test]
 fn a_timer_set_during_the_round_at_or_before_the_watermark_fires_in_it() {
     check(
@@ -144,6 +145,7 @@ fn the_clock_fires_processing_time_timers_only() {
     );
 }
 
+/// rule 37
 #[test]
 fn the_end_fires_event_time_then_processing_time_then_gives_notice() {
     check(
@@ -174,6 +176,7 @@ fn the_end_fires_event_time_then_processing_time_then_gives_notice() {
     );
 }
 
+/// rule 2
 #[test]
 fn an_operator_that_wants_nothing_is_told_nothing() {
     let wants = Wants { timers: false, notice_watermark: false, notice_end: false };
@@ -195,6 +198,7 @@ fn an_operator_that_wants_nothing_is_told_nothing() {
     );
 }
 
+/// rule 38
 #[test]
 fn timers_that_set_themselves_for_ever_are_found_out() {
     let mut rounds = Rounds::new(ALL);

@@ -75,6 +75,7 @@ fn what_cannot_be_is_refused() {
     }
 }
 
+/// rule 8
 #[test]
 fn keys_of_other_types_are_refused() {
     let mut setup = Setup::new("describe:keyed");

@@ -27,6 +27,7 @@ fn a_panic_is_reported_with_its_words_and_its_place() {
     assert!(report.backtrace.iter().any(|frame| frame.starts_with("<rust_plain::Operator as")), "{report:?}");
 }
 
+/// rule 41: and an instance that trapped is not called again
 #[test]
 fn traps_are_told_apart() {
     let kind = |mode| match process(mode, Limits::default()) {
@@ -84,6 +85,7 @@ fn answers_are_limited_in_bytes_and_rows() {
     assert_eq!(error, CallError::OutputRows { function: "process", rows: 1_500_000, limit: 1 << 20 });
 }
 
+/// rule 45
 #[test]
 fn the_log_is_limited() {
     let mut opened = Setup::new("hostile:log-flood").start().unwrap();
@@ -101,6 +103,7 @@ fn an_operator_can_refuse_to_open() {
     assert_eq!(error.to_string(), "the operator could not be opened: the threshold is missing");
 }
 
+/// rule 3
 #[test]
 fn others_go_on_after_a_trap() {
     let mut neighbour = Setup::new("pass").start().unwrap();

@@ -50,6 +50,7 @@ fn all_types() -> (Input, Vec<ArrayRef>) {
     (Input { schema: Schema::new(fields).unwrap(), key: None, event_times: true }, columns)
 }
 
+/// rule 12, rule 13, rule 14
 #[test]
 fn all_types_go_there_and_back() {
     let (input, columns) = all_types();
@@ -107,6 +108,7 @@ fn notices_are_told() {
     assert_eq!(&told(Notice::EndOfInput), &text("Notice::EndOfInput"));
 }
 
+/// rule 6
 #[test]
 fn the_context_is_told() {
     let opened = Setup::new("context").start().unwrap();
@@ -123,6 +125,7 @@ fn the_context_is_told() {
     }
 }
 
+/// rule 10
 #[test]
 #[should_panic(expected = "an instance is opened once")]
 fn an_instance_is_opened_once() {

@@ -18,6 +18,7 @@ fn what_is_written_is_logged() {
     assert_eq!(*opened.log.lock().unwrap(), expect);
 }
 
+/// rule 46
 #[test]
 fn metrics_are_kept() {
     let mut opened = Setup::new("metrics").start().unwrap();
@@ -31,6 +32,7 @@ fn metrics_are_kept() {
     assert_eq!((metrics.iter().count(), metrics.refused()), (100, 2 + 2 * 902));
 }
 
+/// rule 31
 #[test]
 fn all_clocks_show_the_time_of_the_call() {
     let mut opened = Setup::new("clock").start().unwrap();
@@ -44,6 +46,7 @@ fn all_clocks_show_the_time_of_the_call() {
     }
 }
 
+/// rule 44
 #[test]
 fn there_is_no_outside() {
     let seen = |seed| {
@@ -63,6 +66,7 @@ fn compile(text: &str) -> Result<Plugin, String> {
     Plugin::compile(&engine, &wat::parse_str(text).unwrap()).map_err(|error| error.to_string())
 }
 
+/// rule 1
 #[test]
 fn what_may_not_be_imported_is_listed() {
     let error = compile(
@@ -80,6 +84,7 @@ fn what_may_not_be_imported_is_listed() {
     assert!(error.ends_with(expect), "{error}");
 }
 
+/// rule 1
 #[test]
 fn a_missing_or_different_export_is_named() {
     let check = |body: &str, expect: &str| {

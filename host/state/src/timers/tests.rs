@@ -13,6 +13,7 @@ fn take(domain: &mut Domain, up_to: Timestamp, max: usize) -> Vec<(Timestamp, Ve
     times.into_iter().zip(keys.iter().map(<[u8]>::to_vec)).collect()
 }
 
+/// rule 33
 #[test]
 fn a_timer_is_a_key_and_a_time() {
     let mut domain = Domain::new();
