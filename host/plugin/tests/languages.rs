@@ -2,7 +2,7 @@
 //! that knows the modes. Nothing here is particular to a language.
 //!
 //! The guests in C and Python are built by `cargo run --release -p wasmill-guests`, the one in Rust by
-//! `cargo build --release -p guest-rust-plain --target wasm32-wasip2`.
+//! `cargo xtask plugins`.
 
 use std::{
     path::{Path, PathBuf},
@@ -31,7 +31,7 @@ struct Language {
 }
 
 const LANGUAGES: [Language; 3] = [
-    Language { name: "Rust", file: "wasm32-wasip2/release/rust_plain.wasm", all_modes: false, limits: Limits::default },
+    Language { name: "Rust", file: "plugins/rust-plain.wasm", all_modes: false, limits: Limits::default },
     Language { name: "C", file: "guests/c-plain.wasm", all_modes: true, limits: Limits::default },
     Language { name: "Python", file: "guests/python-plain.wasm", all_modes: true, limits: Limits::default },
 ];

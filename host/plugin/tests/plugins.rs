@@ -164,7 +164,7 @@ fn describe_finds_code_again_that_was_lost() {
 
 #[test]
 fn a_description_that_does_not_end_is_stopped() {
-    let wasm = built("wasm32-wasip2/release/rust_plain.wasm");
+    let wasm = built("plugins/rust-plain.wasm");
     let config = r#"{"mode": "hostile:describe-loop"}"#;
     let world = World::new(Budget::default());
     let limits = Limits { call_deadline: Duration::from_millis(50), ..Limits::default() };

@@ -24,7 +24,7 @@ pub(crate) fn engine() -> &'static Engine {
 pub(crate) fn plugin() -> &'static Plugin {
     static PLUGIN: OnceLock<Plugin> = OnceLock::new();
     PLUGIN.get_or_init(|| {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/wasm32-wasip2/plugin/rust_plain.wasm");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/plugins/rust-plain.wasm");
         let wasm =
             std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}; run `cargo xtask plugins` first"));
         Plugin::compile(engine(), &wasm).unwrap()
