@@ -28,7 +28,17 @@ const STACK_BYTES: usize = 512 << 10;
 
 /// Core instances of one component. Components of one language's own parts have 2 to 4; CPython brings a hundred and more,
 /// one for each extension module.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 512;
+pub(crate) const CORE_INSTANCES_PER_COMPONENT: u32 = 512;
+
+/// Memories and tables of one component, and tables of one of its modules. The limiter of each instance sums them: many
+/// memories have no more than one.
+pub(crate) const MEMORIES_PER_COMPONENT: u32 = 4;
+pub(crate) const TABLES_PER_COMPONENT: u32 = 16;
+pub(crate) const TABLES_PER_MODULE: u32 = 8;
+
+/// The defaults of `EngineOptions`.
+pub(crate) const MEMORY_BYTES_MAX: u64 = 2 << 30;
+pub(crate) const TABLE_ELEMENTS_MAX: u32 = 100_000;
 
 /// Core instances in the pool for each component instance in it. They are small, so that plenty is cheap.
 const CORE_INSTANCES_AVERAGE: u32 = 8;
@@ -73,8 +83,8 @@ impl Default for EngineOptions {
         Self {
             mode: Mode::Pooling,
             pool_instances: 8_192,
-            memory_bytes_max: 2 << 30,
-            table_elements_max: 100_000,
+            memory_bytes_max: MEMORY_BYTES_MAX,
+            table_elements_max: TABLE_ELEMENTS_MAX,
             tier: Tier::Optimized,
         }
     }
@@ -168,10 +178,9 @@ fn pool(options: &EngineOptions) -> PoolingAllocationConfig {
         .total_memories(instances)
         .total_tables(instances.saturating_mul(TABLES_AVERAGE))
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
-        // Summed by the limiter of each instance: two memories have no more than one.
-        .max_memories_per_component(4)
-        .max_tables_per_component(16)
-        .max_tables_per_module(8)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .max_tables_per_module(TABLES_PER_MODULE)
         .max_memory_size(usize::try_from(options.memory_bytes_max.min(MEMORY_RESERVATION)).expect("4 GiB fit usize"))
         .table_elements(options.table_elements_max as usize)
         .max_unused_warm_slots(100);

@@ -47,6 +47,11 @@ impl Guest {
 pub(crate) struct Random(u64);
 
 impl Random {
+    /// The numbers of one call: the same whatever calls there were before it, so that it can be made again alone.
+    pub(crate) fn of_call(seed: u64, calls_before: u64) -> Self {
+        Self(Self(seed).next().wrapping_add(Self(!calls_before).next()))
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -111,4 +116,22 @@ pub(crate) fn offer(at: &mut LinkerInstance<'_, Guest>, interface: &str, functio
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_of_a_call_follow_from_the_seed_and_its_place() {
+        let numbers = |seed, calls_before| {
+            let mut random = Random::of_call(seed, calls_before);
+            [random.next(), random.next()]
+        };
+        assert_eq!(numbers(1, 7), numbers(1, 7));
+        let mut all: Vec<u64> = (0..100).flat_map(|i| [numbers(1, i), numbers(i + 2, 1)].concat()).collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 400);
+    }
 }

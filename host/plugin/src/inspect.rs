@@ -8,31 +8,37 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wasmparser::{
     ComponentExternalKind, ComponentTypeRef, Encoding, KnownCustom, Parser, Payload, ValidPayload, Validator,
-    WasmFeatures, types::Types,
+    WasmFeatures,
+    component_types::ComponentEntityType,
+    types::{Types, TypesRef},
 };
 
-use crate::{digest::Digest, plugin, wasi};
+use crate::{digest::Digest, log, plugin, wasi};
 
+mod contract;
+mod refusal;
 mod signature;
+mod structure;
 
+pub use refusal::{Code, Finding, Place, Refusal};
 pub use signature::Interface;
+
+use structure::Structure;
 
 /// Bytes of a component, at most. Python with its interpreter takes 18 MB.
 pub const SIZE_MAX: usize = 64 << 20;
 
-/// The one interface that a component must export.
-pub const GUEST: &str = "wasmill:operator/guest";
-
-/// The functions of `GUEST`.
-pub const GUEST_FUNCTIONS: [&str; 5] = ["describe", "open", "process", "on-timers", "on-notice"];
+/// The package of the contract, and the one interface of it that a component must export.
+const CONTRACT: &str = "wasmill:operator/";
+const GUEST: &str = "guest";
 
 /// Names of tools in an inspection, at most: they are read from a section that anyone can write.
 const PRODUCERS_MAX: usize = 32;
 const PRODUCER_CHARACTERS_MAX: usize = 64;
 
-/// Names in a refusal, at most, and the characters of each.
-const REFUSED_MAX: usize = 64;
-const REFUSED_CHARACTERS_MAX: usize = 200;
+/// Findings in a refusal, at most, and the bytes of a component's own name in one.
+const FINDINGS_MAX: usize = 64;
+const NAME_BYTES_MAX: usize = 200;
 
 /// What stands in a component that may be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,79 +58,6 @@ pub struct Inspection {
     pub modules: u32,
 }
 
-/// What bytes that are no component look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LooksLike {
-    Empty,
-    WasmText,
-    Elf,
-    Gzip,
-    Zip,
-    Html,
-    Text,
-    Unknown,
-}
-
-impl std::fmt::Display for LooksLike {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Empty => "nothing at all",
-            Self::WasmText => "the text form of WebAssembly",
-            Self::Elf => "a native program or library",
-            Self::Gzip => "a gzip archive",
-            Self::Zip => "a zip archive",
-            Self::Html => "a web page",
-            Self::Text => "text",
-            Self::Unknown => "something else",
-        })
-    }
-}
-
-/// Why a component is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[serde(tag = "refusal", rename_all = "kebab-case")]
-pub enum Refusal {
-    #[error("component has {size} bytes, more than the {limit} allowed")]
-    TooLarge { size: u64, limit: u64 },
-    #[error("expected a WebAssembly component, found {looks_like}")]
-    NotAComponent { looks_like: LooksLike },
-    /// A module of the core language has no typed interfaces.
-    #[error(
-        "expected a WebAssembly component, found a core module (hint: `wasm-tools component new` makes a component of it)"
-    )]
-    CoreModule,
-    #[error("expected a WebAssembly component, found code that is already compiled, which is never taken from outside")]
-    Precompiled,
-    #[error("component is malformed at byte {offset}: {message}")]
-    Malformed { offset: u64, message: String },
-    /// Calls between components inside of one are slow and their glue code is a class of bugs of its own.
-    #[error(
-        "component holds another component with code, at byte {offset} (hint: an operator is one component, composed of none)"
-    )]
-    NestedCode { offset: u64 },
-    #[error("component imports what is not granted: {}", .imports.join(", "))]
-    ImportsNotGranted { imports: Vec<String> },
-    #[error("component does not export {}", .missing.join(", "))]
-    ExportsMissing { missing: Vec<String> },
-}
-
-impl Refusal {
-    /// A stable name, for programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::TooLarge { .. } => "size",
-            Self::NotAComponent { .. } => "not-a-component",
-            Self::CoreModule => "core-module",
-            Self::Precompiled => "precompiled",
-            Self::Malformed { .. } => "malformed",
-            Self::NestedCode { .. } => "structure-limit",
-            Self::ImportsNotGranted { .. } => "import-not-granted",
-            Self::ExportsMissing { .. } => "interface",
-        }
-    }
-}
-
 /// Reads a component and says what stands in it, or why it is refused.
 pub fn inspect(bytes: &[u8]) -> Result<Inspection, Refusal> {
     inspect_up_to(bytes, SIZE_MAX)
@@ -133,12 +66,17 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, Refusal> {
 /// `inspect` with another limit on the size.
 pub fn inspect_up_to(bytes: &[u8], size_max: usize) -> Result<Inspection, Refusal> {
     if bytes.len() > size_max {
-        return Err(Refusal::TooLarge { size: bytes.len() as u64, limit: size_max as u64 });
+        return Err(too_large(bytes.len() as u64, size_max as u64));
     }
     refuse_other_formats(bytes)?;
     let contents = Contents::read(bytes)?;
-    contents.refuse_imports_not_granted()?;
-    contents.refuse_exports_missing()?;
+    let mut findings = contents.structure.findings.clone();
+    findings.extend(contents.interface());
+    findings.extend(contents.imports_not_granted());
+    findings.truncate(FINDINGS_MAX);
+    if !findings.is_empty() {
+        return Err(Refusal::new(findings));
+    }
     Ok(Inspection {
         digest: Digest::of(bytes),
         size: bytes.len() as u64,
@@ -146,40 +84,49 @@ pub fn inspect_up_to(bytes: &[u8], size_max: usize) -> Result<Inspection, Refusa
         exports: contents.exports.into_values().collect(),
         languages: contents.languages,
         tools: contents.tools,
-        custom_bytes: contents.custom_bytes,
-        modules: contents.modules,
+        custom_bytes: contents.structure.custom_bytes,
+        modules: u32::try_from(contents.structure.module_count).expect("there is a maximum"),
     })
+}
+
+pub(crate) fn too_large(size: u64, limit: u64) -> Refusal {
+    let finding = Finding::new(Code::Size, Place::Whole, format!("at most {limit} bytes"), format!("{size} bytes"));
+    finding.hint("debug information is often most of it: `wasm-tools strip`").into()
 }
 
 /// Tells by the first bytes what is no component.
 fn refuse_other_formats(bytes: &[u8]) -> Result<(), Refusal> {
+    let refuse = |code, found: &str| Finding::new(code, Place::Whole, "a WebAssembly component", found);
     if bytes.starts_with(b"\0asm") {
         return match bytes.get(4..8) {
-            Some([1, 0, 0, 0]) => Err(Refusal::CoreModule),
+            Some([1, 0, 0, 0]) => Err(refuse(Code::CoreModule, "a core module")
+                .hint("`wasm-tools component new` makes a component of it; most toolchains do so for `wasm32-wasip2`")
+                .into()),
             // The version of components is the reader's to judge.
             _ => Ok(()),
         };
     }
     // Byte 7 of an ELF file names the system it is for; wasmtime's code has a number of its own.
     if bytes.starts_with(b"\x7fELF") && bytes.get(7) == Some(&200) {
-        return Err(Refusal::Precompiled);
+        let found = refuse(Code::Precompiled, "code that is already compiled");
+        return Err(found.hint("it is never taken from outside: give the component it was made of").into());
     }
     let head = &bytes[..bytes.len().min(512)];
     let text = String::from_utf8_lossy(head);
     let text = text.trim_start();
     let looks_like = match head {
-        [] => LooksLike::Empty,
-        [0x7f, b'E', b'L', b'F', ..] => LooksLike::Elf,
-        [0x1f, 0x8b, ..] => LooksLike::Gzip,
-        [b'P', b'K', 3, 4, ..] => LooksLike::Zip,
+        [] => "nothing at all",
+        [0x7f, b'E', b'L', b'F', ..] => "a native program or library",
+        [0x1f, 0x8b, ..] => "a gzip archive",
+        [b'P', b'K', 3, 4, ..] => "a zip archive",
         _ if text.starts_with("(component") || text.starts_with("(module") || text.starts_with(";;") => {
-            LooksLike::WasmText
+            "the text form of WebAssembly"
         }
-        _ if text.starts_with('<') => LooksLike::Html,
-        _ if head.iter().all(|b| !b.is_ascii_control() || b.is_ascii_whitespace()) => LooksLike::Text,
-        _ => LooksLike::Unknown,
+        _ if text.starts_with('<') => "a web page",
+        _ if head.iter().all(|b| !b.is_ascii_control() || b.is_ascii_whitespace()) => "text",
+        _ => "something else",
     };
-    Err(Refusal::NotAComponent { looks_like })
+    Err(refuse(Code::NotAComponent, looks_like).into())
 }
 
 /// The parts of the language that the engine runs. It has the last word: this only makes for better messages.
@@ -188,7 +135,31 @@ fn features() -> WasmFeatures {
 }
 
 fn malformed(error: wasmparser::BinaryReaderError) -> Refusal {
-    Refusal::Malformed { offset: error.offset() as u64, message: error.message().to_owned() }
+    // The reader has maxima of its own, and no type to tell them by.
+    let words = ["limit", "exceeds", "too deep", "too large", "too many", "too big"];
+    let (code, expected) = match words.iter().any(|word| error.message().contains(word)) {
+        true => (Code::Structure, "parts within the reader's maxima"),
+        false => (Code::Malformed, "a well-formed component"),
+    };
+    let found = log::clean(error.message(), 2 * NAME_BYTES_MAX);
+    Finding::new(code, Place::Byte(error.offset() as u64), expected, format!("\"{found}\"")).into()
+}
+
+/// The proposals that a component needs which the engine does not run. Empty if it is not well-formed with all of them.
+fn features_missing(bytes: &[u8]) -> Vec<&'static str> {
+    let is_valid = |features| Validator::new_with_features(features).validate_all(bytes).is_ok();
+    let mut needed = WasmFeatures::all();
+    if !is_valid(needed) {
+        return Vec::new();
+    }
+    // One that includes others is not needed if these are enough.
+    for (_, feature) in WasmFeatures::all().iter_names().filter(|(_, feature)| !features().contains(*feature)) {
+        let fewer = (needed - feature) | features();
+        if is_valid(fewer) {
+            needed = fewer;
+        }
+    }
+    (needed - features()).iter_names().map(|(name, _)| name).collect()
 }
 
 /// What one pass over the bytes gathers.
@@ -198,15 +169,37 @@ struct Contents {
     exports: BTreeMap<String, Interface>,
     /// Imports and exports of the component itself that are no interfaces: functions, modules, components.
     bare_imports: Vec<String>,
+    /// Of the contract's interfaces among them: each function and what it takes and gives, without names of types.
+    structures: BTreeMap<String, Vec<(String, String)>>,
     languages: Vec<String>,
     tools: Vec<String>,
-    custom_bytes: u64,
-    modules: u32,
+    structure: Structure,
 }
 
 impl Contents {
+    /// Reads everything. If it cannot be read, a proposal that the engine lacks is named before anything else.
     fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let mut contents = Self::default();
+        contents.read_to_end(bytes).map_err(|mut refusal| {
+            let missing = features_missing(bytes);
+            if let (false, Some(place)) = (missing.is_empty(), refusal.findings.first().map(|f| f.place.clone())) {
+                let finding = |name: &&str| {
+                    let name = name.to_lowercase().replace('_', "-");
+                    let expected = "what every engine runs: WebAssembly 2.0 and components of WASI 0.2";
+                    let found = format!("the proposal {name}");
+                    Finding::new(Code::Feature, place.clone(), expected, found)
+                        .hint(format!("build without {name}; compilers have an option for each proposal"))
+                };
+                refusal.findings = missing.iter().map(finding).collect();
+            }
+            refusal.findings.append(&mut contents.structure.findings);
+            Refusal::new(refusal.findings)
+        })?;
+        Ok(contents)
+    }
+
+    fn read_to_end(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let contents = self;
         let mut validator = Validator::new_with_features(features());
         let mut allocations = Default::default();
         let mut import_names = Vec::new();
@@ -226,12 +219,12 @@ impl Contents {
                 _ => None,
             };
             let components = open.iter().filter(|is_component| **is_component).count();
+            contents.structure.count(&payload, &open)?;
             match payload {
                 Payload::Version { encoding, ref range, .. } => {
                     let is_component = encoding == Encoding::Component;
-                    contents.modules += u32::from(!is_component);
                     if !is_component && components > 1 {
-                        return Err(Refusal::NestedCode { offset: range.start as u64 });
+                        return Err(nested_code(range.start));
                     }
                     open.push(is_component);
                 }
@@ -240,10 +233,10 @@ impl Contents {
                 }
                 // What wit-component nests in order to name types holds neither of these.
                 Payload::InstanceSection(ref s) if components > 1 => {
-                    return Err(Refusal::NestedCode { offset: s.range().start as u64 });
+                    return Err(nested_code(s.range().start));
                 }
                 Payload::ComponentCanonicalSection(ref s) if components > 1 => {
-                    return Err(Refusal::NestedCode { offset: s.range().start as u64 });
+                    return Err(nested_code(s.range().start));
                 }
                 Payload::ComponentImportSection(section) if open.len() == 1 => {
                     for import in section {
@@ -262,18 +255,17 @@ impl Contents {
                         }
                     }
                 }
-                Payload::CustomSection(section) => contents.add_custom(&section),
+                Payload::CustomSection(section) => contents.add_producers(&section),
                 _ => {}
             }
             if let (Some(types), true) = (types, open.is_empty()) {
                 contents.add_interfaces(&types, &import_names, &export_names);
             }
         }
-        Ok(contents)
+        Ok(())
     }
 
-    fn add_custom(&mut self, section: &wasmparser::CustomSectionReader<'_>) {
-        self.custom_bytes += section.range().len() as u64;
+    fn add_producers(&mut self, section: &wasmparser::CustomSectionReader<'_>) {
         let KnownCustom::Producers(fields) = section.as_known() else { return };
         for field in fields.into_iter().flatten() {
             let list = if field.name == "language" { &mut self.languages } else { &mut self.tools };
@@ -289,40 +281,96 @@ impl Contents {
     }
 
     fn add_interfaces(&mut self, types: &Types, imports: &[String], exports: &[String]) {
-        let mut names = signature::Names::default();
+        let types = types.as_ref();
+        let mut names = signature::Names::new();
         for name in imports {
-            if let Some(item) = types.as_ref().component_item_for_import(name) {
-                self.imports.insert(name.clone(), names.interface(types.as_ref(), name, item.ty));
+            if let Some(item) = types.component_item_for_import(name) {
+                self.imports.insert(name.clone(), names.interface(types, name, item.ty));
+                self.add_structures(types, name, item.ty);
             }
         }
         for name in exports {
-            if let Some(item) = types.as_ref().component_item_for_export(name) {
-                self.exports.insert(name.clone(), names.interface(types.as_ref(), name, item.ty));
+            if let Some(item) = types.component_item_for_export(name) {
+                self.exports.insert(name.clone(), names.interface(types, name, item.ty));
+                self.add_structures(types, name, item.ty);
             }
         }
     }
 
-    fn refuse_imports_not_granted(&self) -> Result<(), Refusal> {
-        let interfaces = self.imports.keys().filter(|name| !is_granted(name));
-        let cut = |name: &String| name.chars().take(REFUSED_CHARACTERS_MAX).collect();
-        let imports: Vec<String> = interfaces.chain(&self.bare_imports).take(REFUSED_MAX).map(cut).collect();
-        if imports.is_empty() { Ok(()) } else { Err(Refusal::ImportsNotGranted { imports }) }
+    fn add_structures(&mut self, types: TypesRef<'_>, name: &str, entity: ComponentEntityType) {
+        if contract_interface(name).is_some() {
+            self.structures.insert(name.to_owned(), signature::Names::structures(types, entity));
+        }
     }
 
-    fn refuse_exports_missing(&self) -> Result<(), Refusal> {
-        let guest = self.exports.values().find(|i| {
-            let version = i.name.strip_prefix(GUEST).and_then(|rest| rest.strip_prefix('@'));
-            version.is_some_and(|version| version.starts_with("0.1."))
-        });
-        let missing: Vec<String> = match guest {
-            None => vec![format!("{GUEST}@0.1")],
-            Some(guest) => GUEST_FUNCTIONS
-                .iter()
-                .filter(|function| guest.functions.iter().all(|(name, _)| name != *function))
-                .map(|function| format!("{}#{function}", guest.name))
-                .collect(),
+    /// How what it exports, and what it imports of the contract, differs from the contract.
+    fn interface(&self) -> Vec<Finding> {
+        let of = |interface: &str| -> Vec<contract::Function> {
+            contract::functions().filter(|function| function.interface == interface).collect()
         };
-        if missing.is_empty() { Ok(()) } else { Err(Refusal::ExportsMissing { missing }) }
+        let mut findings = Vec::new();
+        match self.exports.values().find(|export| contract_interface(&export.name) == Some(GUEST)) {
+            Some(guest) => findings.extend(contract::compare(&of(GUEST), guest, &self.structures[&guest.name], true)),
+            None => findings.push(self.guest_missing()),
+        }
+        for import in self.imports.values().filter(|import| is_granted(&import.name)) {
+            if let Some(interface) = contract_interface(&import.name) {
+                findings.extend(contract::compare(&of(interface), import, &self.structures[&import.name], false));
+            }
+        }
+        findings
+    }
+
+    fn guest_missing(&self) -> Finding {
+        let place = Place::Item(format!("{CONTRACT}{GUEST}"));
+        let prefix = format!("{CONTRACT}{GUEST}@");
+        let found = match self.exports.keys().find(|name| name.starts_with(&prefix)) {
+            Some(other) => format!("export `{}`", log::clean(other, NAME_BYTES_MAX)),
+            None => "no such export".to_owned(),
+        };
+        let hint = "build it against the world `operator` of wit/operator.wit, or with an SDK";
+        Finding::new(Code::Interface, place, format!("export `{CONTRACT}{GUEST}@0.1.0`"), found).hint(hint)
+    }
+
+    fn imports_not_granted(&self) -> Vec<Finding> {
+        let interfaces = self.imports.keys().filter(|name| !is_granted(name));
+        let finding = |name: &String| {
+            let name = log::clean(name, NAME_BYTES_MAX);
+            let (expected, hint) = allowed_instead(&name);
+            Finding::new(Code::ImportNotGranted, Place::Item(name), expected, "this import").hint(hint)
+        };
+        interfaces.chain(&self.bare_imports).map(finding).collect()
+    }
+}
+
+fn nested_code(offset: usize) -> Refusal {
+    let place = Place::Byte(offset as u64);
+    // Calls between components inside of one are slow and their glue code is a class of bugs of its own.
+    let finding = Finding::new(Code::Structure, place, "no component with code inside of this one", "one");
+    finding.hint("an operator is one component, composed of none").into()
+}
+
+/// The interface of the contract that a name with its version means, if the version is one that is taken.
+fn contract_interface(name: &str) -> Option<&str> {
+    let (interface, version) = name.strip_prefix(CONTRACT)?.split_once('@')?;
+    version.starts_with("0.1.").then_some(interface)
+}
+
+/// What may be imported in place of what is not granted, and what would let it in.
+fn allowed_instead(name: &str) -> (&'static str, &'static str) {
+    let wasi = "imports of wasi:cli, wasi:clocks, wasi:filesystem, wasi:io and wasi:random, in versions 0.2";
+    let contract = "log, metrics and clock of wasmill:operator@0.1";
+    if name.starts_with("wasi:sockets/") || name.starts_with("wasi:http/") {
+        (wasi, "no grant allows it: an operator has no network; sources and sinks do input and output")
+    } else if name.starts_with("wasi:") {
+        (wasi, "no grant allows it: build against WASI 0.2, with the interface's version")
+    } else if name.starts_with(CONTRACT) {
+        (contract, "build against wit/operator.wit of version 0.1")
+    } else {
+        (
+            "imports of wasmill:operator@0.1 and of WASI 0.2",
+            "no grant allows it: leave out what imports it, or build it in",
+        )
     }
 }
 

@@ -25,8 +25,9 @@ use crate::{
         ports::{Call, Caller, Ports},
         reply::{self, Bad},
     },
+    capsule,
     engine::TICK,
-    guest::{CallTime, Guest},
+    guest::{CallTime, Guest, Random},
     limits::Limits,
     log::LogSink,
     metrics::Metrics,
@@ -34,8 +35,11 @@ use crate::{
 };
 
 mod error;
+mod recording;
 
 pub use error::{CallError, DescribeError, Report, TrapKind};
+
+use recording::{Recording, arguments_of};
 
 /// What an instance is started with.
 #[derive(Clone)]
@@ -76,6 +80,7 @@ pub struct Instance {
     plan: Plan,
     scratch: Scratch,
     open: Option<Box<Context>>,
+    recording: Option<Box<Recording>>,
 }
 
 /// What can be worked out from the descriptor once.
@@ -91,9 +96,10 @@ impl Plugin {
     pub fn instantiate(&self, options: InstanceOptions) -> Result<Instance, CallError> {
         let InstanceOptions { limits, context, descriptor, log, seed, now_ms } = options;
         let plan = Plan::new(&descriptor, &context.inputs, &limits);
+        let recording = Recording::of(self, &context, &descriptor, now_ms);
         let mut guest = Running::start(self, limits, log, seed, now_ms)?;
         let process = guest.function(|exports| exports.process);
-        Ok(Instance { guest, process, plan, scratch: Scratch::default(), open: Some(Box::new(context)) })
+        Ok(Instance { guest, process, plan, scratch: Scratch::default(), open: Some(Box::new(context)), recording })
     }
 }
 
@@ -105,8 +111,10 @@ impl Instance {
     pub fn open(&mut self) -> Result<(), CallError> {
         let context = self.open.take().expect("an instance is opened once");
         let function: TypedFunc<OpenParams<'static>, OpenResults> = self.guest.function(|exports| exports.open);
-        let (result,) = self.guest.call("open", None, function, (descriptor::context(&context),))?;
-        result.map_err(|message| CallError::Open { message: error::words(&message) })
+        let result = self.guest.call("open", None, function, (descriptor::context(&context),));
+        let (result,) = result.inspect_err(|error| self.record(None, error, || Some(capsule::Call::Open)))?;
+        let result = result.map_err(|message| CallError::Open { message: error::words(&message) });
+        result.inspect_err(|error| self.record(None, error, || Some(capsule::Call::Open)))
     }
 
     /// Hands a batch of one input to the guest. `groups` and `state` are given if that input is keyed: `state` has an array
@@ -130,7 +138,18 @@ impl Instance {
             self.guest.call("process", Some(at), self.process, (input, rows, groups, state))
         });
         let call = Call { of: Caller::Input(input), rows: batch.rows, groups: groups.map(|groups| groups.count) };
-        self.answer("process", &call, result)
+        let reply = self.answer("process", &call, result);
+        if let (Err(error), Some(recording)) = (&reply, &self.recording) {
+            let (columns, event_times) = &self.plan.inputs[input as usize];
+            let times = event_times.then_some(batch.event_times.as_ref()).flatten();
+            let lowered = Arrays { batch, columns: columns.iter().map(|&at| batch.column(at)), state };
+            let (scratch, guest) = (&mut self.scratch, &mut self.guest);
+            recording.save(guest, Some(at), error, || {
+                let arguments = lowered.with(scratch, times, groups, arguments_of).ok()?;
+                Some(capsule::Call::Process { input, arguments })
+            });
+        }
+        reply
     }
 
     /// Tells the guest that timers are due, in the order of their times: `due` has their times as event times, and the key
@@ -149,7 +168,7 @@ impl Instance {
         assert!(due.rows > 0, "a call without timers");
         let lowered = Arrays { batch: due, columns: (0..due.columns.len()).map(|at| due.column(at)), state };
         let times = due.event_times.as_ref().expect("timers have times");
-        let domain = match domain {
+        let wit_domain = match domain {
             TimeDomain::EventTime => arguments::TimeDomain::EventTime,
             TimeDomain::ProcessingTime => arguments::TimeDomain::ProcessingTime,
         };
@@ -157,22 +176,32 @@ impl Instance {
             self.guest.function(|exports| exports.on_timers);
         let result = lowered.with(&mut self.scratch, Some(times), Some(groups), |rows, groups, state| {
             let groups = groups.expect("timers have groups");
-            self.guest.call("on-timers", Some(at), function, (domain, rows, groups, state))
+            self.guest.call("on-timers", Some(at), function, (wit_domain, rows, groups, state))
         });
         let call = Call { of: Caller::Timers, rows: due.rows, groups: Some(groups.count) };
-        self.answer("on-timers", &call, result)
+        let reply = self.answer("on-timers", &call, result);
+        if let (Err(error), Some(recording)) = (&reply, &self.recording) {
+            let lowered = Arrays { batch: due, columns: (0..due.columns.len()).map(|at| due.column(at)), state };
+            let (scratch, guest) = (&mut self.scratch, &mut self.guest);
+            recording.save(guest, Some(at), error, || {
+                let arguments = lowered.with(scratch, Some(times), Some(groups), arguments_of).ok()?;
+                Some(capsule::Call::OnTimers { domain, arguments })
+            });
+        }
+        reply
     }
 
     /// Tells the guest what it asked to be told.
     pub fn on_notice(&mut self, at: CallTime, notice: Notice) -> Result<Reply, CallError> {
-        let notice = match notice {
+        let wit_notice = match notice {
             Notice::Watermark(time) => arguments::Notice::Watermark(time),
             Notice::EndOfInput => arguments::Notice::EndOfInput,
         };
         let function: TypedFunc<arguments::OnNotice, reply::Results> = self.guest.function(|exports| exports.on_notice);
-        let result = self.guest.call("on-notice", Some(at), function, (notice,));
+        let result = self.guest.call("on-notice", Some(at), function, (wit_notice,));
         let call = Call { of: Caller::Notice, rows: 0, groups: None };
-        self.answer("on-notice", &call, result)
+        let reply = self.answer("on-notice", &call, result);
+        reply.inspect_err(|error| self.record(Some(at), error, || Some(capsule::Call::OnNotice(notice))))
     }
 
     /// Bytes of the guest's linear memory: now, and at most so far, since it never shrinks.
@@ -193,6 +222,12 @@ impl Instance {
     /// Whether it has trapped. All calls are refused then.
     pub fn is_dead(&self) -> bool {
         self.guest.dead
+    }
+
+    fn record(&mut self, at: Option<CallTime>, error: &CallError, call: impl FnOnce() -> Option<capsule::Call>) {
+        if let Some(recording) = &self.recording {
+            recording.save(&mut self.guest, at, error, call);
+        }
     }
 
     fn answer(
@@ -296,6 +331,9 @@ impl<'a, C: Iterator<Item = &'a ArrayRef> + Clone> Arrays<'a, C> {
 /// A guest in its store, and the one way to call it.
 struct Running {
     plugin: Plugin,
+    seed: u64,
+    /// Calls begun so far.
+    calls: u64,
     store: Store<Guest>,
     instance: component::Instance,
     limits: Limits,
@@ -317,7 +355,9 @@ impl Running {
         store.set_epoch_deadline(ticks);
         let started = plugin.engine().elapsed_at_tick();
         match plugin.pre().instantiate(&mut store) {
-            Ok(instance) => Ok(Self { plugin: plugin.clone(), store, instance, limits, ticks, dead: false }),
+            Ok(instance) => {
+                Ok(Self { plugin: plugin.clone(), seed, calls: 0, store, instance, limits, ticks, dead: false })
+            }
             Err(error) => {
                 let used = plugin.engine().elapsed() - started;
                 Err(error::of_trap(&error, "start", used, &limits, store.data_mut()))
@@ -357,7 +397,11 @@ impl Running {
         if let Some(at) = at {
             self.store.data_mut().time = at;
         }
-        self.store.data_mut().limiter.take_denied();
+        self.store.data_mut().random = Random::of_call(self.seed, self.calls);
+        self.calls += 1;
+        let limiter = &mut self.store.data_mut().limiter;
+        limiter.take_denied();
+        limiter.take_table_denied();
         self.store.set_epoch_deadline(self.ticks);
         let started = self.plugin.engine().elapsed_at_tick();
         function.call(&mut self.store, arguments).map_err(|error| {

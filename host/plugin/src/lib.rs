@@ -4,6 +4,7 @@
 
 mod binding;
 pub mod cache;
+pub mod capsule;
 pub mod digest;
 pub mod engine;
 mod guest;
@@ -17,6 +18,7 @@ pub mod plugins;
 mod wasi;
 pub mod worker;
 
+pub use capsule::{Capsule, Recorder};
 pub use digest::Digest;
 pub use engine::{Engine, EngineOptions, Mode, Tier};
 pub use guest::CallTime;

@@ -59,6 +59,7 @@ pub(crate) struct Limiter {
     memory: Budget,
     table: Budget,
     denied: Option<Denied>,
+    table_denied: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -89,7 +90,12 @@ impl Budget {
 
 impl Limiter {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { memory: Budget::new(limits.memory_bytes), table: Budget::new(limits.table_elements), denied: None }
+        Self {
+            memory: Budget::new(limits.memory_bytes),
+            table: Budget::new(limits.table_elements),
+            denied: None,
+            table_denied: None,
+        }
     }
 
     /// Bytes of all linear memories.
@@ -100,6 +106,11 @@ impl Limiter {
     /// The first refusal since the last call of this.
     pub(crate) fn take_denied(&mut self) -> Option<Denied> {
         self.denied.take()
+    }
+
+    /// Elements that all tables would have had at the first refusal since the last call of this.
+    pub(crate) fn take_table_denied(&mut self) -> Option<usize> {
+        self.table_denied.take()
     }
 
     fn deny(&mut self, more: usize) {
@@ -125,7 +136,12 @@ impl ResourceLimiter for Limiter {
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(self.table.add(desired.saturating_sub(current)))
+        let more = desired.saturating_sub(current);
+        let granted = self.table.add(more);
+        if !granted {
+            self.table_denied.get_or_insert(self.table.used.saturating_add(more));
+        }
+        Ok(granted)
     }
 
     fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
@@ -175,6 +191,7 @@ mod tests {
         assert!(limiter.table_growing(0, 6, None).expect("never an error"));
         assert!(!limiter.table_growing(0, 5, None).expect("never an error"));
         assert!(limiter.table_growing(6, 10, None).expect("never an error"));
+        assert_eq!((limiter.take_table_denied(), limiter.take_table_denied()), (Some(11), None));
     }
 
     #[test]

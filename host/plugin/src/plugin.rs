@@ -10,6 +10,7 @@ use wasmtime::component::{
 
 use crate::{
     binding::{arguments, descriptor, reply},
+    capsule::Recorder,
     digest::Digest,
     engine::Engine,
     guest::{self, Guest},
@@ -44,6 +45,7 @@ pub enum Error {
 #[derive(Clone)]
 pub struct Plugin {
     inner: Arc<Inner>,
+    recorder: Option<Arc<Recorder>>,
 }
 
 struct Inner {
@@ -69,7 +71,12 @@ impl Plugin {
         let pre =
             linker.instantiate_pre(component).map_err(|error| Error::Link { digest, reason: format!("{error:#}") })?;
         let exports = check_exports(&pre, digest)?;
-        Ok(Self { inner: Arc::new(Inner { engine: engine.clone(), digest, pre, exports }) })
+        Ok(Self { inner: Arc::new(Inner { engine: engine.clone(), digest, pre, exports }), recorder: None })
+    }
+
+    /// The same plugin, of whose instances failed calls are saved.
+    pub fn recorded_by(self, recorder: Recorder) -> Self {
+        Self { recorder: Some(Arc::new(recorder)), ..self }
     }
 
     /// Compiles the component in this process, for tests and benches. Strangers' components go by `PluginStore`: a few
@@ -84,6 +91,10 @@ impl Plugin {
     /// Of the component's bytes.
     pub fn digest(&self) -> Digest {
         self.inner.digest
+    }
+
+    pub(crate) fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.recorder.as_ref()
     }
 
     pub(crate) fn engine(&self) -> &Engine {

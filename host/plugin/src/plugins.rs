@@ -4,17 +4,18 @@ use std::{
     collections::VecDeque,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
-use serde::{Deserialize, Serialize};
 use wasmill_model::descriptor::{Descriptor, Input};
 use wasmtime::component::Component;
 
 use crate::{
     cache::{self, Cache, Counters, Key},
+    capsule::Recorder,
     digest::Digest,
     engine::{Engine, Tier},
-    inspect::Inspection,
+    inspect::{self, Code, Finding, Inspection, Refusal},
     limits::Limits,
     plugin::{self, Plugin},
     worker::{self, Question, Worker},
@@ -39,8 +40,8 @@ pub enum Error {
     #[error("compiled code of {digest} was gone from the cache right after it was written")]
     Lost { digest: Digest },
     /// An earlier attempt, perhaps of another process, failed in a way that lasts.
-    #[error("{message} (found earlier)")]
-    FailedBefore { code: String, message: String },
+    #[error("{refusal} (found earlier)")]
+    FailedBefore { refusal: Refusal },
 }
 
 impl Error {
@@ -50,16 +51,36 @@ impl Error {
             Self::Worker(error) => error.code(),
             Self::Plugin(_) => "interface",
             Self::Cache(_) | Self::Lost { .. } => "cache",
-            Self::FailedBefore { code, .. } => code,
+            Self::FailedBefore { refusal } => refusal.code(),
+        }
+    }
+
+    /// Why the component is refused, unless that is not what happened.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Worker(error) => error.refusal(),
+            Self::Plugin(error) => {
+                let place = inspect::Place::Whole;
+                Some(Finding::new(Code::Interface, place, "an operator of the contract", error.to_string()).into())
+            }
+            Self::FailedBefore { refusal } => Some(refusal.clone()),
+            Self::Cache(_) | Self::Lost { .. } => None,
         }
     }
 }
 
-/// What the cache remembers of a component that cannot be compiled.
-#[derive(Serialize, Deserialize)]
-struct Failure {
-    code: String,
-    message: String,
+/// Findings that the cache remembers of a component, at most, and the bytes of what each has found.
+const REMEMBERED_MAX: usize = 8;
+const REMEMBERED_BYTES_MAX: usize = 1 << 10;
+
+/// What came of checking a component that can be an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    pub inspection: Inspection,
+    /// With how much care its code was made.
+    pub tier: Tier,
+    /// How long that took, the inspection before it included; none: it was compiled earlier.
+    pub compile_time: Option<Duration>,
 }
 
 /// A loaded plugin, and how its code was made.
@@ -68,6 +89,15 @@ struct Loaded {
     plugin: Plugin,
     tier: Tier,
     key: Key,
+    compile_time: Option<Duration>,
+}
+
+/// Code that the cache or the compiler has.
+struct Found {
+    component: Component,
+    tier: Tier,
+    key: Key,
+    compile_time: Option<Duration>,
 }
 
 /// The place of one component: whoever holds its lock is the one who loads it.
@@ -91,6 +121,7 @@ pub struct PluginStore {
     engine: Engine,
     cache: Cache,
     worker: Worker,
+    recorder: Option<Recorder>,
     /// Least recently used first.
     places: Mutex<VecDeque<Arc<Place>>>,
     /// Oldest first.
@@ -106,12 +137,24 @@ impl fmt::Debug for PluginStore {
 impl PluginStore {
     /// A store whose plugins run on this engine.
     pub fn new(engine: Engine, cache: Cache, worker: Worker) -> Self {
-        Self { engine, cache, worker, places: Mutex::default(), described: Mutex::default() }
+        Self { engine, cache, worker, recorder: None, places: Mutex::default(), described: Mutex::default() }
+    }
+
+    /// The same store, whose plugins have their failed calls saved. It keeps their components in memory.
+    pub fn recorded_by(self, recorder: Recorder) -> Self {
+        Self { recorder: Some(recorder), ..self }
     }
 
     /// What stands in a component.
     pub fn inspect(&self, wasm: &[u8]) -> Result<Inspection, Error> {
         Ok(self.worker.inspect(wasm)?)
+    }
+
+    /// Inspects and compiles a component, as `load` does, and says what was found.
+    pub fn check(&self, wasm: &[u8]) -> Result<Checked, Error> {
+        let inspection = self.inspect(wasm)?;
+        let Loaded { tier, compile_time, .. } = self.loaded(wasm)?;
+        Ok(Checked { inspection, tier, compile_time })
     }
 
     /// The plugin of a component.
@@ -171,12 +214,15 @@ impl PluginStore {
         if let Some(loaded) = &*loaded {
             return Ok(loaded.clone());
         }
-        let (component, tier, key) = match self.find(&digest)? {
+        let Found { component, tier, key, compile_time } = match self.find(&digest)? {
             Some(found) => found,
             None => self.find_or_compile(&digest, wasm)?,
         };
-        let plugin = Plugin::from_component(&self.engine, &component, digest)?;
-        Ok(loaded.insert(Loaded { plugin, tier, key }).clone())
+        let mut plugin = Plugin::from_component(&self.engine, &component, digest)?;
+        if let Some(recorder) = &self.recorder {
+            plugin = plugin.recorded_by(recorder.of_component(wasm));
+        }
+        Ok(loaded.insert(Loaded { plugin, tier, key, compile_time }).clone())
     }
 
     fn place(&self, digest: Digest) -> Arc<Place> {
@@ -195,22 +241,22 @@ impl PluginStore {
     }
 
     /// What the cache has of either tier, or why there can be none.
-    fn find(&self, digest: &Digest) -> Result<Option<(Component, Tier, Key)>, Error> {
+    fn find(&self, digest: &Digest) -> Result<Option<Found>, Error> {
         for tier in [Tier::Optimized, Tier::Baseline] {
             let key = Key::new(&self.engine, digest, tier);
             if let Some(component) = self.cache.get(&self.engine, &key) {
-                return Ok(Some((component, tier, key)));
+                return Ok(Some(Found { component, tier, key, compile_time: None }));
             }
         }
         let failure = self.cache.failure(&Key::new(&self.engine, digest, Tier::Baseline));
         match failure.and_then(|reason| serde_json::from_slice(&reason).ok()) {
-            Some(Failure { code, message }) => Err(Error::FailedBefore { code, message }),
+            Some(refusal) => Err(Error::FailedBefore { refusal }),
             None => Ok(None),
         }
     }
 
     /// Compiles what this process has not found, unless another one is just doing that.
-    fn find_or_compile(&self, digest: &Digest, wasm: &[u8]) -> Result<(Component, Tier, Key), Error> {
+    fn find_or_compile(&self, digest: &Digest, wasm: &[u8]) -> Result<Found, Error> {
         let _lock = self.cache.lock(&Key::new(&self.engine, digest, Tier::Optimized))?;
         match self.find(digest)? {
             Some(found) => Ok(found),
@@ -218,7 +264,8 @@ impl PluginStore {
         }
     }
 
-    fn compile(&self, digest: &Digest, wasm: &[u8]) -> Result<(Component, Tier, Key), Error> {
+    fn compile(&self, digest: &Digest, wasm: &[u8]) -> Result<Found, Error> {
+        let started = Instant::now();
         let compiled = match self.worker.compile(wasm) {
             Ok(compiled) => compiled,
             Err(error) => {
@@ -226,11 +273,12 @@ impl PluginStore {
                 return Err(error.into());
             }
         };
+        let compile_time = started.elapsed();
         let key = Key::new(&self.engine, digest, compiled.tier);
         self.cache.put(&key, &compiled.code)?;
         // By way of the file, which is mapped instead of copied.
         let component = self.cache.get(&self.engine, &key).ok_or(Error::Lost { digest: *digest })?;
-        Ok((component, compiled.tier, key))
+        Ok(Found { component, tier: compiled.tier, key, compile_time: Some(compile_time) })
     }
 
     /// So that the next attempt costs nothing. Where it cannot be remembered, it is found out again.
@@ -238,10 +286,12 @@ impl PluginStore {
         if !error.is_lasting() {
             return;
         }
-        let mut message = error.to_string();
-        message.truncate(message.floor_char_boundary(4 << 10));
-        let failure = Failure { code: error.code().to_owned(), message };
-        if let Ok(reason) = serde_json::to_vec(&failure) {
+        let Some(mut refusal) = error.refusal() else { return };
+        refusal.findings.truncate(REMEMBERED_MAX);
+        for finding in &mut refusal.findings {
+            finding.found.truncate(finding.found.floor_char_boundary(REMEMBERED_BYTES_MAX));
+        }
+        if let Ok(reason) = serde_json::to_vec(&refusal) {
             let _ = self.cache.put_failure(&Key::new(&self.engine, digest, Tier::Baseline), &reason);
         }
     }

@@ -1,8 +1,8 @@
 //! WASI 0.2 without an outside: what the standard libraries of languages import, answered from the call alone.
 //!
 //! No environment, no arguments, no files; standard input is at its end, output and error are the log; the clocks show the
-//! time of the call; random numbers follow from the instance's seed; all waiting is over at once. So a call that is run
-//! again does the same again.
+//! time of the call; random numbers follow from a seed and the number of the call; all waiting is over at once. So a call
+//! that is run again does the same again.
 //!
 //! What is offered is what a component imports, under the version it imports: any function of the five packages that
 //! has no answer here may be imported, and traps when it is called. (Nothing can be done with a file or a stream that

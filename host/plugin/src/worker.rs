@@ -17,7 +17,7 @@ use wasmill_model::descriptor::Descriptor;
 
 use crate::{
     engine::Tier,
-    inspect::{self, Inspection, Refusal},
+    inspect::{self, Code, Finding, Inspection, Place, Refusal},
 };
 
 mod child;
@@ -125,6 +125,23 @@ impl Error {
         }
     }
 
+    /// Why the component is refused, unless that is not what happened.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let finding = |code, expected: &str| Some(Finding::new(code, Place::Whole, expected, self.to_string()));
+        let finding = match self {
+            Self::Refused(refusal) => return Some(refusal.clone()),
+            Self::NotCompiled { .. } => finding(Code::Feature, "what the engine compiles"),
+            Self::CompileBudget { .. } | Self::CompileDeadline { .. } => {
+                finding(Code::CompileBudget, "a component that compiles within its budget")
+                    .map(|finding| finding.hint("very large functions take compilers longest: split them"))
+            }
+            Self::CompilerCrash { .. } => finding(Code::CompilerCrash, "a component that compiles"),
+            Self::InspectionEnded { .. } => finding(Code::Malformed, "a well-formed component"),
+            _ => None,
+        };
+        finding.map(Refusal::from)
+    }
+
     /// Whether the same component would fail in the same way again.
     pub fn is_lasting(&self) -> bool {
         match self {
@@ -225,7 +242,7 @@ impl Worker {
 
     fn refuse_too_large(&self, wasm: &[u8]) -> Result<(), Error> {
         let (size, limit) = (wasm.len() as u64, self.budget.component_bytes_max as u64);
-        if size > limit { Err(Refusal::TooLarge { size, limit }.into()) } else { Ok(()) }
+        if size > limit { Err(inspect::too_large(size, limit).into()) } else { Ok(()) }
     }
 
     /// Has a child do something. The inner error is the end of a child that gave no answer.

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use wasmill_plugin::{
     engine::Tier,
-    inspect::{LooksLike, Refusal},
+    inspect::Code,
     worker::{Budget, Error, Worker},
 };
 
@@ -25,19 +25,18 @@ fn shell(script: &str, budget: Budget) -> Worker {
     Worker::with_budget("/bin/sh", vec!["-c".into(), script.into()], budget)
 }
 
-/// A component that exports functions by the contract's names and besides has this core module.
+/// An operator that besides has this core module.
 fn component(module: &str) -> Vec<u8> {
-    let exports: String = ["describe", "open", "process", "on-timers", "on-notice"]
-        .map(|name| format!(r#"(export "{name}" (func $f))"#))
+    let exports = ["describe", "open", "process", "on-timers", "on-notice"]
+        .map(|name| format!(r#"(export "{name}" (func ${name}))"#))
         .concat();
     let text = format!(
         r#"(component
-            (core module $m (func (export "f")))
-            (core instance $i (instantiate $m))
-            (func $f (canon lift (core func $i "f")))
+            {}
             (instance $guest {exports})
             (export "wasmill:operator/guest@0.1.0" (instance $guest))
-            (core module {module}))"#
+            (core module {module}))"#,
+        include_str!("guest.wat")
     );
     wat::parse_str(text).expect("the test's component is well-formed")
 }
@@ -59,8 +58,9 @@ fn a_component_is_inspected() {
     assert_eq!(inspection.size, wasm.len() as u64);
     assert_eq!(inspection.modules, 2);
     assert_eq!(inspection.exports[0].name, "wasmill:operator/guest@0.1.0");
-    let looks_like = LooksLike::Zip;
-    assert_eq!(worker().inspect(b"PK\x03\x04"), Err(Error::Refused(Refusal::NotAComponent { looks_like })));
+    let refused = worker().inspect(b"PK\x03\x04").expect_err("it is an archive");
+    let finding = &refused.refusal().expect("it is refused").findings[0];
+    assert_eq!((finding.code, finding.found.as_str()), (Code::NotAComponent, "a zip archive"));
 }
 
 #[test]
@@ -95,9 +95,12 @@ fn a_component_has_a_largest_size() {
     let wasm = component("");
     let limit = wasm.len() - 1;
     let small = with(|budget| budget.component_bytes_max = limit);
-    let refusal = Refusal::TooLarge { size: wasm.len() as u64, limit: limit as u64 };
-    assert_eq!(small.compile(&wasm).expect_err("it is too large"), Error::Refused(refusal.clone()));
-    assert_eq!(small.inspect(&wasm), Err(Error::Refused(refusal)));
+    for error in
+        [small.compile(&wasm).map(drop), small.inspect(&wasm).map(drop)].map(|r| r.expect_err("it is too large"))
+    {
+        let finding = &error.refusal().expect("it is refused").findings[0];
+        assert_eq!((finding.code, &finding.expected), (Code::Size, &format!("at most {limit} bytes")));
+    }
     with(|budget| budget.component_bytes_max = limit + 1).inspect(&wasm).expect("it has the size allowed");
 }
 

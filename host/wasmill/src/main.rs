@@ -9,8 +9,10 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
+mod check;
 mod plugin;
 mod plugins;
+mod replay;
 mod report;
 mod run;
 mod status;
@@ -31,6 +33,10 @@ struct Arguments {
 enum Verb {
     /// Runs a job in this process, until its sources end or Ctrl-C.
     Run(run::Arguments),
+    /// Says whether a component can be an operator, and all that is wrong if not. Exit code 2 if not.
+    Check(check::Arguments),
+    /// Makes a call again that failed in a job. Exit code 0 if it fails in the same way, 1 if not.
+    Replay(replay::Arguments),
     /// Looks at plugins.
     #[command(subcommand)]
     Plugin(plugin::Verb),
@@ -51,6 +57,8 @@ enum Output {
 fn main() -> ExitCode {
     match Arguments::parse().verb {
         Verb::Run(arguments) => run::run(&arguments),
+        Verb::Check(arguments) => check::run(&arguments),
+        Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Plugin(verb) => plugin::run(&verb),
         Verb::Worker => wasmill_plugin::worker::main(),
     }

@@ -16,6 +16,7 @@ use signal_hook::{
 use wasmill_cluster::Cluster;
 use wasmill_control::{jobmanager::JobState, message::Cause};
 use wasmill_model::{fault::Domain, graph::Role, settings::Settings, time::parse_duration};
+use wasmill_plugin::Recorder;
 use wasmill_runtime::{Job, OperatorLog};
 
 use crate::{Output, plugins, refused, report, show, status::Status, tell};
@@ -43,6 +44,9 @@ pub(crate) struct Arguments {
     /// Folder of compiled plugins [default: $WASMILL_CACHE, or `wasmill` in the user's cache folder].
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    /// Saves the first calls of each operator that fail in this folder, a file each, for `wasmill replay`.
+    #[arg(long, value_name = "DIR")]
+    capsule: Option<PathBuf>,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -109,7 +113,10 @@ fn prepare(arguments: &Arguments) -> Result<Job, String> {
     for assignment in &arguments.set {
         settings.set(assignment).map_err(|e| e.to_string())?;
     }
-    let plugins = plugins::store(arguments.cache.as_deref()).map_err(|e| format!("{e:#}"))?;
+    let mut plugins = plugins::store(arguments.cache.as_deref()).map_err(|e| format!("{e:#}"))?;
+    if let Some(folder) = &arguments.capsule {
+        plugins = plugins.recorded_by(Recorder::new(folder).map_err(|e| e.to_string())?);
+    }
     let base = path.parent().unwrap_or(Path::new(""));
     Job::prepare(&settings, base, &plugins).map_err(|e| e.to_string())
 }

@@ -14,6 +14,9 @@ use wasmparser::{
 /// Types inside of types, at most: deeper ones are written `...`.
 const DEPTH_MAX: u32 = 8;
 
+/// The same where no type is written by its name. The contract's go nine deep.
+const STRUCTURE_DEPTH_MAX: u32 = 32;
+
 /// Types written for one component, at most; all further ones are written `...`. Types share their parts, so that a
 /// small component can describe a very large type.
 const TYPES_MAX: u32 = 20_000;
@@ -31,13 +34,35 @@ pub struct Interface {
 }
 
 /// The names that interfaces have given to types.
-#[derive(Default)]
 pub(super) struct Names {
     types: HashMap<ComponentAnyTypeId, String>,
+    depth_max: u32,
     written: Cell<u32>,
 }
 
 impl Names {
+    pub(super) fn new() -> Self {
+        Self { types: HashMap::new(), depth_max: DEPTH_MAX, written: Cell::new(0) }
+    }
+
+    /// The functions of an interface as what they take and give, whatever names types and parameters have: two are equal
+    /// exactly if one can be called as the other.
+    pub(super) fn structures(types: TypesRef<'_>, entity: ComponentEntityType) -> Vec<(String, String)> {
+        let names = Self { types: HashMap::new(), depth_max: STRUCTURE_DEPTH_MAX, written: Cell::new(0) };
+        let ComponentEntityType::Instance(id) = entity else { return Vec::new() };
+        let functions = types[id].exports.iter().filter_map(|(name, item)| match item.ty {
+            ComponentEntityType::Func(id) => Some((name.clone(), names.structure(types, &types[id]))),
+            _ => None,
+        });
+        functions.take(FUNCTIONS_MAX).collect()
+    }
+
+    fn structure(&self, types: TypesRef<'_>, function: &ComponentFuncType) -> String {
+        let params: Vec<String> = function.params.iter().map(|(_, ty)| self.value(types, ty, 0)).collect();
+        let result = function.result.as_ref().map_or_else(String::new, |r| format!(" -> {}", self.value(types, r, 0)));
+        format!("{}func({}){result}", if function.async_ { "async " } else { "" }, params.join(", "))
+    }
+
     /// Takes down the names of its types, then its functions.
     pub(super) fn interface(&mut self, types: TypesRef<'_>, name: &str, entity: ComponentEntityType) -> Interface {
         let mut functions = Vec::new();
@@ -83,7 +108,7 @@ impl Names {
             return name.clone();
         }
         self.written.set(self.written.get() + 1);
-        if depth >= DEPTH_MAX || self.written.get() > TYPES_MAX {
+        if depth >= self.depth_max || self.written.get() > TYPES_MAX {
             return "...".into();
         }
         let inner = |ty: &ComponentValType| self.value(types, ty, depth + 1);

@@ -2,17 +2,27 @@
 
 use super::*;
 
-/// A component that exports the contract's functions, with other types than the contract's: names are what counts here.
+const GUEST_FUNCTIONS: [&str; 5] = ["describe", "open", "process", "on-timers", "on-notice"];
+
+/// A component that exports these functions of the contract, behind some sections of its own.
 fn guest(extra: &str, functions: &[&str]) -> Vec<u8> {
-    let exports: String = functions.iter().map(|f| format!("(export \"{f}\" (func $f))\n")).collect();
+    let exports: Vec<String> = functions.iter().map(|f| format!("(export \"{f}\" (func ${f}))")).collect();
+    let (guest, exports) = (include_str!("../../tests/guest.wat"), exports.join(" "));
     component(&format!(
-        r#"{extra}
-        (core module $m (func (export "f")))
-        (core instance $i (instantiate $m))
-        (func $f (canon lift (core func $i "f")))
-        (instance $guest {exports})
-        (export "wasmill:operator/guest@0.1.0" (instance $guest))"#
+        r#"{extra} {guest} (instance $guest {exports}) (export "wasmill:operator/guest@0.1.0" (instance $guest))"#
     ))
+}
+
+fn codes(refusal: &Refusal) -> Vec<Code> {
+    refusal.findings.iter().map(|finding| finding.code).collect()
+}
+
+fn items(refusal: &Refusal) -> Vec<&str> {
+    let item = |finding| match finding {
+        &Finding { place: Place::Item(ref item), .. } => item.as_str(),
+        other => panic!("{other:?}"),
+    };
+    refusal.findings.iter().map(item).collect()
 }
 
 fn component(text: &str) -> Vec<u8> {
@@ -21,22 +31,26 @@ fn component(text: &str) -> Vec<u8> {
 
 #[test]
 fn other_formats_are_named() {
-    let found = |bytes: &[u8]| inspect(bytes).expect_err("it is no component");
-    let looks = |looks_like| Refusal::NotAComponent { looks_like };
+    let check = |bytes: &[u8], code, found: &str| {
+        let refusal = inspect(bytes).expect_err("it is no component");
+        let [finding] = refusal.findings.as_slice() else { panic!("{refusal}") };
+        assert_eq!((finding.code, finding.found.as_str()), (code, found));
+    };
     let mut wasmtime_elf = b"\x7fELF\x02\x01\x01\xc8".to_vec();
     wasmtime_elf.resize(64, 0);
-    assert_eq!(found(b""), looks(LooksLike::Empty));
-    assert_eq!(found(b"\n  (component)"), looks(LooksLike::WasmText));
-    assert_eq!(found(b"\x7fELF\x02\x01\x01\x00 and more"), looks(LooksLike::Elf));
-    assert_eq!(found(&wasmtime_elf), Refusal::Precompiled);
-    assert_eq!(found(b"\x1f\x8b\x08\x00"), looks(LooksLike::Gzip));
-    assert_eq!(found(b"PK\x03\x04"), looks(LooksLike::Zip));
-    assert_eq!(found(b"<!doctype html>"), looks(LooksLike::Html));
-    assert_eq!(found(b"def process(): pass\n"), looks(LooksLike::Text));
-    assert_eq!(found(b"\x00\x01\x02"), looks(LooksLike::Unknown));
-    assert_eq!(found(&wat::parse_str("(module)").expect("is well-formed")), Refusal::CoreModule);
-    assert!(matches!(found(b"\0asm\x0e\0\x01\0"), Refusal::Malformed { .. }));
-    assert!(matches!(found(b"\0asm"), Refusal::Malformed { .. }));
+    check(b"", Code::NotAComponent, "nothing at all");
+    check(b"\n  (component)", Code::NotAComponent, "the text form of WebAssembly");
+    check(b"\x7fELF\x02\x01\x01\x00 and more", Code::NotAComponent, "a native program or library");
+    check(&wasmtime_elf, Code::Precompiled, "code that is already compiled");
+    check(b"\x1f\x8b\x08\x00", Code::NotAComponent, "a gzip archive");
+    check(b"PK\x03\x04", Code::NotAComponent, "a zip archive");
+    check(b"<!doctype html>", Code::NotAComponent, "a web page");
+    check(b"def process(): pass\n", Code::NotAComponent, "text");
+    check(b"\x00\x01\x02", Code::NotAComponent, "something else");
+    check(&wat::parse_str("(module)").expect("is well-formed"), Code::CoreModule, "a core module");
+    for bytes in [&b"\0asm\x0e\0\x01\0"[..], b"\0asm"] {
+        assert_eq!(codes(&inspect(bytes).expect_err("it is cut off")), [Code::Malformed]);
+    }
 }
 
 #[test]
@@ -57,7 +71,7 @@ fn size_has_a_limit() {
     let bytes = guest("", &GUEST_FUNCTIONS);
     inspect_up_to(&bytes, bytes.len()).expect("it has the size allowed");
     let size = bytes.len() as u64;
-    assert_eq!(inspect_up_to(&bytes, bytes.len() - 1), Err(Refusal::TooLarge { size, limit: size - 1 }));
+    assert_eq!(inspect_up_to(&bytes, bytes.len() - 1), Err(too_large(size, size - 1)));
     let wide = vec![0; SIZE_MAX + 1];
     assert_eq!(inspect(&wide).expect_err("it is too large").code(), "size");
 }
@@ -70,11 +84,11 @@ fn imports_not_granted_are_all_listed() {
         (import "wasi:sockets/tcp@0.2.6" (instance)) (import "wasi:http/types@0.2.10" (instance))
         (import "wasi:io/streams@0.3.0" (instance)) (import "wasmill:operator/log@0.2.0" (instance))
         (import "wasmill:operator/secrets@0.1.0" (instance)) (import "wasi:cli/environment" (instance)) (import "call-me" (func))"#;
-    let Err(Refusal::ImportsNotGranted { imports }) = inspect(&guest(refused, &GUEST_FUNCTIONS)) else {
-        panic!("none of these imports is granted")
-    };
+    let refusal = inspect(&guest(refused, &GUEST_FUNCTIONS)).expect_err("none of these imports is granted");
+    assert!(codes(&refusal).iter().all(|code| *code == Code::ImportNotGranted), "{refusal}");
+    assert!(refusal.findings.iter().all(|finding| finding.hint.is_some()), "{refusal}");
     assert_eq!(
-        imports,
+        items(&refusal),
         [
             "wasi:cli/environment",
             "wasi:http/types@0.2.10",
@@ -88,16 +102,90 @@ fn imports_not_granted_are_all_listed() {
 }
 
 #[test]
-fn exports_missing_are_all_listed() {
-    let missing = |bytes: &[u8]| match inspect(bytes) {
-        Err(Refusal::ExportsMissing { missing }) => missing,
-        other => panic!("exports are missing, but found {other:?}"),
-    };
-    assert_eq!(missing(&component("")), ["wasmill:operator/guest@0.1"]);
+fn functions_beyond_the_contract_are_not_granted() {
+    let import = r#"(import "wasmill:operator/log@0.1.0" (instance (export "shout" (func (param "what" string)))))"#;
+    let refusal = inspect(&guest(import, &GUEST_FUNCTIONS)).expect_err("nothing shouts");
+    assert_eq!(codes(&refusal), [Code::ImportNotGranted]);
+    assert_eq!(items(&refusal), ["wasmill:operator/log@0.1.0#shout"]);
+    let import = r#"(import "wasmill:operator/clock@0.1.0" (instance (export "watermark" (func (result u64)))))"#;
+    let refusal = inspect(&guest(import, &GUEST_FUNCTIONS)).expect_err("a watermark is signed");
+    let finding = &refusal.findings[0];
+    assert_eq!((finding.code, finding.expected.as_str()), (Code::Interface, "`func() -> s64`"));
+    assert_eq!(finding.found, "`func() -> u64`");
+}
+
+#[test]
+fn functions_missing_are_all_listed_together_with_imports() {
+    let missing = inspect(&component("")).expect_err("it exports nothing");
+    assert_eq!((items(&missing), codes(&missing)), (vec!["wasmill:operator/guest"], vec![Code::Interface]));
+    let import = r#"(import "wasi:http/types@0.2.10" (instance))"#;
+    let missing = inspect(&guest(import, &["describe", "open", "on-timers"])).expect_err("functions are missing");
+    assert_eq!(codes(&missing), [Code::Interface, Code::Interface, Code::ImportNotGranted]);
     assert_eq!(
-        missing(&guest("", &["describe", "open", "on-timers"])),
+        items(&missing)[..2],
         ["wasmill:operator/guest@0.1.0#process", "wasmill:operator/guest@0.1.0#on-notice"]
     );
+    let text = include_str!("../../tests/guest.wat").replace("(instance $guest", "");
+    let other = r#"(instance $g (export "open" (func $open))) (export "wasmill:operator/guest@0.2.0" (instance $g))"#;
+    let other = inspect(&component(&format!("{text} {other}"))).expect_err("it is of another version");
+    assert_eq!(other.findings[0].found, "export `wasmill:operator/guest@0.2.0`");
+}
+
+/// A change of the contract's types and what is then said of `process`.
+#[test]
+fn functions_of_another_type_are_shown_beside_the_contracts() {
+    let process = |change: &[(&str, &str)]| {
+        let mut text = include_str!("../../tests/guest.wat").to_owned();
+        for (from, to) in change {
+            assert!(text.contains(from), "{from}");
+            text = text.replace(from, to);
+        }
+        let exports = GUEST_FUNCTIONS.map(|f| format!("(export \"{f}\" (func ${f}))")).concat();
+        let export = r#"(export "wasmill:operator/guest@0.1.0" (instance $guest))"#;
+        let refusal = inspect(&component(&format!("{text} (instance $guest {exports}) {export}")));
+        let refusal = refusal.expect_err("it is not the contract");
+        assert!(codes(&refusal).iter().all(|code| *code == Code::Interface), "{refusal}");
+        let is_process = |finding: &&Finding| finding.place.to_string().ends_with("#process");
+        let found = refusal.findings.iter().find(is_process).unwrap_or_else(|| panic!("{refusal}"));
+        (found.expected.clone(), found.found.clone())
+    };
+    let (expected, found) = process(&[(r#"(param "input" u32)"#, r#"(param "input" s32)"#)]);
+    assert!(expected.starts_with("`func(u32, record { count"), "{expected}");
+    assert!(found.starts_with("`func(s32, record { count"), "{found}");
+    let (expected, found) =
+        process(&[(r#"(field "count" u32) (field "event-times""#, r#"(field "count" s32) (field "event-times""#)]);
+    assert!(expected.contains("{ count: u32, event-times"), "{expected}");
+    assert!(found.contains("{ count: s32, event-times"), "{found}");
+    let (expected, found) = process(&[(r#"(case "drop-all")"#, r#"(case "drop-everything")"#)]);
+    assert!(expected.contains("{ unchanged, drop-all, keep"), "{expected}");
+    assert!(found.contains("{ unchanged, drop-everything, keep"), "{found}");
+}
+
+/// `contract.txt` is what stands in `wit/operator.wit`. `UPDATE_EXPECT=1` writes it anew.
+#[test]
+fn the_contract_that_is_expected_is_that_of_the_wit_file() {
+    use wit_bindgen_core::wit_parser::{ManglingAndAbi, Resolve};
+    let mut resolve = Resolve::default();
+    let (package, _) =
+        resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit")).expect("the contract is well-formed");
+    let world = resolve.select_world(&[package], Some("operator")).expect("the contract has this world");
+    let mut module = wit_component::dummy_module(&resolve, world, ManglingAndAbi::Standard32);
+    wit_component::embed_component_metadata(&mut module, &resolve, world, wit_component::StringEncoding::UTF8)
+        .expect("the module takes a section");
+    let mut encoder = wit_component::ComponentEncoder::default();
+    let component = encoder.module(&module).expect("the module is one").encode().expect("the module is of this world");
+    let contents = Contents::read(&component).expect("it is well-formed");
+    let mut text = String::new();
+    for interface in contents.exports.values().chain(contents.imports.values()) {
+        let name = contract_interface(&interface.name).expect("there is nothing but the contract");
+        for ((function, signature), (_, structure)) in
+            interface.functions.iter().zip(&contents.structures[&interface.name])
+        {
+            text += &format!("{name}#{function}: {signature}\n    {structure}\n");
+        }
+    }
+    expect_test::expect_file!["contract.txt"].assert_eq(&text);
+    inspect(&component).expect("it is the contract");
 }
 
 #[test]
@@ -111,25 +199,81 @@ fn nested_components_may_name_types_but_hold_no_code() {
         r#"(component (import "f" (func $f)) (core func (canon lower (func $f))))"#,
     ] {
         let found = inspect(&guest(code, &GUEST_FUNCTIONS)).expect_err(code);
-        assert!(matches!(found, Refusal::NestedCode { .. }), "{code}: {found}");
+        assert_eq!(codes(&found), [Code::Structure], "{code}: {found}");
     }
 }
 
 #[test]
-fn parts_of_the_language_that_the_engine_lacks_are_malformed() {
+fn proposals_that_the_engine_lacks_are_named() {
     let module = |text: &str| guest(&format!("(core module {text})"), &GUEST_FUNCTIONS);
     inspect(&module("(func (drop (v128.const i64x2 0 0)))")).expect("simd is run");
-    for text in [
-        "(memory i64 1)",
-        "(memory 1) (memory 1)",
-        "(memory 1 1 shared)",
-        "(type (struct))",
-        "(func return_call 0)",
-        "(tag)",
+    for (text, expect) in [
+        ("(memory i64 1)", &["memory64"][..]),
+        ("(memory 1) (memory 1)", &["multi-memory"]),
+        ("(memory 1 1 shared)", &["threads"]),
+        ("(memory 1 1 shared) (func return_call 0)", &["threads", "tail-call"]),
+        ("(type (struct))", &["gc"]),
+        ("(tag)", &["exceptions"]),
+        ("(func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))", &["relaxed-simd"]),
     ] {
-        let found = inspect(&module(text)).expect_err(text);
-        assert!(matches!(found, Refusal::Malformed { .. }), "{text}: {found}");
+        let refusal = inspect(&module(text)).expect_err(text);
+        assert!(codes(&refusal).iter().all(|code| *code == Code::Feature), "{text}: {refusal}");
+        let found: Vec<&str> = refusal.findings.iter().filter_map(|f| f.found.strip_prefix("the proposal ")).collect();
+        assert_eq!(found, expect, "{text}");
     }
+    let broken = inspect(&module("(func (memory.grow (i32.const 0)) drop)")).expect_err("there is no memory");
+    assert_eq!(codes(&broken), [Code::Malformed], "{broken}");
+}
+
+#[test]
+fn parts_have_a_largest_number() {
+    let inside = |levels: usize| format!("{}{}", "(component ".repeat(levels), ")".repeat(levels));
+    let instances = |module: &str, count: usize| {
+        format!("(core module $m {module}) {}", "(core instance (instantiate $m))".repeat(count))
+    };
+    let table = |elements: u32| format!("(core module (table {elements} funcref))");
+    let custom = |count: usize| "(@custom \"x\" \"\")".repeat(count);
+    // Each with what is allowed, and with a little more. The guest itself is a module, with one memory, in one component.
+    for (allowed, beyond, expect) in [
+        (inside(7), inside(8), "at most 8 levels of nesting"),
+        ("(core module)".repeat(511), "(core module)".repeat(512), "at most 512 core modules"),
+        (instances("", 511), instances("", 512), "at most 512 core instances"),
+        (instances("(memory 0)", 3), instances("(memory 0)", 4), "at most 4 memories"),
+        (instances("(table 0 funcref)", 16), instances("(table 0 funcref)", 17), "at most 16 tables"),
+        (table(100_000), table(100_001), "at most 100000 elements of an initial table"),
+        (
+            format!("(core module {})", "(table 0 funcref)".repeat(8)),
+            format!("(core module {})", "(table 0 funcref)".repeat(9)),
+            "at most 8 tables of a module",
+        ),
+        (
+            "(core module (memory 32768))".into(),
+            "(core module (memory 32769))".into(),
+            "at most 2147483648 bytes of initial memory",
+        ),
+        (
+            format!("(core module {})", "(func)".repeat(99_994)),
+            format!("(core module {})", "(func)".repeat(99_995)),
+            "at most 100000 functions",
+        ),
+        (custom(4_000), custom(4_097), "at most 4096 custom sections"),
+    ] {
+        inspect(&guest(&allowed, &GUEST_FUNCTIONS)).unwrap_or_else(|refusal| panic!("{expect}: {refusal}"));
+        let refusal = inspect(&guest(&beyond, &GUEST_FUNCTIONS)).expect_err(expect);
+        let [finding] = refusal.findings.as_slice() else { panic!("{expect}: {refusal}") };
+        assert_eq!((finding.code, finding.expected.as_str()), (Code::Structure, expect));
+        assert!(matches!(finding.place, Place::Byte(1..)), "{expect}: {refusal}");
+    }
+}
+
+#[test]
+fn what_the_reader_finds_too_large_is_no_malformed_component() {
+    let mut types = String::from("(type $t0 (tuple u64 u64))");
+    for level in 1..=40 {
+        types.push_str(&format!("(type $t{level} (tuple $t{0} $t{0}))", level - 1));
+    }
+    let refusal = inspect(&guest(&types, &GUEST_FUNCTIONS)).expect_err("it has 2^41 numbers");
+    assert_eq!(codes(&refusal), [Code::Structure], "{refusal}");
 }
 
 #[test]

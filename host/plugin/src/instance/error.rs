@@ -194,15 +194,24 @@ pub(super) fn of_trap(
         return CallError::NoRoom { message: words(&error.root_cause().to_string()) };
     }
     let exit = error.downcast_ref::<Exit>();
+    let tables = guest.limiter.take_table_denied().map_or(String::new(), |wanted| {
+        let limit = limits.table_elements;
+        format!("; it asked for {wanted} elements in its tables, of {limit} it may have (`table_elements`)")
+    });
     if function == "start" && trap.is_none() && exit.is_none() {
-        return CallError::Start { message: words(&format!("{error:#}")) };
+        return CallError::Start { message: words(&format!("{error:#}{tables}")) };
     }
     let kind = match (trap, exit) {
         (_, Some(_)) => TrapKind::Exit,
         (Some(trap), _) => TrapKind::of(trap),
         _ => TrapKind::Abi,
     };
-    CallError::Trap { function, kind, message: words(&error.root_cause().to_string()), report: report() }
+    let mut message = error.root_cause().to_string() + &tables;
+    // wasmtime keeps the type of this one to itself, too.
+    if message.contains("store handle limit exceeded") {
+        message = format!("it opened more than {} handles at one time (`handles`)", limits.handles);
+    }
+    CallError::Trap { function, kind, message: words(&message), report: report() }
 }
 
 /// The frames as wasmtime prints them, with their names as in the source; without their addresses.

@@ -1,4 +1,4 @@
-//! `wasi:random`: numbers that follow from the instance's seed.
+//! `wasi:random`: numbers that follow from the seed of the instance and the number of the call.
 
 use wasmtime::{StoreContextMut, component::LinkerInstance};
 

@@ -68,6 +68,11 @@ impl Setup {
     }
 
     pub(crate) fn start(&self) -> Result<Opened, CallError> {
+        self.start_of(plugin())
+    }
+
+    /// An instance of this handle of the plugin.
+    pub(crate) fn start_of(&self, plugin: &Plugin) -> Result<Opened, CallError> {
         let log = Arc::new(Mutex::new(Vec::new()));
         let lines = Arc::clone(&log);
         let context = Context {
@@ -87,7 +92,7 @@ impl Setup {
             seed: self.seed,
             now_ms: AT.now_ms,
         };
-        let mut instance = plugin().instantiate(options)?;
+        let mut instance = plugin.instantiate(options)?;
         instance.open()?;
         Ok(Opened { instance, log })
     }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod capsules;
 mod describe;
 mod fixture;
 mod hostile;

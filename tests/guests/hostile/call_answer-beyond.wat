@@ -1,0 +1,2 @@
+;; Answers at an address beyond its memory.
+(func $process (type $process) (i32.const 0xfffffff0))

@@ -1,0 +1,2 @@
+;; Fails with a message of a mebibyte.
+(func $process (type $process) (i64.store (i32.const 0x404) (i64.const 0)) (i32.store8 (i32.const 0x400) (i32.const 1)) (i32.store (i32.const 0x410) (i32.const 0x1000)) (i32.store (i32.const 0x414) (i32.const 4)) (drop (memory.grow (i32.const 32))) (memory.fill (i32.const 0x1000) (i32.const 0x41) (i32.const 0x100000)) (i32.store (i32.const 0x414) (i32.const 0x100000)) (i32.const 0x400))

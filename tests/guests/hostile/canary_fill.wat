@@ -1,0 +1,10 @@
+;; Fills all memory it has and gets, its table and its global, and traps.
+(memory $memory (export "memory") 4)
+(global $secret (mut i64) (i64.const 0))
+(table $table 64 64 funcref)
+(func $process (type $process)
+  (drop (memory.grow (i32.const 4)))
+  (memory.fill (i32.const 0) (i32.const 0xa5) (i32.const 0x80000))
+  (table.fill $table (i32.const 0) (ref.func $realloc) (i32.const 64))
+  (global.set $secret (i64.const -1))
+  unreachable)

@@ -1,0 +1,2 @@
+;; Describes itself beyond its memory.
+(func $describe (type $describe) (i32.const 0xfffffff0))

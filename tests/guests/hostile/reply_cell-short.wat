@@ -1,0 +1,6 @@
+;; Gives one value for all groups.
+(func $describe (type $describe) (i32.const 0x500))
+(func $process (type $process) (i32.store (i32.const 0x40c) (i32.const 0x1000)) (i32.store (i32.const 0x410) (i32.const 1))
+  (i32.store8 (i32.const 0x1000) (i32.const 1))
+  (i32.store (i32.const 0x101c) (i32.const 0x2000)) (i32.store (i32.const 0x1020) (i32.const 4))
+  (i32.const 0x400))

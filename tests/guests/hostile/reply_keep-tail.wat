@@ -1,0 +1,2 @@
+;; Keeps rows that do not exist.
+(func $process (type $process) (i32.store (i32.const 0x420) (i32.const 0)) (i32.store8 (i32.const 0x424) (i32.const 2)) (memory.fill (i32.const 0x1000) (i32.const 255) (i32.const 0x1000)) (i32.store (i32.const 0x428) (i32.const 0x1000)) (i32.store (i32.const 0x42c) (i32.add (i32.div_u (i32.sub (local.get 1) (i32.const 1)) (i32.const 8)) (i32.const 1))) (i32.const 0x400))

@@ -1,0 +1,2 @@
+;; A tag for exceptions.
+(component (core module (tag)))

@@ -1,0 +1,2 @@
+;; Imports a function of no interface.
+(component (import "door" (func)))

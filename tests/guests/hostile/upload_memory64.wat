@@ -1,0 +1,2 @@
+;; Memory of 64-bit addresses.
+(component (core module (memory i64 1)))

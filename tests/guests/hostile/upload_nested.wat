@@ -1,0 +1,2 @@
+;; A component with code inside of it.
+(component (component (core module)))

@@ -1,0 +1,2 @@
+;; A tail call.
+(component (core module (func $f (return_call $f))))
