@@ -158,13 +158,13 @@ fn traps_are_failures_with_the_guests_own_stack() {
         ("hostile:bounds", &["out of bounds", "<rust_plain::Operator as "]),
         ("hostile:stack", &["stack", "hostile::deep"]),
         // rule 43
-        ("hostile:memory", &["memory_bytes"]),
+        ("hostile:memory", &["limits.memory"]),
         // rule 44
         ("hostile:exit", &["exit"]),
         // rule 30
-        ("hostile:rows", &["output_rows"]),
+        ("hostile:rows", &["limits.output_rows"]),
         // rule 39
-        ("hostile:loop", &["call_deadline"]),
+        ("hostile:loop", &["limits.call_deadline"]),
         // rule 40
         ("hostile:zebra", &["`zebra` is not known"]),
     ] {

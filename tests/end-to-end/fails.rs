@@ -114,12 +114,44 @@ fn limits_of_state_timers_rows_and_memory_bite() {
     for (limit, expect) in [
         ("state=\"10KiB\"", "operator o[0] could not keep its state"),
         ("timers=4999", "there would be 5000 timers, and the limit is 4999"),
-        ("output=\"1KiB\"", "(`output_bytes`)"),
-        ("memory=\"1200KiB\"", "(`memory_bytes`)"),
+        ("output=\"1KiB\"", "(`limits.output`)"),
+        ("memory=\"1200KiB\"", "(`limits.memory`)"),
     ] {
         let message = bench.fail(&[&format!("operator.o.limits.{limit}")]);
         assert!(message.contains(expect), "{limit}: {message}");
     }
     bench.succeed(&["operator.o.limits.timers=5000"]);
     assert_eq!(bench.rows("out.jsonl").len(), 5_000);
+}
+
+#[test]
+fn limits_of_handles_and_of_the_log_bite() {
+    let bench = Bench::new(JOB);
+    bench.put("in.jsonl", GOOD);
+    let handles = ["operator.o.config.mode=hostile:handles", "operator.o.limits.handles=50"];
+    let message = bench.fail(&handles);
+    assert!(message.contains("more than 50 handles at one time (`limits.handles`)"), "{message}");
+    for (lines, told) in [(1, false), (100, true)] {
+        let lines = format!("operator.o.limits.log_lines_per_second={lines}");
+        let ended = bench.succeed(&["operator.o.config.mode=log", &lines]);
+        assert_eq!(ended.stderr.contains("to standard output"), told, "{lines}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn what_cannot_start_within_its_limits_is_refused() {
+    let bench = Bench::new(JOB);
+    bench.put("in.jsonl", GOOD);
+    for (limit, expect) in [
+        ("memory=\"3GiB\"", "`limits.memory` of operator `o` is 3221225472; an instance can have at most 2147483648"),
+        (
+            "table_elements=100001",
+            "`limits.table_elements` of operator `o` is 100001; an instance can have at most 100000",
+        ),
+        ("table_elements=1", "of 1 it may have (`limits.table_elements`)"),
+        ("handles=100001", "expected a number from 1 to 100000, found 100001"),
+    ] {
+        let message = bench.refused(&[&format!("operator.o.limits.{limit}")]);
+        assert!(message.contains(expect), "{limit}: {message}");
+    }
 }

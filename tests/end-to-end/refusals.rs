@@ -68,6 +68,10 @@ memory = "64MiB"
 call_deadline = "5s"
 output = "16MiB"
 output_rows = 1000
+table_elements = 20000
+handles = 10000
+log_lines_per_second = 100
+metric_names = 100
 
 [operator.count]
 plugin = "PLUGINS/keyed-counter.wasm"

@@ -15,6 +15,11 @@ pub const PARALLELISM_MAX: u32 = 32_768;
 /// Key groups of a job that does not say.
 pub const KEY_GROUPS_DEFAULT: u32 = 1_024;
 
+/// What a job file may grant an instance at most: the host keeps a table of the handles, and a person reads the rest.
+const HANDLES_MAX: i64 = 100_000;
+const LOG_LINES_MAX: i64 = 10_000;
+const METRIC_NAMES_MAX: i64 = 1_000;
+
 /// How long a source that is not bounded may bring nothing before it stops holding back the watermark.
 pub const IDLE_AFTER_DEFAULT: Duration = Duration::from_secs(5);
 
@@ -88,6 +93,10 @@ pub struct LimitsSpec {
     pub call_deadline: Option<Duration>,
     pub output_bytes: Option<u64>,
     pub output_rows: Option<u64>,
+    pub table_elements: Option<u64>,
+    pub handles: Option<u64>,
+    pub log_lines_per_second: Option<u64>,
+    pub metric_names: Option<u64>,
     pub state_bytes: Option<u64>,
     pub timers: Option<u64>,
 }
@@ -253,12 +262,17 @@ fn read_sink(table: &Settings) -> Result<RoleSpec, Error> {
 }
 
 fn read_limits(table: &Settings) -> Result<LimitsSpec, Error> {
-    let count = |setting: &Setting| setting.integer(1, i64::MAX).map(i64::unsigned_abs);
+    let up_to = |setting: &Setting, max| setting.integer(1, max).map(i64::unsigned_abs);
+    let count = |setting: &Setting| up_to(setting, i64::MAX);
     let limits = LimitsSpec {
         memory_bytes: table.optional("memory", Setting::bytes)?,
         call_deadline: table.optional("call_deadline", Setting::duration)?,
         output_bytes: table.optional("output", Setting::bytes)?,
         output_rows: table.optional("output_rows", count)?,
+        table_elements: table.optional("table_elements", count)?,
+        handles: table.optional("handles", |s| up_to(s, HANDLES_MAX))?,
+        log_lines_per_second: table.optional("log_lines_per_second", |s| up_to(s, LOG_LINES_MAX))?,
+        metric_names: table.optional("metric_names", |s| up_to(s, METRIC_NAMES_MAX))?,
         state_bytes: table.optional("state", Setting::bytes)?,
         timers: table.optional("timers", count)?,
     };

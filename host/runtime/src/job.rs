@@ -111,12 +111,17 @@ impl Catalogue for Parts<'_> {
         let refuse = |e: &dyn std::fmt::Display| operator.plugin.error(format!("plugin {}: {e}", path.display()));
         let plugin = self.plugins.load(&wasm).map_err(|e| refuse(&e))?;
         let limits = instance_limits(&operator.limits);
-        let memory_max = EngineOptions::default().memory_bytes_max;
-        if limits.memory_bytes as u64 > memory_max {
-            return Err(operator.plugin.error(format!(
-                "`limits.memory` of operator `{}` is {} bytes; an instance can have at most {memory_max}",
-                vertex.name, limits.memory_bytes
-            )));
+        let engine = EngineOptions::default();
+        for (name, wanted, max) in [
+            ("memory", limits.memory_bytes as u64, engine.memory_bytes_max),
+            ("table_elements", limits.table_elements as u64, u64::from(engine.table_elements_max)),
+        ] {
+            if wanted > max {
+                let vertex = &vertex.name;
+                let message =
+                    format!("`limits.{name}` of operator `{vertex}` is {wanted}; an instance can have at most {max}");
+                return Err(operator.plugin.error(message));
+            }
         }
         let described = self.plugins.describe(&wasm, &limits, &operator.config, inputs);
         let descriptor = described.map_err(|e| Error { hint: Some(given(operator, inputs)), ..refuse(&e) })?;
@@ -147,18 +152,17 @@ fn plugin_path(plugin: &Setting, base: &Path) -> Result<PathBuf, Error> {
 
 /// The limits of an operator's instances: what its table sets, else the defaults.
 pub(crate) fn instance_limits(spec: &LimitsSpec) -> Limits {
-    let mut limits = Limits::default();
-    if let Some(bytes) = spec.memory_bytes {
-        limits.memory_bytes = bytes as usize;
+    let defaults = Limits::default();
+    let size = |wanted: Option<u64>, default: usize| wanted.map_or(default, |wanted| wanted as usize);
+    Limits {
+        memory_bytes: size(spec.memory_bytes, defaults.memory_bytes),
+        table_elements: size(spec.table_elements, defaults.table_elements),
+        handles: size(spec.handles, defaults.handles),
+        call_deadline: spec.call_deadline.unwrap_or(defaults.call_deadline),
+        output_bytes: size(spec.output_bytes, defaults.output_bytes),
+        output_rows: size(spec.output_rows, defaults.output_rows),
+        log_lines_per_second: spec.log_lines_per_second.map_or(defaults.log_lines_per_second, |lines| lines as u32),
+        metric_names: size(spec.metric_names, defaults.metric_names),
+        ..defaults
     }
-    if let Some(deadline) = spec.call_deadline {
-        limits.call_deadline = deadline;
-    }
-    if let Some(bytes) = spec.output_bytes {
-        limits.output_bytes = bytes as usize;
-    }
-    if let Some(rows) = spec.output_rows {
-        limits.output_rows = rows as usize;
-    }
-    limits
 }

@@ -36,7 +36,8 @@ fn all_there_is() {
          [source.s]\nconnector = \"x\"\nparallelism = 1\nevent_time = { column = \"at\", out_of_order = \"2s\", idle_after = \"1m\" }\n\
          [operator.o]\nplugin = \"./o.wasm\"\non_error = \"fail\"\nconfig = { a = [1, 2.5], b = { c = \"d\" } }\n\
          inputs = [{ from = \"s\", key_by = [\"k\"], exchange = \"hash\" }, { from = \"s\", exchange = \"broadcast\" }]\n\
-         limits = { memory = \"1MiB\", call_deadline = \"2s\", output = 7, output_rows = 8, state = \"1GiB\", timers = 9 }\n\
+         limits = { memory = \"1MiB\", call_deadline = \"2s\", output = 7, output_rows = 8, table_elements = 10, \
+         handles = 11, log_lines_per_second = 12, metric_names = 13, state = \"1GiB\", timers = 9 }\n\
          [sink.t]\ninput = \"o\"\nexchange = \"rebalance\"\n",
     );
     let spec = spec.expect("it is a job");
@@ -50,6 +51,10 @@ fn all_there_is() {
         call_deadline: Some(Duration::from_secs(2)),
         output_bytes: Some(7),
         output_rows: Some(8),
+        table_elements: Some(10),
+        handles: Some(11),
+        log_lines_per_second: Some(12),
+        metric_names: Some(13),
         state_bytes: Some(1 << 30),
         timers: Some(9),
     };

@@ -21,18 +21,18 @@ pub enum CallError {
     /// The guest stopped itself, or did what a sandbox does not allow.
     #[error("the operator trapped in `{function}`: {kind}: {message}{report}")]
     Trap { function: &'static str, kind: TrapKind, message: String, report: Box<Report> },
-    #[error("the operator was stopped in `{function}` after {} ms: a call may take {} ms (`call_deadline`){report}", used.as_millis(), limit.as_millis())]
+    #[error("the operator was stopped in `{function}` after {} ms: a call may take {} ms (`limits.call_deadline`){report}", used.as_millis(), limit.as_millis())]
     Deadline { function: &'static str, used: Duration, limit: Duration, report: Box<Report> },
     /// The guest trapped after it was refused memory.
     #[error(
-        "the operator trapped in `{function}` for want of memory: it asked for {wanted} bytes in all, of {limit} it may use (`memory_bytes`){report}"
+        "the operator trapped in `{function}` for want of memory: it asked for {wanted} bytes in all, of {limit} it may use (`limits.memory`){report}"
     )]
     Memory { function: &'static str, wanted: usize, limit: usize, report: Box<Report> },
     #[error(
-        "the operator was stopped in `{function}`: it handed over more than {limit} bytes at once (`output_bytes`)"
+        "the operator was stopped in `{function}`: it handed over more than {limit} bytes at once (`limits.output`)"
     )]
     OutputBytes { function: &'static str, limit: usize },
-    #[error("the operator answered `{function}` with {rows} rows: a call may make {limit} (`output_rows`)")]
+    #[error("the operator answered `{function}` with {rows} rows: a call may make {limit} (`limits.output_rows`)")]
     OutputRows { function: &'static str, rows: usize, limit: usize },
     #[error("could not hand over {rows} rows: a column of text has more than 4 GiB")]
     InputBytes { rows: usize },
@@ -196,7 +196,7 @@ pub(super) fn of_trap(
     let exit = error.downcast_ref::<Exit>();
     let tables = guest.limiter.take_table_denied().map_or(String::new(), |wanted| {
         let limit = limits.table_elements;
-        format!("; it asked for {wanted} elements in its tables, of {limit} it may have (`table_elements`)")
+        format!("; it asked for {wanted} elements in its tables, of {limit} it may have (`limits.table_elements`)")
     });
     if function == "start" && trap.is_none() && exit.is_none() {
         return CallError::Start { message: words(&format!("{error:#}{tables}")) };
@@ -209,7 +209,7 @@ pub(super) fn of_trap(
     let mut message = error.root_cause().to_string() + &tables;
     // wasmtime keeps the type of this one to itself, too.
     if message.contains("store handle limit exceeded") {
-        message = format!("it opened more than {} handles at one time (`handles`)", limits.handles);
+        message = format!("it opened more than {} handles at one time (`limits.handles`)", limits.handles);
     }
     CallError::Trap { function, kind, message: words(&message), report: report() }
 }

@@ -26,10 +26,10 @@ impl Case {
     /// What the message must say.
     pub(crate) fn words(&self) -> &'static str {
         match self.answer.split_once(": ").map_or("", |(_, what)| what) {
-            "deadline" => "(`call_deadline`)",
-            "memory" => "(`memory_bytes`)",
-            "output-bytes" => "(`output_bytes`)",
-            "output-rows" => "(`output_rows`)",
+            "deadline" => "(`limits.call_deadline`)",
+            "memory" => "(`limits.memory`)",
+            "output-bytes" => "(`limits.output`)",
+            "output-rows" => "(`limits.output_rows`)",
             "bad-reply" => "the contract does not allow",
             "refused" | "bad" | "failure" => "operator",
             trap => trap,

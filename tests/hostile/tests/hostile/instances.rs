@@ -172,10 +172,10 @@ fn a_guest_that_stays_within_its_limits_is_cut_short_all_the_same() {
 fn an_error_names_the_limit_that_was_crossed() {
     let store = hosts::store(hosts::engine(1));
     for (name, part) in [
-        ("call_handle-flood", "more than 10000 handles at one time (`handles`)"),
-        ("call_start-table", "50000 elements in its tables, of 20000 it may have (`table_elements`)"),
-        ("call_table-grow", "1000000001 elements in its tables, of 20000 it may have (`table_elements`)"),
-        ("call_memory-grow", "of 67108864 it may use (`memory_bytes`)"),
+        ("call_handle-flood", "more than 10000 handles at one time (`limits.handles`)"),
+        ("call_start-table", "50000 elements in its tables, of 20000 it may have (`limits.table_elements`)"),
+        ("call_table-grow", "1000000001 elements in its tables, of 20000 it may have (`limits.table_elements`)"),
+        ("call_memory-grow", "of 67108864 it may use (`limits.memory`)"),
     ] {
         let (_, words) = outcome(&hosts::load(&store, name), &hosts::limits(WELL), Arc::new(|_| {}));
         assert!(words.contains(part), "{name}: {words}");
