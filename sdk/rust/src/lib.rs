@@ -143,3 +143,8 @@ pub mod prelude {
         vec::Vec,
     };
 }
+
+/// The operator that the project's README shows must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
