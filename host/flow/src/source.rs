@@ -6,12 +6,9 @@
 
 use std::time::Duration;
 
-use wasmill_model::{Timestamp, time};
+use wasmill_model::{Timestamp, spec::IDLE_AFTER_DEFAULT, time};
 
 use crate::watermark::{Progress, Watermarks};
-
-/// How long polling must find nothing until a split is idle, unless the job says otherwise.
-pub const IDLE_AFTER_DEFAULT: Duration = Duration::from_secs(5);
 
 /// How a source makes its watermark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

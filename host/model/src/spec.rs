@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use crate::{
     dead_letters,
+    keys::{KEY_GROUPS_DEFAULT, KEY_GROUPS_MAX},
     settings::{Error, Setting, Settings, did_you_mean},
 };
 
 /// Most subtasks a vertex can have; also the most key groups.
-pub const PARALLELISM_MAX: u32 = 32_768;
-
-/// Key groups of a job that does not say.
-pub const KEY_GROUPS_DEFAULT: u32 = 1_024;
+pub const PARALLELISM_MAX: u32 = KEY_GROUPS_MAX;
 
 /// What a job file may grant an instance at most: the host keeps a table of the handles, and a person reads the rest.
 const HANDLES_MAX: i64 = 100_000;
