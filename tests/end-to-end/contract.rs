@@ -132,7 +132,7 @@ fn bad_replies_fail_the_job_and_say_what_is_bad() {
         ("timer-times", "timer"),
     ] {
         let message = bench.fail(&[&mode(&format!("bad:{what}")), KEYED_AND_PLAIN, "sink.out.input=o.pass"]);
-        assert!(message.contains("error: operator o[0] failed: "), "{what}: {message}");
+        assert!(message.contains("]: operator o[0] failed: "), "{what}: {message}");
         assert!(message.contains(expect), "{what}: {expect}\n{message}");
         assert_eq!(bench.files(), ["in.jsonl", "job.toml"], "rule 39: {what}");
     }
@@ -144,7 +144,7 @@ fn failures_name_operator_subtask_function_and_row() {
     bench.put("in.jsonl", format!("{ROWS}{{\"a\":-7,\"k\":\"z\"}}\n"));
     // rule 39, rule 42
     let message = bench.fail(&[&mode("fail")]);
-    assert!(message.contains("error: operator o[0] failed: ") && message.contains("-7 is negative"), "{message}");
+    assert!(message.contains("]: operator o[0] failed: ") && message.contains("-7 is negative"), "{message}");
     assert!(message.contains("row 3"), "{message}");
     assert_eq!(bench.files(), ["in.jsonl", "job.toml"]);
 }
@@ -169,7 +169,7 @@ fn traps_are_failures_with_the_guests_own_stack() {
         ("hostile:zebra", &["`zebra` is not known"]),
     ] {
         let message = bench.fail(&[&mode(name), "operator.o.limits.call_deadline=2s"]);
-        assert!(message.contains("error: operator o[0] failed: "), "{name}: {message}");
+        assert!(message.contains("]: operator o[0] failed: "), "{name}: {message}");
         for expect in expect {
             assert!(message.contains(expect), "{name}: {expect}\n{message}");
         }
@@ -186,7 +186,7 @@ fn an_operator_that_does_not_open_fails_the_job() {
             let sets =
                 [&mode(name), "operator.o.limits.call_deadline=1s", &format!("operator.o.parallelism={parallelism}")];
             let message = bench.fail(&sets);
-            assert!(message.contains("error: could not start operator o[") && message.contains(expect), "{message}");
+            assert!(message.contains("]: could not start operator o[") && message.contains(expect), "{message}");
             assert_eq!(bench.files(), ["in.jsonl", "job.toml"], "{name}");
         }
     }

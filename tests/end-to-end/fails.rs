@@ -43,7 +43,7 @@ fn bad_rows_are_named_by_file_line_and_column() {
         bench.put("in.jsonl", format!("{GOOD}{rows}"));
         for sets in [&["job.parallelism=1"][..], &["job.parallelism=3", "operator.o.exchange=rebalance"]] {
             let message = bench.fail(sets);
-            assert!(message.contains("error: source s[0] failed: could not read "), "{message}");
+            assert!(message.contains("error[bad-row]: source s[0] failed: could not read "), "{message}");
             assert!(message.contains(expect), "{rows}: {expect}\n{message}");
             assert_eq!(bench.files(), ["in.jsonl", "job.toml"], "{rows}");
         }

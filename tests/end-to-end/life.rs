@@ -155,12 +155,15 @@ fn a_full_disk_fails_the_job() {
     let bench = Bench::new(ENDLESS);
     let (code, message) = onto_full_disk(&bench, &["--set", "source.n.events=10"]);
     assert_eq!(code, Some(1), "{message}");
-    assert!(message.contains("error: sink shown[0] failed: could not write to standard output: "), "{message}");
+    assert!(
+        message.contains("error[sink-unwritable]: sink shown[0] failed: could not write to standard output: "),
+        "{message}"
+    );
     assert_eq!(bench.files(), ["job.toml"]);
     let blackhole = ["--set", "source.n.events=10", "--set", "sink.shown.connector=blackhole", "-o", "json"];
     let (code, message) = onto_full_disk(&bench, &blackhole);
     assert_eq!(code, Some(1), "{message}");
-    assert!(message.contains("error: could not write to standard output: "), "{message}");
+    assert!(message.contains("error[output-unwritable]: could not write to standard output: "), "{message}");
 }
 
 #[test]
@@ -256,6 +259,10 @@ fn a_cache_that_is_no_folder() {
     for cache in ["file", "file/below"] {
         let ended = ten_bids(&bench, &bench.path(cache)).end();
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);
-        assert!(ended.stderr.contains("error: could not open the cache of compiled plugins in "), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains("error[plugin-cache]: could not open the cache of compiled plugins in "),
+            "{}",
+            ended.stderr
+        );
     }
 }

@@ -4,6 +4,7 @@
 
 mod capsules;
 mod contract;
+mod errors;
 mod fails;
 mod life;
 mod poison;

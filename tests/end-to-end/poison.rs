@@ -143,7 +143,10 @@ fn rows_that_never_end_are_found() {
 fn the_default_is_to_fail_and_to_show_nothing() {
     let bench = bench(false);
     let message = bench.fail(&[]);
-    assert!(message.contains("error: operator double[0] failed: the operator trapped in `process`"), "{message}");
+    assert!(
+        message.contains("error[operator-trapped]: operator double[0] failed: the operator trapped in `process`"),
+        "{message}"
+    );
     assert!(message.contains("\n    at "), "the guest's stack is shown: {message}");
     assert_eq!(bench.files(), ["job.toml", "numbers.jsonl"]);
 }

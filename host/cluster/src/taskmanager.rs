@@ -16,7 +16,10 @@ use wasmill_control::{
     jobmanager,
     message::{Cause, Order, SubtaskState},
 };
-use wasmill_model::ids::{self, Incarnation, JobId, Subtask, TaskManagerId};
+use wasmill_model::{
+    fault::Coded,
+    ids::{self, Incarnation, JobId, Subtask, TaskManagerId},
+};
 use wasmill_runtime::{Attempt, Job, OperatorLog, Progress, Wish};
 
 use crate::jobmanager::{Handle as JobManager, now_ms};
@@ -138,6 +141,8 @@ fn state(progress: Progress) -> SubtaskState {
         Progress::Prepared => SubtaskState::Prepared,
         Progress::Committed => SubtaskState::Committed,
         Progress::Stopped => SubtaskState::Stopped,
-        Progress::Failed(error) => SubtaskState::Failed(Cause { domain: error.domain(), message: error.to_string() }),
+        Progress::Failed(error) => {
+            SubtaskState::Failed(Cause { code: error.code(), domain: error.domain(), message: error.to_string() })
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! What a table says about CSV, for reading and for writing.
 
-use wasmill_model::settings::{Error, Setting, Settings};
+use wasmill_model::{
+    fault::Code,
+    settings::{Error, Setting, Settings},
+};
 
 /// The keys `header`, `delimiter` and `quote`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +19,8 @@ impl CsvOptions {
         let delimiter = settings.optional("delimiter", one_byte)?.unwrap_or(b',');
         let quote = settings.optional("quote", one_byte)?.unwrap_or(b'"');
         if delimiter == quote {
-            return Err(settings.error("`delimiter` and `quote` are the same character"));
+            let error = settings.error("`delimiter` and `quote` are the same character");
+            return Err(error.coded(Code::JobFileConflict));
         }
         Ok(Self { header, delimiter, quote })
     }

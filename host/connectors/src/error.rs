@@ -2,14 +2,20 @@
 
 use std::{io, path::PathBuf};
 
+use wasmill_model::fault::{Code, Coded};
+
 /// Why a source or sink could not go on.
 ///
 /// Shown in one line, with a hint, if there is one, on a line of its own.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The operating system refused, or the data is no valid gzip.
+    /// The operating system does not let a source read, or the data is no valid gzip.
     #[error("could not {doing} {}: {source}", path.display())]
-    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    Read { doing: &'static str, path: PathBuf, source: io::Error },
+
+    /// The operating system does not let a sink write.
+    #[error("could not {doing} {}: {source}", path.display())]
+    Write { doing: &'static str, path: PathBuf, source: io::Error },
 
     /// No file has a name that the source's `path` asks for.
     #[error("could not find a file that matches {pattern}\n  hint: a relative path is looked up beside the job file")]
@@ -50,6 +56,22 @@ pub enum Error {
     /// Whoever read the standard output has closed it: a reason to stop, not a failure.
     #[error("could not write to standard output: nobody reads it any more")]
     OutputClosed,
+}
+
+impl Coded for Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::Read { .. } => Code::SourceUnreadable,
+            Self::Write { .. } => Code::SinkUnwritable,
+            Self::NoFile { .. } => Code::SourceFileNotFound,
+            Self::Folder { .. } => Code::SourceFileIsFolder,
+            Self::NotUtf8 { .. } => Code::RowNotUtf8,
+            Self::LineTooLong { .. } => Code::RowTooLong,
+            Self::BadRow { .. } => Code::BadRow,
+            Self::MissingColumn { .. } => Code::CsvHeader,
+            Self::OutputClosed => Code::OutputClosed,
+        }
+    }
 }
 
 fn column_prefix(column: &Option<String>) -> String {

@@ -98,7 +98,7 @@ enum Output {
 
 impl FileSink {
     fn create(target: PathBuf, gzip: bool, encoder: Encoder) -> Result<Self, Error> {
-        let failed = |path: &Path, source| Error::Io { doing: "create", path: path.to_owned(), source };
+        let failed = |path: &Path, source| Error::Write { doing: "create", path: path.to_owned(), source };
         if target.is_dir() {
             return Err(failed(&target, io::Error::from(io::ErrorKind::IsADirectory)));
         }
@@ -130,7 +130,7 @@ impl FileSink {
     }
 
     fn failed(&self, doing: &'static str, source: io::Error) -> Error {
-        Error::Io { doing, path: self.target.clone(), source }
+        Error::Write { doing, path: self.target.clone(), source }
     }
 }
 
@@ -176,7 +176,7 @@ impl Sink for FileSink {
         };
         let folder = folder_of(&self.target);
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|source| Error::Io { doing: "sync", path: folder.to_owned(), source })
+        synced.map_err(|source| Error::Write { doing: "sync", path: folder.to_owned(), source })
     }
 }
 

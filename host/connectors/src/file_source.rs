@@ -10,6 +10,7 @@ use std::{
 
 use wasmill_model::{
     Batch, DataType, Field, Schema,
+    fault::Code,
     settings::{self, Origin, Setting, Settings},
 };
 
@@ -136,13 +137,14 @@ fn read_line_bytes_max(setting: &Setting) -> Result<usize, settings::Error> {
     usize::try_from(bytes)
         .ok()
         .filter(|bytes| (1..=LINE_BYTES_MAX_MAX).contains(bytes))
-        .ok_or_else(|| setting.error(format!("expected 1 B to 1 GiB, found {bytes} B")))
+        .ok_or_else(|| setting.out_of_range(format!("expected 1 B to 1 GiB, found {bytes} B")))
 }
 
 fn lines_schema(settings: &Settings) -> Result<Schema, settings::Error> {
     if let Some(setting) = settings.get("schema") {
         let hint = "leave `schema` out: the one column of this format is `line`, utf8";
-        return Err(setting.error_with_hint("the format `lines` has no schema", hint));
+        let error = setting.error_with_hint("the format `lines` has no schema", hint);
+        return Err(error.coded(Code::JobFileConflict));
     }
     Ok(Schema::new(vec![Field::new("line", DataType::Utf8)]).expect("one column"))
 }
@@ -151,7 +153,7 @@ fn refuse_binary(setting: &Setting, schema: &Schema) -> Result<(), settings::Err
     match schema.fields().iter().find(|field| field.data_type == DataType::Binary) {
         Some(field) => {
             let message = format!("column `{}` is of type binary, which a text format cannot hold", field.name);
-            Err(setting.error_with_hint(message, "read it as utf8"))
+            Err(setting.error_with_hint(message, "read it as utf8").coded(Code::FormatColumnType))
         }
         None => Ok(()),
     }
@@ -191,7 +193,7 @@ impl Pattern {
         let found = glob::glob_with(self.glob.as_str(), options).expect("the pattern was parsed before");
         let mut files = Vec::new();
         for entry in found {
-            let path = entry.map_err(|e| Error::Io { doing: "list", path: e.path().to_owned(), source: e.into() })?;
+            let path = entry.map_err(|e| Error::Read { doing: "list", path: e.path().to_owned(), source: e.into() })?;
             if !path.is_dir() {
                 files.push(path);
             }

@@ -67,7 +67,7 @@ fn read_interval(setting: &Setting) -> Result<i64, settings::Error> {
     let interval = setting.duration()?;
     match i64::try_from(interval.as_millis()) {
         Ok(ms) if ms >= INTERVAL_MS_MIN => Ok(ms),
-        _ => Err(setting.error(format!("expected at least {INTERVAL_MS_MIN}ms, found {interval:?}"))),
+        _ => Err(setting.out_of_range(format!("expected at least {INTERVAL_MS_MIN}ms, found {interval:?}"))),
     }
 }
 

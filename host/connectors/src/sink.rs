@@ -80,7 +80,7 @@ impl SinkConfig {
     /// Opens the sink of a subtask (from 0, below `parallelism`) for rows of this schema.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be opened.
+    /// [`Error::Write`] if it cannot be opened.
     pub fn open(&self, schema: &Schema, subtask: u32, parallelism: u32) -> Result<Box<dyn Sink>, Error> {
         assert!(subtask < parallelism, "subtask {subtask} of {parallelism}");
         Ok(match &self.kind {

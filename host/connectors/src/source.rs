@@ -104,7 +104,7 @@ impl SourceConfig {
     /// The parts to share out among the subtasks: the files of a `file` source, sorted. Other sources have none.
     ///
     /// # Errors
-    /// [`Error::NoFile`] if nothing matches, [`Error::Folder`], [`Error::Io`].
+    /// [`Error::NoFile`] if nothing matches, [`Error::Folder`], [`Error::Read`].
     pub fn splits(&self) -> Result<Vec<Split>, Error> {
         match &self.kind {
             Kind::File(config) => config.splits(),
@@ -118,7 +118,7 @@ impl SourceConfig {
     /// Other ports bring no batches; other columns are left out of the batches and are not checked.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be opened.
+    /// [`Error::Read`] if it cannot be opened.
     ///
     /// # Panics
     /// If `wanted` has another shape than the ports' schemas.

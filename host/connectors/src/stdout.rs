@@ -48,7 +48,7 @@ impl<W: Write + Send> StdoutSink<W> {
         self.gathered.clear();
         result.map_err(|source| match source.kind() {
             io::ErrorKind::BrokenPipe => Error::OutputClosed,
-            _ => Error::Io { doing: "write to", path: PathBuf::from("standard output"), source },
+            _ => Error::Write { doing: "write to", path: PathBuf::from("standard output"), source },
         })
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wasmill_model::{
     Timestamp,
-    fault::Domain,
+    fault::{Code, Domain},
     ids::{Attempt, Incarnation, JobId, Subtask, TaskManagerId},
 };
 
@@ -222,7 +222,7 @@ impl JobManager {
         }
         self.taskmanagers.remove(&id);
         let message = format!("{id} was lost");
-        let cause = Cause { domain: Domain::Internal, message };
+        let cause = Cause { code: Code::TaskManagerLost, domain: Domain::Internal, message };
         let touched: Vec<JobId> =
             self.jobs.iter().filter(|(_, j)| j.holds_slots() && j.placement.contains(&id)).map(|(id, _)| *id).collect();
         for job_id in touched {

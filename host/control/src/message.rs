@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use wasmill_model::{
-    fault::Domain,
+    fault::{Code, Domain},
     ids::{Attempt, Incarnation, JobId, Subtask, TaskManagerId},
 };
 
@@ -66,6 +66,7 @@ impl SubtaskState {
 /// Why a subtask failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
+    pub code: Code,
     pub domain: Domain,
     /// For people, whole: what was being done, on what, what to do now.
     pub message: String,

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use crate::{
+    fault::Code,
     schema::{DataType, Field, Schema},
     settings::{Error, Setting, Settings, Value},
     spec::{InputSpec, OnError, RoleSpec, VertexSpec},
@@ -54,12 +55,16 @@ pub(crate) fn sink(settings: &Settings, job: &str, vertices: &[VertexSpec]) -> R
     let inputs: Vec<InputSpec> = inputs.collect();
     if inputs.is_empty() {
         return match table {
-            Some(table) => Err(table.error("no operator has `on_error = \"dead_letter\"`: nothing would come here")),
+            Some(table) => {
+                let message = "no operator has `on_error = \"dead_letter\"`: nothing would come here";
+                Err(table.error(message).coded(Code::JobFileConflict))
+            }
             None => Ok(None),
         };
     }
     if let Some(other) = vertices.iter().find(|vertex| vertex.name == SINK) {
-        return Err(other.settings.error(format!("the name `{SINK}` is that of the dead letters' sink")));
+        let message = format!("the name `{SINK}` is that of the dead letters' sink");
+        return Err(other.settings.error(message).coded(Code::JobFileNameTaken));
     }
     let settings = match table {
         Some(table) => table,

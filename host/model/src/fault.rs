@@ -1,6 +1,19 @@
-//! Whose fault a failure is.
+//! What a failure is called, and whose fault it is.
+//!
+//! The code is decided by what would help, the domain by where the error comes from: the same code may be the user's fault in
+//! one place and the cluster's in another.
 
 use serde::{Deserialize, Serialize};
+
+mod code;
+
+pub use code::{Code, Unknown};
+
+/// An error that has a name. Its message is for people: what was being done, on what, and on a line of its own what to do.
+pub trait Coded: std::error::Error {
+    /// What kind of error it is.
+    fn code(&self) -> Code;
+}
 
 /// Whose fault a failure is; it decides about restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

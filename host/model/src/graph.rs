@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     dead_letters,
     descriptor::{Descriptor, Input},
+    fault::{Code, Coded},
     keys,
     schema::{DataType, Field, Schema},
     settings::{Error, did_you_mean},
@@ -177,11 +178,13 @@ impl JobGraph {
         place.map(|place| (from, place)).ok_or_else(|| match port {
             Some(port) => {
                 let hint = did_you_mean(port, &names).unwrap_or_else(|| format!("its ports are: {}", names.join(", ")));
-                input.from.error_with_hint(format!("`{name}` has no port `{port}`"), hint)
+                let message = format!("`{name}` has no port `{port}`");
+                input.from.error_with_hint(message, hint).coded(Code::UnknownPort)
             }
             None => {
                 let hint = format!("write `{name}.PORT`; its ports are: {}", names.join(", "));
-                input.from.error_with_hint(format!("`{name}` has several ports"), hint)
+                let message = format!("`{name}` has several ports");
+                input.from.error_with_hint(message, hint).coded(Code::AmbiguousPort)
             }
         })
     }
@@ -194,15 +197,16 @@ impl JobGraph {
             let Some(place) = schema.index_of(&name) else {
                 let names: Vec<&str> = schema.names().collect();
                 let hint = did_you_mean(&name, &names).unwrap_or_else(|| format!("the rows are {schema}"));
-                return Err(setting.error_with_hint(format!("there is no column `{name}` to key by"), hint));
+                let message = format!("there is no column `{name}` to key by");
+                return Err(setting.error_with_hint(message, hint).coded(Code::UnknownColumn));
             };
             if key.contains(&place) {
-                return Err(setting.error(format!("column `{name}` is named twice")));
+                return Err(setting.error(format!("column `{name}` is named twice")).coded(Code::DuplicateColumn));
             }
             key.push(place);
         }
         let fields: Vec<Field> = key.iter().map(|&i| schema.fields()[i].clone()).collect();
-        keys::check_key_types(&fields).map_err(|e| setting.error(e.to_string()))?;
+        keys::check_key_types(&fields).map_err(|e| setting.error(e.to_string()).coded(e.code()))?;
         Ok(Some(key))
     }
 
@@ -226,7 +230,7 @@ impl JobGraph {
                     "a forward exchange needs equal parallelism: `{}` has {}, `{}` has {}",
                     producer.name, producer.parallelism, vertex.name, vertex.parallelism
                 );
-                return Err(input.from.error(message));
+                return Err(input.from.error(message).coded(Code::ForwardParallelism));
             }
             (None, _) if same_width => Exchange::Forward,
             (None, _) => Exchange::Rebalance,
@@ -271,12 +275,13 @@ fn source_role(
     let Some((schema, place)) = ports.iter().zip(&column_of_port).find_map(|((_, s), p)| p.map(|p| (s, p))) else {
         let names: Vec<&str> = ports.iter().flat_map(|(_, schema)| schema.names()).collect();
         let hint = did_you_mean(name, &names).unwrap_or_else(|| format!("there are: {}", names.join(", ")));
-        return Err(event_time.column.error_with_hint(format!("there is no column `{name}`"), hint));
+        let error = event_time.column.error_with_hint(format!("there is no column `{name}`"), hint);
+        return Err(error.coded(Code::UnknownColumn));
     };
     let field = &schema.fields()[place];
     if field.data_type != DataType::Timestamp || field.nullable {
         let message = format!("an event time is a `timestamp` that is never null; the column is `{field}`");
-        return Err(event_time.column.error(message));
+        return Err(event_time.column.error(message).coded(Code::EventTimeType));
     }
     let ports = ports.into_iter().zip(&column_of_port);
     let ports = ports.map(|((name, schema), column)| PortSchema { name, schema, event_times: column.is_some() });
@@ -303,7 +308,8 @@ fn operator_role(
         let name = dead_letters::PORT.to_owned();
         if ports.iter().any(|port| port.name == name) {
             let message = format!("operator `{}` has a port `{name}` of its own", vertex.name);
-            return Err(operator.plugin.error_with_hint(message, "choose another `on_error` for it"));
+            let error = operator.plugin.error_with_hint(message, "choose another `on_error` for it");
+            return Err(error.coded(Code::JobFileNameTaken));
         }
         ports.push(PortSchema { name, schema: dead_letters::schema(), event_times: false });
     }
@@ -329,7 +335,8 @@ fn topological_order(spec: &JobSpec) -> Result<Vec<usize>, Error> {
                 let (name, _) = input.source()?;
                 let from = spec.vertex(name).ok_or_else(|| unknown(spec, input, name))?;
                 if matches!(spec.vertices[from].role, RoleSpec::Sink { .. }) {
-                    return Err(input.from.error(format!("`{name}` is a sink: nothing comes out of it")));
+                    let message = format!("`{name}` is a sink: nothing comes out of it");
+                    return Err(input.from.error(message).coded(Code::SinkAsInput));
                 }
                 ready &= order.contains(&from);
             }
@@ -364,7 +371,8 @@ fn circle(spec: &JobSpec, order: &[usize], waiting: &VertexSpec) -> Error {
     };
     let message = format!("`{}` is part of a circle: it reads, through others, from itself", names[start]);
     let hint = format!("the circle: {}", names[start..].join(" reads from "));
-    Error { hint: Some(hint), ..spec.vertices[place_of(names[start])].settings.error(message) }
+    let error = spec.vertices[place_of(names[start])].settings.error(message).coded(Code::Circle);
+    Error { hint: Some(hint), ..error }
 }
 
 fn unknown(spec: &JobSpec, input: &InputSpec, name: &str) -> Error {

@@ -21,7 +21,10 @@ use arrow_array::{
 use arrow_buffer::{BooleanBufferBuilder, NullBufferBuilder, ScalarBuffer};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::schema::{DataType, Field};
+use crate::{
+    fault::{Code, Coded},
+    schema::{DataType, Field},
+};
 
 /// The longest encoded key. A key is stored with every record and every timer it has, so a long one is a mistake.
 pub const KEY_BYTES_MAX: usize = 512 << 10;
@@ -56,6 +59,18 @@ pub enum Error {
     /// Of the user.
     #[error("{count} is not a number of key groups: it must be 1 to {KEY_GROUPS_MAX}")]
     KeyGroups { count: u32 },
+}
+
+impl Coded for Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::FloatKey { .. } => Code::KeyOnFloat,
+            Self::KeyTooLong { .. } => Code::KeyTooLong,
+            Self::BatchTooLong { .. } => Code::BatchTooLarge,
+            Self::Malformed { .. } => Code::Internal,
+            Self::KeyGroups { .. } => Code::JobFileOutOfRange,
+        }
+    }
 }
 
 /// Refuses columns that cannot be keys.

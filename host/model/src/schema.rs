@@ -16,6 +16,8 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::{Code, Coded};
+
 /// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -104,6 +106,12 @@ impl fmt::Display for Field {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("column `{0}` is named twice")]
 pub struct DuplicateColumn(pub String);
+
+impl Coded for DuplicateColumn {
+    fn code(&self) -> Code {
+        Code::DuplicateColumn
+    }
+}
 
 /// The columns of a stream in their order; names are unique. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

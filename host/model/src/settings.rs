@@ -11,6 +11,7 @@ use std::{
 };
 
 use crate::{
+    fault::{Code, Coded},
     schema::{DataType, Field, Schema},
     time::parse_duration,
 };
@@ -39,6 +40,7 @@ impl fmt::Display for Origin {
 /// with the hint, if there is one, on a line of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
+    pub code: Code,
     pub origin: Origin,
     /// Dotted path of the key.
     pub key: String,
@@ -57,7 +59,20 @@ impl fmt::Display for Error {
     }
 }
 
+impl Error {
+    /// The same error under another code.
+    pub fn coded(self, code: Code) -> Self {
+        Self { code, ..self }
+    }
+}
+
 impl std::error::Error for Error {}
+
+impl Coded for Error {
+    fn code(&self) -> Code {
+        self.code
+    }
+}
 
 /// A value and where it was written.
 #[derive(Debug, Clone)]
@@ -94,9 +109,15 @@ impl Value {
 }
 
 impl Setting {
-    /// An error about this value.
+    /// An error about this value: that its text does not have the form it should, unless [`Error::coded`] says otherwise.
     pub fn error(&self, message: impl Into<String>) -> Error {
-        Error { origin: self.origin.clone(), key: self.key.clone(), message: message.into(), hint: None }
+        Error {
+            code: Code::JobFileBadValue,
+            origin: self.origin.clone(),
+            key: self.key.clone(),
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// The same with a hint: what to do now.
@@ -105,7 +126,12 @@ impl Setting {
     }
 
     fn expected(&self, what: &str) -> Error {
-        self.error(format!("expected {what}, found {}", self.value.kind()))
+        self.error(format!("expected {what}, found {}", self.value.kind())).coded(Code::JobFileWrongType)
+    }
+
+    /// An error about a number outside of its bounds.
+    pub fn out_of_range(&self, message: impl Into<String>) -> Error {
+        self.error(message).coded(Code::JobFileOutOfRange)
     }
 
     pub fn string(&self) -> Result<&str, Error> {
@@ -135,8 +161,10 @@ impl Setting {
     pub fn integer(&self, min: i64, max: i64) -> Result<i64, Error> {
         match self.value {
             Value::Integer(i) if (min..=max).contains(&i) => Ok(i),
-            Value::Integer(i) if max == i64::MAX => Err(self.error(format!("expected at least {min}, found {i}"))),
-            Value::Integer(i) => Err(self.error(format!("expected a number from {min} to {max}, found {i}"))),
+            Value::Integer(i) if max == i64::MAX => {
+                Err(self.out_of_range(format!("expected at least {min}, found {i}")))
+            }
+            Value::Integer(i) => Err(self.out_of_range(format!("expected a number from {min} to {max}, found {i}"))),
             _ => Err(self.expected("a whole number")),
         }
     }
@@ -145,7 +173,7 @@ impl Setting {
     pub fn number(&self) -> Result<f64, Error> {
         match self.value {
             Value::Float(f) if f.is_finite() => Ok(f),
-            Value::Float(f) => Err(self.error(format!("expected a finite number, found {f}"))),
+            Value::Float(f) => Err(self.out_of_range(format!("expected a finite number, found {f}"))),
             Value::Integer(i) => Ok(i as f64),
             _ => Err(self.expected("a number")),
         }
@@ -156,21 +184,21 @@ impl Setting {
         const FORM: &str = "a duration such as \"20ms\", \"2s\", \"5m\", \"1h\" or \"1d\"";
         match &self.value {
             Value::String(text) => {
-                parse_duration(text).ok_or_else(|| self.error(format!("expected {FORM}, found \"{text}\"")))
+                let error = || self.error(format!("expected {FORM}, found \"{text}\""));
+                parse_duration(text).ok_or_else(|| error().coded(Code::JobFileBadDuration))
             }
-            _ => Err(self.expected(FORM)),
+            _ => Err(self.expected(FORM).coded(Code::JobFileBadDuration)),
         }
     }
 
     /// A number of bytes such as `"64MiB"`, or a whole number.
     pub fn bytes(&self) -> Result<u64, Error> {
         const FORM: &str = "a size such as \"512KiB\", \"64MiB\" or \"2GiB\"";
+        let error = |found: String| self.error(format!("expected {FORM}, found {found}")).coded(Code::JobFileBadSize);
         match &self.value {
-            Value::String(text) => {
-                parse_bytes(text).ok_or_else(|| self.error(format!("expected {FORM}, found \"{text}\"")))
-            }
-            Value::Integer(i) => u64::try_from(*i).map_err(|_| self.error(format!("expected {FORM}, found {i}"))),
-            _ => Err(self.expected(FORM)),
+            Value::String(text) => parse_bytes(text).ok_or_else(|| error(format!("\"{text}\""))),
+            Value::Integer(i) => u64::try_from(*i).map_err(|_| error(i.to_string())),
+            _ => Err(self.expected(FORM).coded(Code::JobFileBadSize)),
         }
     }
 
@@ -201,7 +229,7 @@ impl Setting {
         let text = self.string()?;
         names.iter().position(|name| *name == text).ok_or_else(|| {
             let message = format!("expected one of {}, found \"{text}\"", list(names));
-            Error { hint: did_you_mean(text, names), ..self.error(message) }
+            Error { hint: did_you_mean(text, names), ..self.error(message).coded(Code::JobFileUnknownChoice) }
         })
     }
 
@@ -214,11 +242,12 @@ impl Setting {
             let Some(data_type) = DataType::from_name(type_name) else {
                 let names = DataType::ALL.map(DataType::name);
                 let message = format!("expected a type, one of {}, found \"{text}\"", list(&names));
-                return Err(Error { hint: did_you_mean(type_name, &names), ..setting.error(message) });
+                let error = setting.error(message).coded(Code::JobFileUnknownType);
+                return Err(Error { hint: did_you_mean(type_name, &names), ..error });
             };
             fields.push(Field { name: name.to_owned(), data_type, nullable });
         }
-        Schema::new(fields).map_err(|e| self.error(e.to_string()))
+        Schema::new(fields).map_err(|e| self.error(e.to_string()).coded(e.code()))
     }
 
     /// The value as JSON, for an operator's configuration.
@@ -295,9 +324,9 @@ impl Settings {
             match unasked {
                 Some((key, setting)) => Error {
                     hint: Some(format!("did you mean `{name}`?")),
-                    ..setting.error(format!("unknown key `{key}`"))
+                    ..setting.error(format!("unknown key `{key}`")).coded(Code::JobFileUnknownKey)
                 },
-                None => self.error(format!("`{name}` is missing")),
+                None => self.error(format!("`{name}` is missing")).coded(Code::JobFileMissingKey),
             }
         })
     }
@@ -311,9 +340,10 @@ impl Settings {
         self.get(name).map(read).transpose()
     }
 
-    /// An error about the table as a whole.
+    /// An error about the table as a whole; see [`Setting::error`].
     pub fn error(&self, message: impl Into<String>) -> Error {
-        Error { origin: self.origin.clone(), key: self.path.clone(), message: message.into(), hint: None }
+        let (code, origin) = (Code::JobFileBadValue, self.origin.clone());
+        Error { code, origin, key: self.path.clone(), message: message.into(), hint: None }
     }
 
     /// Refuses keys that nobody asked for.
@@ -324,7 +354,8 @@ impl Settings {
             known.sort_unstable();
             format!("known keys: {}", known.join(", "))
         });
-        Err(Error { hint: Some(hint), ..setting.error(format!("unknown key `{key}`")) })
+        let error = setting.error(format!("unknown key `{key}`")).coded(Code::JobFileUnknownKey);
+        Err(Error { hint: Some(hint), ..error })
     }
 
     fn is_unknown(&self, key: &str) -> bool {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::{
     dead_letters,
+    fault::Code,
     keys::{KEY_GROUPS_DEFAULT, KEY_GROUPS_MAX},
     settings::{Error, Setting, Settings, did_you_mean},
 };
@@ -138,7 +139,8 @@ impl JobSpec {
                 check_name(setting, name, kind)?;
                 if let Some(other) = vertices.iter().find(|v| v.name == name) {
                     let message = format!("the name `{name}` is taken by [{}]", other.settings.path());
-                    return Err(setting.error_with_hint(message, "sources, operators and sinks share one namespace"));
+                    let error = setting.error_with_hint(message, "sources, operators and sinks share one namespace");
+                    return Err(error.coded(Code::JobFileNameTaken));
                 }
                 let table = setting.table()?;
                 let own = table.optional("parallelism", parallelism)?.unwrap_or(job_parallelism);
@@ -158,17 +160,18 @@ impl JobSpec {
     }
 
     fn check_whole(&self, settings: &Settings) -> Result<(), Error> {
+        let incomplete = |message: &str| settings.error(message).coded(Code::JobFileIncomplete);
         let has = |wanted: fn(&RoleSpec) -> bool| self.vertices.iter().any(|v| wanted(&v.role));
         if !has(|role| matches!(role, RoleSpec::Source { .. })) {
-            return Err(settings.error("the job has no [source.NAME]: nothing would ever flow"));
+            return Err(incomplete("the job has no [source.NAME]: nothing would ever flow"));
         }
         if !has(|role| matches!(role, RoleSpec::Sink { .. })) {
-            return Err(settings.error("the job has no [sink.NAME]: nothing would ever come out"));
+            return Err(incomplete("the job has no [sink.NAME]: nothing would ever come out"));
         }
         if let Some(v) = self.vertices.iter().find(|v| v.parallelism > self.key_groups) {
             let message =
                 format!("parallelism {} is more than the job's {} key groups", v.parallelism, self.key_groups);
-            return Err(v.settings.error(message));
+            return Err(v.settings.error(message).coded(Code::JobFileOutOfRange));
         }
         Ok(())
     }
@@ -200,7 +203,8 @@ impl InputSpec {
     /// An error for a vertex that is not there.
     pub fn unknown_vertex(&self, name: &str, names: &[&str]) -> Error {
         let hint = did_you_mean(name, names).unwrap_or_else(|| format!("there are: {}", names.join(", ")));
-        self.from.error_with_hint(format!("there is no source or operator `{name}`"), hint)
+        let message = format!("there is no source or operator `{name}`");
+        self.from.error_with_hint(message, hint).coded(Code::UnknownVertex)
     }
 }
 
@@ -238,11 +242,11 @@ fn read_operator(table: &Settings) -> Result<RoleSpec, Error> {
             });
             inputs.collect::<Result<Vec<_>, Error>>()?
         }
-        (Some(_), Some(inputs)) => return Err(inputs.error("`input` and `inputs` are both written: keep one")),
+        (Some(_), Some(inputs)) => return Err(conflict(inputs, "`input` and `inputs` are both written: keep one")),
         (None, None) => return Err(table.require("input").err().unwrap_or_else(|| table.error("no input"))),
     };
     if inputs.is_empty() {
-        return Err(table.error("an operator needs at least one input"));
+        return Err(table.error("an operator needs at least one input").coded(Code::JobFileMissingKey));
     }
     let config = table.optional("config", |setting| setting.table().map(|_| setting.json()))?;
     let config = config.map_or_else(|| "{}".to_owned(), |json| json.to_string());
@@ -297,14 +301,19 @@ fn read_input(table: &Settings, from: &'static str) -> Result<InputSpec, Error> 
     let exchange = exchange.map(|place| EXCHANGES[place].1);
     if let (Some(setting), true) = (table.get("exchange"), exchange == Some(ExchangeSpec::Hash) && key_by.is_none()) {
         let misspelt = table.require("key_by").err().filter(|error| error.hint.is_some());
-        return Err(misspelt.unwrap_or_else(|| setting.error("a hash exchange needs `key_by`")));
+        return Err(misspelt.unwrap_or_else(|| conflict(setting, "a hash exchange needs `key_by`")));
     }
     if let (Some(setting), Some(_)) = (table.get("exchange"), &key_by)
         && exchange != Some(ExchangeSpec::Hash)
     {
-        return Err(setting.error("with `key_by` the exchange is always hash: leave `exchange` out"));
+        return Err(conflict(setting, "with `key_by` the exchange is always hash: leave `exchange` out"));
     }
     Ok(InputSpec { from, key_by, exchange })
+}
+
+/// An error about a key that does not go with another one.
+fn conflict(setting: &Setting, message: &str) -> Error {
+    setting.error(message).coded(Code::JobFileConflict)
 }
 
 fn parallelism(setting: &Setting) -> Result<u32, Error> {
@@ -315,7 +324,8 @@ fn check_name(setting: &Setting, name: &str, of: &str) -> Result<(), Error> {
     let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || name.len() > 63 || !name.chars().all(good) {
         let message = format!("\"{name}\" cannot name {of}");
-        return Err(setting.error_with_hint(message, "use letters, digits, `-` and `_`, at most 63"));
+        let error = setting.error_with_hint(message, "use letters, digits, `-` and `_`, at most 63");
+        return Err(error.coded(Code::JobFileBadName));
     }
     Ok(())
 }

@@ -30,6 +30,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use wasmill_model::fault::{Code, Coded};
 use wasmtime::component::Component;
 
 use crate::{
@@ -56,6 +57,12 @@ pub struct Error {
     action: &'static str,
     path: PathBuf,
     source: io::Error,
+}
+
+impl Coded for Error {
+    fn code(&self) -> Code {
+        Code::PluginCache
+    }
 }
 
 /// The name of an entry.

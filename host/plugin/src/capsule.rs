@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use wasmill_model::{
     Timestamp,
     descriptor::{Context, Descriptor},
+    fault::{Code, Coded},
     reply::TimeDomain,
 };
 
@@ -36,14 +37,26 @@ const DEADLINE_MAX: std::time::Duration = std::time::Duration::from_secs(60);
 /// Why a capsule cannot be written, read or made again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("could not read capsule {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
     #[error("could not {action} capsule {}: {source}", path.display())]
-    Io { action: &'static str, path: PathBuf, source: std::io::Error },
+    Write { action: &'static str, path: PathBuf, source: std::io::Error },
     #[error("could not read capsule {}: {reason}", path.display())]
     Malformed { path: PathBuf, reason: String },
     #[error("could not save the call: it takes {size} bytes, more than the {SIZE_MAX} of a capsule")]
     TooLarge { size: usize },
     #[error("could not make the call again: it is of plugin {recorded}, not of {given}")]
     OtherPlugin { recorded: Digest, given: Digest },
+}
+
+impl Coded for Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::Read { .. } | Self::Malformed { .. } => Code::CapsuleUnreadable,
+            Self::Write { .. } | Self::TooLarge { .. } => Code::CapsuleUnwritable,
+            Self::OtherPlugin { .. } => Code::CapsulePlugin,
+        }
+    }
 }
 
 /// A call that failed.

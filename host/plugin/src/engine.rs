@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use wasmill_model::fault::{Code, Coded};
 use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, RegallocAlgorithm};
 
 /// How often a running guest can be interrupted. Deadlines are counted in these.
@@ -96,6 +97,12 @@ impl Default for EngineOptions {
 pub struct Error {
     options: EngineOptions,
     reason: String,
+}
+
+impl Coded for Error {
+    fn code(&self) -> Code {
+        Code::SystemResources
+    }
 }
 
 /// Compiles, loads and runs guest code. Cheap to clone; its clock stops when the last clone goes.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use wasmill_model::fault::Code;
 use wasmparser::{
     ComponentExternalKind, ComponentTypeRef, Encoding, KnownCustom, Parser, Payload, ValidPayload, Validator,
     WasmFeatures,
@@ -20,7 +21,7 @@ mod refusal;
 mod signature;
 mod structure;
 
-pub use refusal::{Code, Finding, Place, Refusal};
+pub use refusal::{Finding, Place, Refusal};
 pub use signature::Interface;
 
 use structure::Structure;

@@ -3,6 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
+use wasmill_model::fault::{Code, Coded};
 use wasmtime::component::{
     Component, ComponentExportIndex, InstancePre, Linker,
     types::{ComponentFunc, ComponentItem},
@@ -39,6 +40,18 @@ pub enum Error {
     Compile { digest: Digest, reason: String },
     #[error("could not use plugin {digest}: could not link it: {reason}")]
     Link { digest: Digest, reason: String },
+}
+
+impl Coded for Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::Imports { .. } => Code::ImportNotGranted,
+            Self::NoGuest { .. } | Self::NoFunction { .. } | Self::Signature { .. } | Self::Link { .. } => {
+                Code::Interface
+            }
+            Self::Compile { .. } => Code::Feature,
+        }
+    }
 }
 
 /// A compiled component, ready to be started. Cheap to clone.

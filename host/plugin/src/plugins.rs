@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wasmill_model::descriptor::{Descriptor, Input};
+use wasmill_model::{
+    descriptor::{Descriptor, Input},
+    fault::{Code, Coded},
+};
 use wasmtime::component::Component;
 
 use crate::{
@@ -15,7 +18,7 @@ use crate::{
     capsule::Recorder,
     digest::Digest,
     engine::{Engine, Tier},
-    inspect::{self, Code, Finding, Inspection, Refusal},
+    inspect::{self, Finding, Inspection, Refusal},
     limits::Limits,
     plugin::{self, Plugin},
     worker::{self, Question, Worker},
@@ -45,26 +48,27 @@ pub enum Error {
 }
 
 impl Error {
-    /// A stable name, for programs.
-    pub fn code(&self) -> &str {
-        match self {
-            Self::Worker(error) => error.code(),
-            Self::Plugin(_) => "interface",
-            Self::Cache(_) | Self::Lost { .. } => "cache",
-            Self::FailedBefore { refusal } => refusal.code(),
-        }
-    }
-
     /// Why the component is refused, unless that is not what happened.
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::Worker(error) => error.refusal(),
             Self::Plugin(error) => {
                 let place = inspect::Place::Whole;
-                Some(Finding::new(Code::Interface, place, "an operator of the contract", error.to_string()).into())
+                Some(Finding::new(error.code(), place, "an operator of the contract", error.to_string()).into())
             }
             Self::FailedBefore { refusal } => Some(refusal.clone()),
             Self::Cache(_) | Self::Lost { .. } => None,
+        }
+    }
+}
+
+impl Coded for Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::Worker(error) => error.code(),
+            Self::Plugin(error) => error.code(),
+            Self::Cache(_) | Self::Lost { .. } => Code::PluginCache,
+            Self::FailedBefore { refusal } => refusal.code(),
         }
     }
 }

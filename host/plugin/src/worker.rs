@@ -13,11 +13,14 @@ use std::{
     time::Duration,
 };
 
-use wasmill_model::descriptor::Descriptor;
+use wasmill_model::{
+    descriptor::Descriptor,
+    fault::{Code, Coded},
+};
 
 use crate::{
     engine::Tier,
-    inspect::{self, Code, Finding, Inspection, Place, Refusal},
+    inspect::{self, Finding, Inspection, Place, Refusal},
 };
 
 mod child;
@@ -111,20 +114,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// A stable name, for programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Refused(refusal) => refusal.code(),
-            Self::NotCompiled { .. } => "feature",
-            Self::CompileBudget { .. } | Self::CompileDeadline { .. } => "compile-budget",
-            Self::CompilerCrash { .. } => "compiler-crash",
-            Self::InspectionEnded { .. } => "malformed",
-            Self::RefusedByOperator { .. } => "refused-by-operator",
-            Self::NotDescribed { .. } => "not-described",
-            Self::NotCached | Self::Start { .. } | Self::Failed { .. } => "worker",
-        }
-    }
-
     /// Why the component is refused, unless that is not what happened.
     pub fn refusal(&self) -> Option<Refusal> {
         let finding = |code, expected: &str| Some(Finding::new(code, Place::Whole, expected, self.to_string()));
@@ -151,6 +140,21 @@ impl Error {
             Self::RefusedByOperator { .. } => true,
             Self::CompileDeadline { .. } | Self::InspectionEnded { .. } | Self::NotDescribed { .. } => false,
             Self::NotCached | Self::Start { .. } | Self::Failed { .. } => false,
+        }
+    }
+}
+
+impl Coded for Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::Refused(refusal) => refusal.code(),
+            Self::NotCompiled { .. } => Code::Feature,
+            Self::CompileBudget { .. } | Self::CompileDeadline { .. } => Code::CompileBudget,
+            Self::CompilerCrash { .. } => Code::CompilerCrash,
+            Self::InspectionEnded { .. } => Code::Malformed,
+            Self::RefusedByOperator { .. } => Code::RefusedByOperator,
+            Self::NotDescribed { .. } => Code::NotDescribed,
+            Self::NotCached | Self::Start { .. } | Self::Failed { .. } => Code::PluginWorker,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{fs, path::Path, sync::Barrier, time::Duration};
 use wasmill_model::{
     DataType, Field, Schema,
     descriptor::{Input, Shape},
+    fault::{Code, Coded},
 };
 use wasmill_plugin::{
     Engine, EngineOptions, Limits, PluginStore, Tier, Worker,
@@ -148,7 +149,7 @@ fn describe_compiles_once_and_remembers_its_answers() {
     describe(r#"{"mode": "map"}"#).expect("the mode is known");
     assert_eq!(world.calls(), 3);
     let refused = describe("{}").expect_err("there is no mode");
-    assert_eq!(refused.code(), "refused-by-operator");
+    assert_eq!(refused.code(), Code::RefusedByOperator);
     assert_eq!(describe(KEEP).expect("the mode is known"), descriptor);
 }
 
@@ -203,14 +204,14 @@ fn a_failure_that_lasts_is_remembered() {
     let world = World::new(Budget::default());
     let text = b"(component)";
     match world.store.load(text) {
-        Err(Error::Worker(worker::Error::Refused(refusal))) if refusal.code() == "not-a-component" => {}
+        Err(Error::Worker(worker::Error::Refused(refusal))) if refusal.code() == Code::NotAComponent => {}
         other => panic!("it is text, but: {other:?}"),
     }
     let calls = world.calls();
     for store in [&world.store, &World::store(world.folder.path(), Budget::default())] {
         let again = store.load(text).expect_err("it still is text");
         assert!(matches!(again, Error::FailedBefore { .. }), "{again}");
-        assert_eq!(again.code(), "not-a-component");
+        assert_eq!(again.code(), Code::NotAComponent);
         assert!(again.to_string().contains("text form"), "{again}");
     }
     assert_eq!(world.calls(), calls);
@@ -220,6 +221,6 @@ fn a_failure_that_lasts_is_remembered() {
 fn a_failure_of_the_machine_is_not_remembered() {
     let world = World::new(Budget { deadline: Duration::from_millis(1), ..Budget::default() });
     let error = world.store.load(&guest()).expect_err("no child is as fast as that");
-    assert_eq!(error.code(), "compile-budget");
+    assert_eq!(error.code(), Code::CompileBudget);
     World::store(world.folder.path(), Budget::default()).load(&guest()).expect("it is sound");
 }

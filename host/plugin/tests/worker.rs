@@ -2,9 +2,9 @@
 
 use std::{path::Path, time::Duration};
 
+use wasmill_model::fault::{Code, Coded};
 use wasmill_plugin::{
     engine::Tier,
-    inspect::Code,
     worker::{Budget, Error, Worker},
 };
 
@@ -69,7 +69,7 @@ fn a_component_is_compiled_with_care() {
     assert_eq!(compiled.tier, Tier::Optimized);
     assert!(compiled.code.starts_with(b"\x7fELF"));
     let refused = worker().compile(b"(component)").expect_err("it is text");
-    assert_eq!(refused.code(), "not-a-component");
+    assert_eq!(refused.code(), Code::NotAComponent);
 }
 
 #[test]

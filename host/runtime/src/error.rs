@@ -3,7 +3,10 @@
 use std::fmt;
 
 use wasmill_connectors::Error as ConnectorError;
-use wasmill_model::{fault::Domain, keys};
+use wasmill_model::{
+    fault::{Code, Coded, Domain},
+    keys,
+};
 use wasmill_plugin::CallError;
 
 /// What ends a subtask. The vertex and subtask it names are those of the job file.
@@ -68,12 +71,28 @@ impl Error {
             | Self::EndlessTimers { .. }
             | Self::Keys { .. } => Domain::User,
             Self::Source { source, .. } | Self::Sink { source, .. } => match source {
-                ConnectorError::Io { .. } => Domain::Operator,
+                ConnectorError::Read { .. } | ConnectorError::Write { .. } => Domain::Operator,
                 ConnectorError::OutputClosed => Domain::Nobody,
                 _ => Domain::User,
             },
             Self::Thread { .. } => Domain::Operator,
             Self::Panic { .. } | Self::Stopped => Domain::Internal,
+        }
+    }
+}
+
+impl Coded for Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::Start { source, .. } | Self::Call { source, .. } => source.code(),
+            Self::State { source, .. } => source.code(),
+            Self::Isolation { .. } => Code::BadRowsNotFound,
+            Self::TooManyBlamed { .. } => Code::TooManyBadRows,
+            Self::EndlessTimers { .. } => Code::EndlessTimers,
+            Self::Keys { source, .. } => source.code(),
+            Self::Source { source, .. } | Self::Sink { source, .. } => source.code(),
+            Self::Thread { .. } => Code::SystemResources,
+            Self::Panic { .. } | Self::Stopped => Code::Internal,
         }
     }
 }

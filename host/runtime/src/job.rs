@@ -10,12 +10,13 @@ use wasmill_connectors::{SinkConfig, SourceConfig, Split};
 use wasmill_model::{
     JobGraph, Plan, Schema,
     descriptor::{Descriptor, Input},
+    fault::{Code, Coded},
     graph::Catalogue,
     keys::KeyGroups,
     settings::{Error, Setting, Settings},
     spec::{InputSpec, JobSpec, LimitsSpec, OperatorSpec, VertexSpec},
 };
-use wasmill_plugin::{EngineOptions, Limits, Plugin, PluginStore};
+use wasmill_plugin::{EngineOptions, Limits, Plugin, PluginStore, plugins};
 
 use crate::counters::Counters;
 
@@ -47,7 +48,7 @@ impl Job {
         let mut parts = Parts { base, plugins, found: BTreeMap::new(), written: BTreeMap::new() };
         let graph = JobGraph::check(&spec, &mut parts)?;
         let plan = Plan::new(&graph);
-        let key_groups = KeyGroups::new(graph.key_groups).map_err(|e| settings.error(e.to_string()))?;
+        let key_groups = KeyGroups::new(graph.key_groups).map_err(|e| settings.error(e.to_string()).coded(e.code()))?;
         let part = |vertex: &wasmill_model::graph::Vertex| {
             parts.found.remove(&vertex.name).expect("checking asked the catalogue for every vertex")
         };
@@ -77,7 +78,8 @@ impl Catalogue for Parts<'_> {
         vertex.settings.finish()?;
         let splits = config.splits().map_err(|e| {
             let path = vertex.settings.get("path");
-            path.map_or_else(|| vertex.settings.error(e.to_string()), |path| path.error(e.to_string()))
+            let error = path.map_or_else(|| vertex.settings.error(e.to_string()), |path| path.error(e.to_string()));
+            error.coded(e.code())
         })?;
         let ports = config.ports().iter().map(|port| (port.name.clone(), port.schema.clone())).collect();
         self.found.insert(vertex.name.clone(), Part::Source { config, splits });
@@ -87,11 +89,12 @@ impl Catalogue for Parts<'_> {
     fn sink(&mut self, vertex: &VertexSpec, schema: &Schema) -> Result<(), Error> {
         let config = SinkConfig::read(&vertex.settings, self.base)?;
         vertex.settings.finish()?;
-        config.check(schema).map_err(|reason| vertex.settings.error(reason))?;
+        config.check(schema).map_err(|reason| vertex.settings.error(reason).coded(Code::FormatColumnType))?;
         if let Some(path) = vertex.settings.get("path")
             && let Some(other) = self.written.insert(path.path(self.base)?, vertex.name.clone())
         {
-            return Err(path.error(format!("`{other}` writes to this file too: one would replace the other")));
+            let message = format!("`{other}` writes to this file too: one would replace the other");
+            return Err(path.error(message).coded(Code::SinkPathShared));
         }
         self.found.insert(vertex.name.clone(), Part::Sink(config));
         Ok(())
@@ -106,10 +109,12 @@ impl Catalogue for Parts<'_> {
         let path = plugin_path(&operator.plugin, self.base)?;
         let wasm = std::fs::read(&path).map_err(|e| {
             let hint = "build it first; the standard plugins are built by `cargo xtask plugins`";
-            operator.plugin.error_with_hint(format!("could not read plugin {}: {e}", path.display()), hint)
+            let message = format!("could not read plugin {}: {e}", path.display());
+            operator.plugin.error_with_hint(message, hint).coded(Code::PluginUnreadable)
         })?;
-        let refuse = |e: &dyn std::fmt::Display| operator.plugin.error(format!("plugin {}: {e}", path.display()));
-        let plugin = self.plugins.load(&wasm).map_err(|e| refuse(&e))?;
+        let refuse =
+            |e: plugins::Error| operator.plugin.error(format!("plugin {}: {e}", path.display())).coded(e.code());
+        let plugin = self.plugins.load(&wasm).map_err(refuse)?;
         let limits = instance_limits(&operator.limits);
         let engine = EngineOptions::default();
         for (name, wanted, max) in [
@@ -120,11 +125,11 @@ impl Catalogue for Parts<'_> {
                 let vertex = &vertex.name;
                 let message =
                     format!("`limits.{name}` of operator `{vertex}` is {wanted}; an instance can have at most {max}");
-                return Err(operator.plugin.error(message));
+                return Err(operator.plugin.out_of_range(message));
             }
         }
         let described = self.plugins.describe(&wasm, &limits, &operator.config, inputs);
-        let descriptor = described.map_err(|e| Error { hint: Some(given(operator, inputs)), ..refuse(&e) })?;
+        let descriptor = described.map_err(|e| Error { hint: Some(given(operator, inputs)), ..refuse(e) })?;
         self.found.insert(vertex.name.clone(), Part::Operator(plugin));
         Ok(descriptor)
     }
@@ -145,7 +150,8 @@ fn plugin_path(plugin: &Setting, base: &Path) -> Result<PathBuf, Error> {
     let text = plugin.string()?;
     if !text.contains('/') {
         let hint = "write a path with a slash, such as \"./score.wasm\"; names come with a cluster's registry";
-        return Err(plugin.error_with_hint(format!("\"{text}\" is not a path to a component"), hint));
+        let message = format!("\"{text}\" is not a path to a component");
+        return Err(plugin.error_with_hint(message, hint).coded(Code::PluginNotAPath));
     }
     plugin.path(base)
 }

@@ -1,5 +1,7 @@
 //! What can go wrong with keyed state.
 
+use wasmill_model::fault::{Code, Coded};
+
 /// An error changes nothing: the call that met it has not been applied in any part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -23,4 +25,16 @@ pub enum Error {
         "could not apply a call to keyed state: the values of group {group} take {bytes} bytes, and the limit is {bytes_max}"
     )]
     RecordTooLong { group: usize, bytes: usize, bytes_max: usize },
+}
+
+impl Coded for Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::UnknownKind { .. } | Self::UnsupportedTtl { .. } => Code::UnsupportedState,
+            Self::TooManyCells { .. } => Code::BadDescriptor,
+            Self::StateFull { .. } => Code::StateLimit,
+            Self::TimersFull { .. } => Code::TimerLimit,
+            Self::RecordTooLong { .. } => Code::StateRecordTooLong,
+        }
+    }
 }

@@ -5,16 +5,14 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
+use wasmill_model::fault::Coded;
 use wasmill_plugin::{
     Digest, Tier,
     inspect::{Finding, Interface, Place, Refusal},
     plugins::Checked,
 };
 
-use crate::{Output, plugins, refused, show};
-
-/// The exit code of a component that cannot be an operator.
-const REFUSED: u8 = 2;
+use crate::{Output, REFUSED, error::Error, plugins, refused, show};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -31,13 +29,13 @@ pub(crate) struct Arguments {
 /// Checks a component: inspects and compiles it as `wasmill run` would.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let file = arguments.file.display();
-    let wasm = match std::fs::read(&arguments.file) {
+    let wasm = match plugins::read(&arguments.file) {
         Ok(wasm) => wasm,
-        Err(error) => return refused(&format!("could not read {file}: {error}")),
+        Err(error) => return refused(&error, arguments.output),
     };
     let store = match plugins::store(arguments.cache.as_deref()) {
         Ok(store) => store,
-        Err(error) => return refused(&format!("{error:#}")),
+        Err(error) => return refused(&error, arguments.output),
     };
     let (shown, code) = match store.check(&wasm) {
         Ok(checked) => match arguments.output {
@@ -45,7 +43,10 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
             Output::Json => (format!("{}\n", json(&checked)), ExitCode::SUCCESS),
         },
         Err(error) => match error.refusal() {
-            None => return refused(&format!("could not check {file}: {error}")),
+            None => {
+                let error = Error::new(error.code(), format!("could not check {file}: {error}"));
+                return refused(&error, arguments.output);
+            }
             Some(refusal) => match arguments.output {
                 Output::Table => (
                     format!("{file} cannot be an operator\n{}", refusal_table(&wasm, &refusal)),
@@ -107,7 +108,7 @@ fn refusal_table(wasm: &[u8], refusal: &Refusal) -> String {
     let mut text = line("digest", &Digest::of(wasm).to_string());
     text += &line("size", &HumanBytes(wasm.len() as u64).to_string());
     for Finding { code, place, expected, found, hint } in &refusal.findings {
-        text += &format!("{}: {place}\n", code.name());
+        text += &format!("{}: {place}\n", code);
         text += &line("expected", expected);
         text += &line("found", found);
         text += &hint.as_ref().map_or_else(String::new, |hint| line("hint", hint));
@@ -122,7 +123,7 @@ fn refusal_json(wasm: &[u8], refusal: &Refusal) -> Value {
             Place::Byte(offset) => json!({ "byte": offset }),
             Place::Item(item) => json!({ "item": item }),
         };
-        json!({ "code": code.name(), "place": place, "expected": expected, "found": found, "hint": hint })
+        json!({ "code": code, "place": place, "expected": expected, "found": found, "hint": hint })
     };
     json!({
         "ok": false,

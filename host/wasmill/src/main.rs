@@ -8,14 +8,21 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use error::Error;
+use wasmill_model::fault::Code;
 
 mod check;
+mod error;
+mod explain;
 mod plugin;
 mod plugins;
 mod replay;
 mod report;
 mod run;
 mod status;
+
+/// The exit code of what was refused before anything was started.
+const REFUSED: u8 = 2;
 
 /// glibc's allocator maps and unmaps every large batch; this one keeps its pages.
 #[global_allocator]
@@ -37,6 +44,8 @@ enum Verb {
     Check(check::Arguments),
     /// Makes a call again that failed in a job. Exit code 0 if it fails in the same way, 1 if not.
     Replay(replay::Arguments),
+    /// Explains an error by its code, as in `error[job-file-unknown-key]`; without a code, lists all.
+    Explain(explain::Arguments),
     /// Looks at plugins.
     #[command(subcommand)]
     Plugin(plugin::Verb),
@@ -55,19 +64,28 @@ enum Output {
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().verb {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return error::command_line(&error),
+    };
+    match arguments.verb {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
+        Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Plugin(verb) => plugin::run(&verb),
         Verb::Worker => wasmill_plugin::worker::main(),
     }
 }
 
-/// Refused before anything was started.
-fn refused(error: &dyn std::fmt::Display) -> ExitCode {
-    tell(&format!("error: {error}\n"));
-    ExitCode::from(2)
+/// Refused before anything was started. For programs the error is told on standard output as well.
+fn refused(error: &Error, output: Output) -> ExitCode {
+    if output == Output::Json {
+        // That nobody reads it does not make the refusal another one.
+        let _ = show(&format!("{}\n", serde_json::json!({ "error": error.json() })));
+    }
+    tell(&error.shown());
+    ExitCode::from(REFUSED)
 }
 
 /// Writes to standard error. Where that cannot be done there is nobody to be told so.
@@ -80,7 +98,8 @@ fn show(text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            tell(&format!("error: could not write to standard output: {error}\n"));
+            let message = format!("could not write to standard output: {error}");
+            tell(&Error::new(Code::OutputUnwritable, message).shown());
             ExitCode::FAILURE
         }
         _ => ExitCode::SUCCESS,

@@ -8,12 +8,13 @@ use std::{
 use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
 use serde_json::json;
+use wasmill_model::fault::Coded;
 use wasmill_plugin::{
     PluginStore,
     inspect::{Inspection, Interface},
 };
 
-use crate::{Output, plugins, refused, show};
+use crate::{Output, error::Error, plugins, refused, show};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -41,13 +42,13 @@ pub(crate) fn run(verb: &Verb) -> ExitCode {
             Output::Table => show(&table(&arguments.file, &inspection)),
             Output::Json => show(&format!("{}\n", json(&inspection))),
         },
-        Err(error) => refused(&format!("{error:#}")),
+        Err(error) => refused(&error, arguments.output),
     }
 }
 
-fn inspect(file: &Path, store: &PluginStore) -> anyhow::Result<Inspection> {
-    let wasm = std::fs::read(file).map_err(|e| anyhow::anyhow!("could not read {}: {e}", file.display()))?;
-    store.inspect(&wasm).map_err(|e| anyhow::anyhow!("{} cannot be an operator: {e}", file.display()))
+fn inspect(file: &Path, store: &PluginStore) -> Result<Inspection, Error> {
+    let wasm = plugins::read(file)?;
+    store.inspect(&wasm).map_err(|e| Error::new(e.code(), format!("{} cannot be an operator: {e}", file.display())))
 }
 
 fn table(file: &Path, inspection: &Inspection) -> String {

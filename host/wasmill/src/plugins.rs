@@ -5,8 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context;
+use wasmill_model::fault::{Code, Coded};
 use wasmill_plugin::{Engine, EngineOptions, PluginStore, cache::Cache, worker::Worker};
+
+use crate::error::Error;
 
 /// The hidden verb of the worker child.
 pub(crate) const WORKER_VERB: &str = "plugin-worker";
@@ -15,23 +17,38 @@ pub(crate) const WORKER_VERB: &str = "plugin-worker";
 const CACHE_VARIABLE: &str = "WASMILL_CACHE";
 
 /// The store of this process: its engine, its cache of compiled code, itself as the worker child.
-pub(crate) fn store(cache: Option<&Path>) -> anyhow::Result<PluginStore> {
+pub(crate) fn store(cache: Option<&Path>) -> Result<PluginStore, Error> {
     let folder = cache.map_or_else(default_cache, |folder| Ok(folder.to_owned()))?;
     // The worker child has another current folder.
-    let folder = std::path::absolute(&folder).with_context(|| format!("could not find {}", folder.display()))?;
-    let cache = Cache::open(&folder)
-        .map_err(|e| anyhow::anyhow!("could not open the cache of compiled plugins in {}: {e}", folder.display()))?;
-    let engine = Engine::new(&EngineOptions::default()).context("could not start the engine")?;
-    let program = env::current_exe().context("could not find this program's own file")?;
+    let folder = std::path::absolute(&folder).map_err(|e| unusable(&folder, &e))?;
+    let cache = Cache::open(&folder).map_err(|e| unusable(&folder, &e))?;
+    let engine = Engine::new(&EngineOptions::default())
+        .map_err(|e| Error::new(e.code(), format!("could not start the engine: {e}")))?;
+    let program = env::current_exe().map_err(|e| {
+        Error::new(Code::PluginWorker, format!("could not find this program's own file, to compile plugins with: {e}"))
+    })?;
     Ok(PluginStore::new(engine, cache, Worker::new(program, vec![WORKER_VERB.to_owned()])))
 }
 
-fn default_cache() -> anyhow::Result<PathBuf> {
+/// The bytes of a file named on the command line.
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(file).map_err(|e| Error::new(Code::FileUnreadable, format!("could not read {}: {e}", file.display())))
+}
+
+fn unusable(folder: &Path, reason: &dyn std::fmt::Display) -> Error {
+    let message = format!("could not open the cache of compiled plugins in {}: {reason}", folder.display());
+    Error::new(Code::PluginCache, message)
+}
+
+fn default_cache() -> Result<PathBuf, Error> {
     if let Some(folder) = env::var_os(CACHE_VARIABLE).filter(|folder| !folder.is_empty()) {
         return Ok(folder.into());
     }
     let base = env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let base = base.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
-    let base = base.with_context(|| format!("there is no home folder: name a cache folder in {CACHE_VARIABLE}"))?;
+    let base = base.ok_or_else(|| {
+        let message = "could not choose a folder for compiled plugins: there is no home folder";
+        Error::new(Code::PluginCache, format!("{message}\n  hint: name a folder by --cache or in {CACHE_VARIABLE}"))
+    })?;
     Ok(base.join("wasmill"))
 }

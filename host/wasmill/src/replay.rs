@@ -2,14 +2,14 @@
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
-use anyhow::{Context, bail};
 use clap::Args;
+use wasmill_model::fault::Code;
 use wasmill_plugin::{
     CallError, Capsule, Digest,
     capsule::{self, Failure},
 };
 
-use crate::{plugins, refused, show, tell};
+use crate::{Output, error::Error, plugins, refused, show, tell};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -27,27 +27,32 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     match replay(arguments) {
         Ok((capsule, outcome)) => tell_outcome(&capsule, outcome),
-        Err(error) => refused(&format!("{error:#}")),
+        Err(error) => refused(&error, Output::Table),
     }
 }
 
-fn replay(arguments: &Arguments) -> anyhow::Result<(Capsule, Result<(), CallError>)> {
+fn replay(arguments: &Arguments) -> Result<(Capsule, Result<(), CallError>), Error> {
+    let mismatch = |message: String| Error::new(Code::CapsulePlugin, message);
     let mut capsule = capsule::read(&arguments.capsule)?;
     let wasm = match (&arguments.plugin, capsule.component.take()) {
-        (Some(file), _) => std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?,
+        (Some(file), _) => plugins::read(file)?,
         (None, Some(wasm)) => wasm,
-        (None, None) => bail!("the capsule is without plugin {}: name its file by --plugin", capsule.digest),
+        (None, None) => {
+            let message = format!("the capsule is without plugin {}: name its file by --plugin", capsule.digest);
+            return Err(mismatch(message));
+        }
     };
     let (recorded, given) = (capsule.digest, Digest::of(&wasm));
     if recorded != given {
-        bail!("the capsule is of plugin {recorded}, not of {given}");
+        return Err(mismatch(format!("the capsule is of plugin {recorded}, not of {given}")));
     }
     let store = plugins::store(arguments.cache.as_deref())?;
     let plugin = store.load(&wasm)?;
     let (config, inputs) = (&capsule.context.config, &capsule.context.inputs);
     let descriptor = store.describe(&wasm, &capsule.limits, config, inputs)?;
     if descriptor != capsule.descriptor {
-        bail!("the operator does not describe itself as it did when the call was saved");
+        let message = "the operator does not describe itself as it did when the call was saved";
+        return Err(mismatch(message.to_owned()));
     }
     let log = Arc::new(|line: wasmill_plugin::LogLine| {
         tell(&format!("{:5} {}\n", format!("{:?}", line.level).to_uppercase(), line.message));

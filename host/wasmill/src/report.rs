@@ -4,16 +4,20 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::{HumanBytes, HumanCount};
-use serde_json::json;
+use serde_json::{Value, json};
 use wasmill_control::jobmanager::JobState;
 use wasmill_model::graph::Role;
 use wasmill_runtime::{Job, counters::Totals};
+
+use crate::error::Error;
 
 /// A job that has ended.
 #[derive(Debug)]
 pub(crate) struct Report {
     job: String,
     state: &'static str,
+    /// Why it failed, if it did.
+    error: Option<Error>,
     wall: Duration,
     vertices: Vec<Vertex>,
 }
@@ -38,7 +42,11 @@ impl Report {
             parallelism: vertex.parallelism,
             totals: counters.totals(),
         });
-        Self { job: job.graph.name.clone(), state: state.name(), wall, vertices: vertices.collect() }
+        let error = match state {
+            JobState::Failed(cause) => Some(Error::of_job(cause)),
+            _ => None,
+        };
+        Self { job: job.graph.name.clone(), state: state.name(), error, wall, vertices: vertices.collect() }
     }
 
     /// For people.
@@ -97,6 +105,7 @@ impl Report {
         json!({
             "job": self.job,
             "state": self.state,
+            "error": self.error.as_ref().map_or(Value::Null, Error::json),
             "wall_seconds": self.wall.as_secs_f64(),
             "vertices": vertices.collect::<Vec<_>>(),
         })

@@ -15,11 +15,16 @@ use signal_hook::{
 };
 use wasmill_cluster::Cluster;
 use wasmill_control::{jobmanager::JobState, message::Cause};
-use wasmill_model::{fault::Domain, graph::Role, settings::Settings, time::parse_duration};
+use wasmill_model::{
+    fault::{Code, Domain},
+    graph::Role,
+    settings::Settings,
+    time::parse_duration,
+};
 use wasmill_plugin::Recorder;
 use wasmill_runtime::{Job, OperatorLog};
 
-use crate::{Output, plugins, refused, report, show, status::Status, tell};
+use crate::{Output, error::Error, plugins, refused, report, show, status::Status, tell};
 
 /// How often the status line is drawn and signals are looked for.
 const TICK: Duration = Duration::from_millis(100);
@@ -63,7 +68,7 @@ struct End {
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let job = match prepare(arguments) {
         Ok(job) => Arc::new(job),
-        Err(error) => return refused(&error),
+        Err(error) => return refused(&error, arguments.output),
     };
     for warning in &job.graph.warnings {
         tell(&format!("warning: {warning}\n"));
@@ -79,7 +84,10 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     };
     let end = match watch(arguments, &job, log, &status) {
         Ok(end) => end,
-        Err(error) => return refused(&format!("could not start: {error}")),
+        Err(error) => {
+            let error = Error::new(Code::SystemResources, format!("could not start the job: {error}"));
+            return refused(&error, arguments.output);
+        }
     };
     status.clear();
     if let JobState::Failed(Cause { domain: Domain::Nobody, .. }) = end.state
@@ -98,7 +106,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     };
     match end.state {
         JobState::Failed(cause) => {
-            tell(&format!("error: {}\n", cause.message));
+            tell(&Error::of_job(&cause).shown());
             ExitCode::FAILURE
         }
         _ if end.interrupted => ExitCode::from(INTERRUPTED),
@@ -106,19 +114,31 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn prepare(arguments: &Arguments) -> Result<Job, String> {
+fn prepare(arguments: &Arguments) -> Result<Job, Error> {
     let path = &arguments.job;
-    let text = std::fs::read_to_string(path).map_err(|e| format!("could not read job file {}: {e}", path.display()))?;
-    let mut settings = Settings::parse(path, &text).map_err(|e| e.to_string())?;
+    let mut settings = Settings::parse(path, &read(path)?)?;
     for assignment in &arguments.set {
-        settings.set(assignment).map_err(|e| e.to_string())?;
+        settings.set(assignment)?;
     }
-    let mut plugins = plugins::store(arguments.cache.as_deref()).map_err(|e| format!("{e:#}"))?;
+    let mut plugins = plugins::store(arguments.cache.as_deref())?;
     if let Some(folder) = &arguments.capsule {
-        plugins = plugins.recorded_by(Recorder::new(folder).map_err(|e| e.to_string())?);
+        plugins = plugins.recorded_by(Recorder::new(folder)?);
     }
     let base = path.parent().unwrap_or(Path::new(""));
-    Job::prepare(&settings, base, &plugins).map_err(|e| e.to_string())
+    Ok(Job::prepare(&settings, base, &plugins)?)
+}
+
+/// The text of the job file.
+fn read(path: &Path) -> Result<String, Error> {
+    let bytes = std::fs::read(path)
+        .map_err(|e| Error::new(Code::JobFileUnreadable, format!("could not read job file {}: {e}", path.display())))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let before = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        let line = 1 + before.iter().filter(|&&b| b == b'\n').count();
+        let byte = 1 + before.iter().rev().take_while(|&&b| b != b'\n').count();
+        let message = format!("could not read {}:{line}: byte {byte} of the line is not UTF-8", path.display());
+        Error::new(Code::JobFileNotUtf8, message)
+    })
 }
 
 /// Runs a job to its end. The first interrupt lets the sources end, the second throws the job away, the third waits for

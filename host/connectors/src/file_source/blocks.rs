@@ -77,7 +77,7 @@ pub(super) struct Blocks {
 impl Blocks {
     /// Opens a file, gzip or not: its first bytes say so, whatever its name.
     pub(super) fn open(path: &Path, options: BlockOptions) -> Result<Self, Error> {
-        let input = unpacked(path).map_err(|source| Error::Io { doing: "open", path: path.to_owned(), source })?;
+        let input = unpacked(path).map_err(|source| Error::Read { doing: "open", path: path.to_owned(), source })?;
         Ok(Self {
             path: path.to_owned(),
             file: path.display().to_string().into(),
@@ -147,7 +147,7 @@ impl Blocks {
         while !self.at_end && bytes.len() < room {
             let missing = (room - bytes.len()) as u64;
             let read = self.input.by_ref().take(missing).read_to_end(bytes);
-            let read = read.map_err(|source| Error::Io { doing: "read", path: self.path.clone(), source })?;
+            let read = read.map_err(|source| Error::Read { doing: "read", path: self.path.clone(), source })?;
             self.at_end = (read as u64) < missing;
         }
         Ok(())

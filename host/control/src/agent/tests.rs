@@ -1,7 +1,7 @@
 //! Transcripts of an agent: what it is told, then what it does.
 
 use expect_test::{Expect, expect};
-use wasmill_model::fault::Domain;
+use wasmill_model::fault::{Code, Domain};
 
 use super::*;
 use crate::message::Cause;
@@ -85,7 +85,7 @@ fn a_job_from_start_to_release() {
 
 #[test]
 fn a_subtask_that_fails_before_another_has_started_releases_nothing() {
-    let cause = Cause { domain: Domain::User, message: "bad row".to_owned() };
+    let cause = Cause { code: Code::BadRow, domain: Domain::User, message: "bad row".to_owned() };
     check(
         vec![
             run(1),
@@ -97,7 +97,7 @@ fn a_subtask_that_fails_before_another_has_started_releases_nothing() {
         ],
         expect![[r#"
             start attempt-1: 0[0] 1[0]
-            report 0[0] Failed(Cause { domain: User, message: "bad row" })
+            report 0[0] Failed(Cause { code: BadRow, domain: User, message: "bad row" })
             stop attempt-1
 
 

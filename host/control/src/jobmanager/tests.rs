@@ -24,7 +24,7 @@ fn report(taskmanager: u64, chain: u32, index: u32, state: SubtaskState) -> Even
 }
 
 fn failed() -> SubtaskState {
-    SubtaskState::Failed(Cause { domain: Domain::User, message: "bad row".to_owned() })
+    SubtaskState::Failed(Cause { code: Code::BadRow, domain: Domain::User, message: "bad row".to_owned() })
 }
 
 fn show(command: &Command) -> String {

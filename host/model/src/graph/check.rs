@@ -2,6 +2,7 @@
 
 use crate::{
     descriptor::{Descriptor, Input, Shape},
+    fault::Code,
     schema::Schema,
     settings::{Error, did_you_mean},
     spec::{OperatorSpec, VertexSpec},
@@ -20,10 +21,12 @@ pub(super) fn descriptor(
     descriptor: &Descriptor,
     inputs: &[Input],
 ) -> Result<(), Error> {
-    let refuse = |message: String| operator.plugin.error(format!("operator `{}` {message}", vertex.name));
+    let refuse = |message: String| {
+        operator.plugin.error(format!("operator `{}` {message}", vertex.name)).coded(Code::BadDescriptor)
+    };
     if descriptor.inputs.len() != inputs.len() {
         let message = format!("takes {} inputs, the job file gives it {}", descriptor.inputs.len(), inputs.len());
-        return Err(refuse(message));
+        return Err(refuse(message).coded(Code::OperatorInputCount));
     }
     for (place, (reads, input)) in descriptor.inputs.iter().zip(inputs).enumerate() {
         let from = &operator.inputs[place].from;
@@ -33,7 +36,7 @@ pub(super) fn descriptor(
                 let near = did_you_mean(name, &names).map_or(String::new(), |hint| format!("; {hint}"));
                 let message = format!("operator `{}` reads a column `{name}` that is not there", vertex.name);
                 let hint = format!("it reads {}; the rows are {}{near}", reads.columns.join(", "), input.schema);
-                return Err(from.error_with_hint(message, hint));
+                return Err(from.error_with_hint(message, hint).coded(Code::OperatorColumnMissing));
             }
             if reads.columns[..i].contains(name) {
                 return Err(refuse(format!("names the column `{name}` of input {place} twice")));
@@ -41,12 +44,13 @@ pub(super) fn descriptor(
         }
         if reads.keyed && input.key.is_none() {
             let message = format!("operator `{}` keeps something for each key: its input must be keyed", vertex.name);
-            return Err(from.error_with_hint(message, "add `key_by = [\"COLUMN\"]`"));
+            return Err(from.error_with_hint(message, "add `key_by = [\"COLUMN\"]`").coded(Code::OperatorNotKeyed));
         }
     }
     let keys = key_types(descriptor, inputs);
     if keys.windows(2).any(|pair| pair[0] != pair[1]) {
-        return Err(refuse("has keyed inputs whose keys differ in type, or in whether they may be null".to_owned()));
+        let message = "has keyed inputs whose keys differ in type, or in whether they may be null";
+        return Err(refuse(message.to_owned()).coded(Code::KeyTypesDiffer));
     }
     let keyed = !keys.is_empty();
     if !keyed && (descriptor.timers || !descriptor.cells.is_empty()) {
@@ -80,10 +84,12 @@ fn check_cells(descriptor: &Descriptor, refuse: Refuse<'_>) -> Result<(), Error>
             return Err(refuse(format!("names the cell `{name}` twice")));
         }
         if cell.kind != "value" {
-            return Err(refuse(format!("wants the cell `{name}` of kind `{}`; this version has `value`", cell.kind)));
+            let message = format!("wants the cell `{name}` of kind `{}`; this version has `value`", cell.kind);
+            return Err(refuse(message).coded(Code::UnsupportedState));
         }
         if cell.ttl_ms.is_some() {
-            return Err(refuse(format!("wants a time to live for the cell `{name}`; this version has none")));
+            let message = format!("wants a time to live for the cell `{name}`; this version has none");
+            return Err(refuse(message).coded(Code::UnsupportedState));
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ use toml::{
 };
 
 use super::{Error, Origin, Setting, Settings, Value};
+use crate::fault::Code;
 
 /// Finds the line of a byte offset.
 struct Lines<'a> {
@@ -27,6 +28,7 @@ impl Lines<'_> {
 pub(super) fn document(file: &str, text: &str) -> Result<Settings, Error> {
     let lines = Lines { file: file.into(), text };
     let table = DeTable::parse(text).map_err(|e| Error {
+        code: Code::JobFileSyntax,
         origin: lines.origin(e.span().map_or(0, |span| span.start)),
         key: String::new(),
         message: e.message().replace('\n', ", "),
@@ -39,6 +41,7 @@ pub(super) fn document(file: &str, text: &str) -> Result<Settings, Error> {
 pub(super) fn assign(settings: &mut Settings, assignment: &str) -> Result<(), Error> {
     let origin = Origin::Set(assignment.into());
     let error = |message: &str| Error {
+        code: Code::SetArgument,
         origin: origin.clone(),
         key: String::new(),
         message: message.to_owned(),
@@ -78,7 +81,10 @@ fn insert(table: &mut Settings, names: &[&str], setting: Setting) -> Result<(), 
     });
     match &mut table.entries[place].1.value {
         Value::Table(inner) => insert(inner, rest, setting),
-        other => Err(setting.error(format!("`{name}` is {}, not a table", other.kind()))),
+        other => {
+            let message = format!("`{name}` is {}, not a table", other.kind());
+            Err(setting.error(message).coded(Code::SetArgument))
+        }
     }
 }
 
@@ -100,7 +106,10 @@ fn read_table(table: &DeTable<'_>, path: String, origin: &Origin, at: OriginOf<'
 }
 
 fn read_value(value: &Spanned<DeValue<'_>>, key: &str, origin: &Origin, at: OriginOf<'_>) -> Result<Value, Error> {
-    let error = |message: String| Error { origin: at(value.span().start), key: key.to_owned(), message, hint: None };
+    let error = |message: String| {
+        let (code, origin) = (Code::JobFileOutOfRange, at(value.span().start));
+        Error { code, origin, key: key.to_owned(), message, hint: None }
+    };
     Ok(match value.get_ref() {
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Boolean(b) => Value::Boolean(*b),

@@ -80,7 +80,7 @@ struct HeaderColumn {
 
 /// Writes a capsule to a new file. Without the component, if there is no room for it.
 pub fn write(capsule: &Capsule, path: &Path) -> Result<(), Error> {
-    let failed = |source| Error::Io { action: "write", path: path.to_owned(), source };
+    let failed = |source| Error::Write { action: "write", path: path.to_owned(), source };
     let mut bytes = encode(capsule, true)?;
     if bytes.len() > SIZE_MAX {
         bytes = encode(capsule, false)?;
@@ -98,7 +98,7 @@ pub fn write(capsule: &Capsule, path: &Path) -> Result<(), Error> {
 
 /// Reads a capsule. It may come from anyone: lengths are checked against what is there.
 pub fn read(path: &Path) -> Result<Capsule, Error> {
-    let failed = |source| Error::Io { action: "read", path: path.to_owned(), source };
+    let failed = |source| Error::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(failed)?;
     file.take(SIZE_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;

@@ -28,7 +28,7 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder that saves to this folder, which is made if it is not there.
     pub fn new(folder: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::Io { action: "make the folder of", path: folder.to_owned(), source };
+        let failed = |source| Error::Write { action: "make the folder of", path: folder.to_owned(), source };
         std::fs::create_dir_all(folder).map_err(failed)?;
         Ok(Self { folder: folder.to_owned(), component: None, saved: Arc::default() })
     }
@@ -55,12 +55,12 @@ impl Recorder {
         for number in 1..NAMES_MAX {
             let path = self.folder.join(format!("{operator}.{number}.capsule"));
             match write(&capsule, &path) {
-                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(Error::Write { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
                 result => return result.map(|()| Some(path)),
             }
         }
         let source = io::Error::new(io::ErrorKind::AlreadyExists, "the folder is full of capsules");
-        Err(Error::Io { action: "write", path: self.folder.clone(), source })
+        Err(Error::Write { action: "write", path: self.folder.clone(), source })
     }
 }
 

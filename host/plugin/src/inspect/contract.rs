@@ -2,8 +2,10 @@
 //!
 //! `contract.txt` is what this crate's own reader says of a component made from `wit/operator.wit`; a test makes it again.
 
+use wasmill_model::fault::Code;
+
 use super::{
-    refusal::{Code, Finding, Place},
+    refusal::{Finding, Place},
     signature::Interface,
 };
 

@@ -3,42 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-
-/// What kind of thing is wrong, in the order in which it is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Code {
-    Size,
-    NotAComponent,
-    CoreModule,
-    Precompiled,
-    Malformed,
-    Feature,
-    Structure,
-    Interface,
-    ImportNotGranted,
-    CompileBudget,
-    CompilerCrash,
-}
-
-impl Code {
-    /// A stable name, for programs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Size => "size",
-            Self::NotAComponent => "not-a-component",
-            Self::CoreModule => "core-module",
-            Self::Precompiled => "precompiled",
-            Self::Malformed => "malformed",
-            Self::Feature => "feature",
-            Self::Structure => "structure",
-            Self::Interface => "interface",
-            Self::ImportNotGranted => "import-not-granted",
-            Self::CompileBudget => "compile-budget",
-            Self::CompilerCrash => "compiler-crash",
-        }
-    }
-}
+use wasmill_model::fault::{Code, Coded};
 
 /// Where in a component something is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +49,7 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.code.name())?;
+        write!(f, "{}: ", self.code)?;
         if self.place != Place::Whole {
             write!(f, "{}: ", self.place)?;
         }
@@ -93,7 +58,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Why a component is refused: at least one finding, in the order of their codes.
+/// Why a component is refused: at least one finding, in the order of their codes. Its own code is that of the first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     pub findings: Vec<Finding>,
@@ -106,11 +71,6 @@ impl Refusal {
         assert!(!findings.is_empty(), "a refusal without a reason");
         findings.sort_by_key(|finding| finding.code);
         Self { findings }
-    }
-
-    /// The stable name of the first finding's code, for programs.
-    pub fn code(&self) -> &'static str {
-        self.findings.first().map_or("malformed", |finding| finding.code.name())
     }
 }
 
@@ -133,3 +93,9 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+impl Coded for Refusal {
+    fn code(&self) -> Code {
+        self.findings.first().map_or(Code::Malformed, |finding| finding.code)
+    }
+}

@@ -1,10 +1,11 @@
 //! How large the parts of a component may be: what an engine's pool has places for, and what no honest component comes near.
 
+use wasmill_model::fault::Code;
 use wasmparser::{Instance, Payload};
 
 use super::{
     malformed,
-    refusal::{Code, Finding, Place, Refusal},
+    refusal::{Finding, Place, Refusal},
 };
 use crate::engine;
 

@@ -1,5 +1,7 @@
 //! What is refused, and what is said of what is not.
 
+use wasmill_model::fault::Coded;
+
 use super::*;
 
 const GUEST_FUNCTIONS: [&str; 5] = ["describe", "open", "process", "on-timers", "on-notice"];
@@ -73,7 +75,7 @@ fn size_has_a_limit() {
     let size = bytes.len() as u64;
     assert_eq!(inspect_up_to(&bytes, bytes.len() - 1), Err(too_large(size, size - 1)));
     let wide = vec![0; SIZE_MAX + 1];
-    assert_eq!(inspect(&wide).expect_err("it is too large").code(), "size");
+    assert_eq!(inspect(&wide).expect_err("it is too large").code(), Code::Size);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use wasmill_model::fault::{Code, Coded};
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 use crate::{guest::Guest, limits::Limits, log, wasi::Exit};
@@ -70,6 +71,24 @@ impl CallError {
     }
 }
 
+impl Coded for CallError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Trap { .. } => Code::OperatorTrapped,
+            Self::Deadline { .. } => Code::CallDeadline,
+            Self::Memory { .. } => Code::MemoryLimit,
+            Self::OutputBytes { .. } | Self::OutputRows { .. } => Code::OutputLimit,
+            Self::InputBytes { .. } => Code::BatchTooLarge,
+            Self::BadReply { .. } => Code::BadReply,
+            Self::Failure { .. } => Code::OperatorFailed,
+            Self::Open { .. } => Code::OperatorNotOpened,
+            Self::Dead { .. } => Code::Internal,
+            Self::NoRoom { .. } => Code::NoRoomForInstance,
+            Self::Start { .. } => Code::InstanceNotStarted,
+        }
+    }
+}
+
 /// What a `describe` did not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DescribeError {
@@ -80,6 +99,16 @@ pub enum DescribeError {
     Refused { message: String },
     #[error("the operator describes itself as something that cannot be: {what}")]
     Bad { what: String },
+}
+
+impl Coded for DescribeError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Call(_) => Code::NotDescribed,
+            Self::Refused { .. } => Code::RefusedByOperator,
+            Self::Bad { .. } => Code::BadDescriptor,
+        }
+    }
 }
 
 /// Where a guest was when it was stopped, and its last words.

@@ -1,6 +1,7 @@
 //! What is refused before anything of it runs, and what is compiled without care.
 
 use wasmill_hostile::{bombs, template};
+use wasmill_model::fault::Coded;
 use wasmill_plugin::{PluginStore, Tier};
 
 use crate::{hosts, instances::assert_harmless};
@@ -9,7 +10,7 @@ fn answer(store: &PluginStore, wasm: &[u8]) -> (String, String) {
     match store.load_with_tier(wasm) {
         Ok((_, Tier::Optimized)) => ("optimized".into(), String::new()),
         Ok((_, Tier::Baseline)) => ("baseline".into(), String::new()),
-        Err(error) => (error.code().to_owned(), error.to_string()),
+        Err(error) => (error.code().to_string(), error.to_string()),
     }
 }
 
