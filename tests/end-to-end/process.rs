@@ -52,9 +52,14 @@ impl Bench {
     /// A folder with this job in it; `PLUGINS/` becomes the folder of the plugins.
     pub(crate) fn new(job: &str) -> Self {
         let bench = Self { folder: TempDir::new().expect("temporary folders can be made") };
-        let plugins = format!("{}/", target().join("plugins").display());
-        bench.put("job.toml", job.replace("PLUGINS/", &plugins));
+        bench.put_job(job);
         bench
+    }
+
+    /// Puts another job in its place.
+    pub(crate) fn put_job(&self, job: &str) {
+        let plugins = format!("{}/", target().join("plugins").display());
+        self.put("job.toml", job.replace("PLUGINS/", &plugins));
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -17,6 +17,7 @@ mod file_source;
 mod host_metrics;
 mod nexmark;
 mod number;
+mod similar_file;
 mod sink;
 mod source;
 mod stdout;
@@ -25,5 +26,6 @@ mod testing;
 
 pub use encode::row_as_json;
 pub use error::Error;
+pub use similar_file::similar_file;
 pub use sink::{Sink, SinkConfig};
 pub use source::{Polled, Source, SourceConfig, SourcePort, Split};

@@ -206,7 +206,10 @@ impl JobGraph {
             key.push(place);
         }
         let fields: Vec<Field> = key.iter().map(|&i| schema.fields()[i].clone()).collect();
-        keys::check_key_types(&fields).map_err(|e| setting.error(e.to_string()).coded(e.code()))?;
+        keys::check_key_types(&fields).map_err(|e| {
+            let hint = "key by another column, or read it as `utf8` or `int64`";
+            setting.error_with_hint(e.to_string(), hint).coded(e.code())
+        })?;
         Ok(Some(key))
     }
 

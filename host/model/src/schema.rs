@@ -63,6 +63,19 @@ impl DataType {
         }
     }
 
+    /// The type that a word of another system means.
+    pub fn meant_by(word: &str) -> Option<Self> {
+        Some(match word.to_ascii_lowercase().as_str() {
+            "int" | "integer" | "bigint" | "long" | "i64" | "int32" | "i32" | "uint64" | "u64" => Self::Int64,
+            "float" | "double" | "real" | "number" | "f64" | "float32" | "decimal" => Self::Float64,
+            "datetime" | "time" | "date" | "timestamptz" => Self::Timestamp,
+            "bool" => Self::Boolean,
+            "string" | "str" | "text" | "varchar" | "char" => Self::Utf8,
+            "bytes" | "blob" | "bytea" => Self::Binary,
+            _ => return None,
+        })
+    }
+
     /// Whether values differ in length: text and bytes.
     pub fn is_variable(self) -> bool {
         matches!(self, Self::Utf8 | Self::Binary)

@@ -243,7 +243,8 @@ impl Setting {
                 let names = DataType::ALL.map(DataType::name);
                 let message = format!("expected a type, one of {}, found \"{text}\"", list(&names));
                 let error = setting.error(message).coded(Code::JobFileUnknownType);
-                return Err(Error { hint: did_you_mean(type_name, &names), ..error });
+                let meant = DataType::meant_by(type_name).map(|data_type| format!("did you mean `{data_type}`?"));
+                return Err(Error { hint: meant.or_else(|| did_you_mean(type_name, &names)), ..error });
             };
             fields.push(Field { name: name.to_owned(), data_type, nullable });
         }
@@ -397,9 +398,13 @@ fn similar(a: &str, b: &str) -> bool {
 
 /// A hint that names the candidate nearest to a word, if one is near.
 pub fn did_you_mean<S: AsRef<str>>(word: &str, candidates: &[S]) -> Option<String> {
+    most_similar(word, candidates).map(|best| format!("did you mean `{best}`?"))
+}
+
+/// The candidate nearest to a word, if one is near.
+pub fn most_similar<'a, S: AsRef<str>>(word: &str, candidates: &'a [S]) -> Option<&'a str> {
     let near = candidates.iter().map(AsRef::as_ref).filter(|name| similar(word, name));
-    let best = near.min_by_key(|name| strsim::damerau_levenshtein(word, name))?;
-    Some(format!("did you mean `{best}`?"))
+    near.min_by_key(|name| strsim::damerau_levenshtein(word, name))
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ use crate::{
 mod error;
 mod recording;
 
-pub use error::{CallError, DescribeError, Report, TrapKind};
+pub use error::{CallError, DescribeError, Misfit, Report, TrapKind};
 
 use recording::{Recording, arguments_of};
 
@@ -266,7 +266,7 @@ pub fn describe(plugin: &Plugin, limits: Limits, config: &str, inputs: &[Input])
     let function: TypedFunc<Params<'static>, Results> = guest.function(|exports| exports.describe);
     let (result,) = guest.call("describe", None, function, (config, descriptor::inputs(inputs).as_slice()))?;
     let said = result.map_err(|message| DescribeError::Refused { message: error::words(&message) })?;
-    descriptor::check(said, inputs).map_err(|what| DescribeError::Bad { what })
+    Ok(descriptor::check(said, inputs)?)
 }
 
 impl Plan {

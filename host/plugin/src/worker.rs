@@ -21,6 +21,7 @@ use wasmill_model::{
 use crate::{
     engine::Tier,
     inspect::{self, Finding, Inspection, Place, Refusal},
+    instance::Misfit,
 };
 
 mod child;
@@ -102,7 +103,10 @@ pub enum Error {
     /// The operator's own answer.
     #[error("operator refuses its configuration or inputs: {message}")]
     RefusedByOperator { message: String },
-    /// A trap, a limit, an answer that breaks the contract.
+    /// It does not fit its inputs, or what it says cannot be.
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
+    /// A trap, a limit, an answer that cannot be read.
     #[error("could not ask the operator to describe itself: {message}")]
     NotDescribed { message: String },
     #[error("compiled code is not in the cache")]
@@ -137,7 +141,7 @@ impl Error {
             Self::Refused(_) | Self::NotCompiled { .. } | Self::CompileBudget { .. } | Self::CompilerCrash { .. } => {
                 true
             }
-            Self::RefusedByOperator { .. } => true,
+            Self::RefusedByOperator { .. } | Self::Misfit(_) => true,
             Self::CompileDeadline { .. } | Self::InspectionEnded { .. } | Self::NotDescribed { .. } => false,
             Self::NotCached | Self::Start { .. } | Self::Failed { .. } => false,
         }
@@ -153,6 +157,7 @@ impl Coded for Error {
             Self::CompilerCrash { .. } => Code::CompilerCrash,
             Self::InspectionEnded { .. } => Code::Malformed,
             Self::RefusedByOperator { .. } => Code::RefusedByOperator,
+            Self::Misfit(misfit) => misfit.code,
             Self::NotDescribed { .. } => Code::NotDescribed,
             Self::NotCached | Self::Start { .. } | Self::Failed { .. } => Code::PluginWorker,
         }
@@ -216,8 +221,9 @@ impl Worker {
         let task = Task::Describe(Box::new(question));
         match self.ask(task, &[], self.budget.describe_deadline)? {
             Ok((Response::Described { descriptor }, _)) => Ok(descriptor),
-            Ok((Response::NotDescribed { message, by_operator: true }, _)) => Err(Error::RefusedByOperator { message }),
-            Ok((Response::NotDescribed { message, .. } | Response::Crashed { message }, _)) => {
+            Ok((Response::RefusedByOperator { message }, _)) => Err(Error::RefusedByOperator { message }),
+            Ok((Response::Misfit { misfit }, _)) => Err(misfit.into()),
+            Ok((Response::NotDescribed { message } | Response::Crashed { message }, _)) => {
                 Err(Error::NotDescribed { message })
             }
             Ok((Response::NotCached, _)) => Err(Error::NotCached),

@@ -108,7 +108,11 @@ impl Catalogue for Parts<'_> {
     ) -> Result<Descriptor, Error> {
         let path = plugin_path(&operator.plugin, self.base)?;
         let wasm = std::fs::read(&path).map_err(|e| {
-            let hint = "build it first; the standard plugins are built by `cargo xtask plugins`";
+            let near = wasmill_connectors::similar_file(&path);
+            let hint = near.map_or_else(
+                || "build it first; the standard plugins are built by `cargo xtask plugins`".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            );
             let message = format!("could not read plugin {}: {e}", path.display());
             operator.plugin.error_with_hint(message, hint).coded(Code::PluginUnreadable)
         })?;
@@ -122,14 +126,24 @@ impl Catalogue for Parts<'_> {
             ("table_elements", limits.table_elements as u64, u64::from(engine.table_elements_max)),
         ] {
             if wanted > max {
-                let vertex = &vertex.name;
-                let message =
-                    format!("`limits.{name}` of operator `{vertex}` is {wanted}; an instance can have at most {max}");
-                return Err(operator.plugin.out_of_range(message));
+                let operator_name = &vertex.name;
+                let message = format!(
+                    "`limits.{name}` of operator `{operator_name}` is {wanted}; an instance can have at most {max}"
+                );
+                let limits = vertex.settings.get("limits").and_then(|limits| limits.table().ok());
+                let written = limits.and_then(|limits| limits.get(name)).unwrap_or(&operator.plugin);
+                return Err(written.out_of_range(message));
             }
         }
         let described = self.plugins.describe(&wasm, &limits, &operator.config, inputs);
-        let descriptor = described.map_err(|e| Error { hint: Some(given(operator, inputs)), ..refuse(e) })?;
+        let descriptor = described.map_err(|e| {
+            let given = given(operator, inputs);
+            let hint = match e.code() {
+                Code::OperatorNotKeyed => format!("add `key_by = [\"COLUMN\"]` to the input; {given}"),
+                _ => given,
+            };
+            Error { hint: Some(hint), ..refuse(e) }
+        })?;
         self.found.insert(vertex.name.clone(), Part::Operator(plugin));
         Ok(descriptor)
     }

@@ -15,10 +15,14 @@ pub enum Error {
     #[error("could not open the state of an operator: it has {cells} cells, and the limit is {cells_max}")]
     TooManyCells { cells: usize, cells_max: usize },
     /// Of the operator: its state has reached its limit.
-    #[error("could not apply a call to keyed state: it would take {bytes} bytes, and the limit is {bytes_max}")]
+    #[error(
+        "could not apply a call to keyed state: it would take {bytes} bytes, and the limit is {bytes_max} (`limits.state`)"
+    )]
     StateFull { bytes: usize, bytes_max: usize },
     /// Of the operator: it has as many timers as it may.
-    #[error("could not apply a call to keyed state: there would be {timers} timers, and the limit is {timers_max}")]
+    #[error(
+        "could not apply a call to keyed state: there would be {timers} timers, and the limit is {timers_max} (`limits.timers`)"
+    )]
     TimersFull { timers: usize, timers_max: usize },
     /// Of the operator or its rows: all cells of one key are kept together, in one piece.
     #[error(

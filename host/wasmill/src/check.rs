@@ -12,7 +12,11 @@ use wasmill_plugin::{
     plugins::Checked,
 };
 
-use crate::{Output, REFUSED, error::Error, plugins, refused, show};
+use crate::{
+    Output, REFUSED,
+    error::{self, Error},
+    plugins, refused, show,
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -113,7 +117,7 @@ fn refusal_table(wasm: &[u8], refusal: &Refusal) -> String {
         text += &line("found", found);
         text += &hint.as_ref().map_or_else(String::new, |hint| line("hint", hint));
     }
-    text
+    text + &error::for_more(refusal.code())
 }
 
 fn refusal_json(wasm: &[u8], refusal: &Refusal) -> Value {

@@ -32,7 +32,7 @@ impl Error {
     /// For people.
     pub(crate) fn shown(&self) -> String {
         let Self { code, message } = self;
-        format!("error[{code}]: {message}\n  for more: wasmill explain {code}\n")
+        format!("error[{code}]: {message}\n{}", for_more(*code))
     }
 
     /// For programs.
@@ -45,6 +45,11 @@ impl<E: Coded> From<E> for Error {
     fn from(error: E) -> Self {
         Self::new(error.code(), error.to_string())
     }
+}
+
+/// The line that says where more can be read. A run shows one, whatever it finds.
+pub(crate) fn for_more(code: Code) -> String {
+    format!("  for more: wasmill explain {code}\n")
 }
 
 /// Shows what clap has to say: an error with its code, or the help that was asked for.

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use wasmill_connectors::similar_file;
 use wasmill_model::fault::{Code, Coded};
 use wasmill_plugin::{Engine, EngineOptions, PluginStore, cache::Cache, worker::Worker};
 
@@ -32,7 +33,10 @@ pub(crate) fn store(cache: Option<&Path>) -> Result<PluginStore, Error> {
 
 /// The bytes of a file named on the command line.
 pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(file).map_err(|e| Error::new(Code::FileUnreadable, format!("could not read {}: {e}", file.display())))
+    std::fs::read(file).map_err(|e| {
+        let hint = similar_file(file).map_or_else(String::new, |near| format!("\n  hint: did you mean `{near}`?"));
+        Error::new(Code::FileUnreadable, format!("could not read {}: {e}{hint}", file.display()))
+    })
 }
 
 fn unusable(folder: &Path, reason: &dyn std::fmt::Display) -> Error {

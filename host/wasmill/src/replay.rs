@@ -32,14 +32,15 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn replay(arguments: &Arguments) -> Result<(Capsule, Result<(), CallError>), Error> {
-    let mismatch = |message: String| Error::new(Code::CapsulePlugin, message);
+    let file = arguments.capsule.display();
+    let mismatch = |why: String| Error::new(Code::CapsulePlugin, format!("could not replay {file}: {why}"));
     let mut capsule = capsule::read(&arguments.capsule)?;
     let wasm = match (&arguments.plugin, capsule.component.take()) {
         (Some(file), _) => plugins::read(file)?,
         (None, Some(wasm)) => wasm,
         (None, None) => {
-            let message = format!("the capsule is without plugin {}: name its file by --plugin", capsule.digest);
-            return Err(mismatch(message));
+            let message = format!("the capsule is without its plugin {}", capsule.digest);
+            return Err(mismatch(format!("{message}\n  hint: name the plugin's file by --plugin")));
         }
     };
     let (recorded, given) = (capsule.digest, Digest::of(&wasm));

@@ -14,6 +14,7 @@ use signal_hook::{
     iterator::Signals,
 };
 use wasmill_cluster::Cluster;
+use wasmill_connectors::similar_file;
 use wasmill_control::{jobmanager::JobState, message::Cause};
 use wasmill_model::{
     fault::{Code, Domain},
@@ -130,14 +131,20 @@ fn prepare(arguments: &Arguments) -> Result<Job, Error> {
 
 /// The text of the job file.
 fn read(path: &Path) -> Result<String, Error> {
-    let bytes = std::fs::read(path)
-        .map_err(|e| Error::new(Code::JobFileUnreadable, format!("could not read job file {}: {e}", path.display())))?;
+    let bytes = std::fs::read(path).map_err(|e| {
+        let hint = match similar_file(path) {
+            _ if path.is_dir() => "\n  hint: name the file in it, such as `job.toml`".to_owned(),
+            Some(near) => format!("\n  hint: did you mean `{near}`?"),
+            None => String::new(),
+        };
+        Error::new(Code::JobFileUnreadable, format!("could not read job file {}: {e}{hint}", path.display()))
+    })?;
     String::from_utf8(bytes).map_err(|e| {
         let before = &e.as_bytes()[..e.utf8_error().valid_up_to()];
         let line = 1 + before.iter().filter(|&&b| b == b'\n').count();
         let byte = 1 + before.iter().rev().take_while(|&&b| b != b'\n').count();
         let message = format!("could not read {}:{line}: byte {byte} of the line is not UTF-8", path.display());
-        Error::new(Code::JobFileNotUtf8, message)
+        Error::new(Code::JobFileNotUtf8, format!("{message}\n  hint: save the file as UTF-8"))
     })
 }
 

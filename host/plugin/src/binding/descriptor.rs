@@ -3,10 +3,12 @@
 use wasmill_model::{
     DataType, Field, Schema,
     descriptor::{Cell, Context, Descriptor, Input, Port, Reads, Shape},
+    fault::Code,
 };
 use wasmtime::component::{ComponentType, Lift, Lower, flags};
 
 use super::ports::PORTS_MAX;
+use crate::instance::Misfit;
 
 /// Configuration, inputs.
 pub(crate) type Params<'a> = (&'a str, &'a [WitInput<'a>]);
@@ -167,26 +169,29 @@ pub(crate) fn context(context: &Context) -> WitContext<'_> {
 }
 
 /// What an operator said it is, if that is possible on these inputs; else what is wrong.
-pub(crate) fn check(said: WitDescriptor, inputs: &[Input]) -> Result<Descriptor, String> {
+pub(crate) fn check(said: WitDescriptor, inputs: &[Input]) -> Result<Descriptor, Misfit> {
     if said.inputs.len() != inputs.len() {
-        return Err(format!("it reads {} inputs, of {} that the job file gives it", said.inputs.len(), inputs.len()));
+        let what = format!("it reads {} inputs, of {} that the job file gives it", said.inputs.len(), inputs.len());
+        return Err(Misfit { code: Code::OperatorInputCount, what });
     }
     let reads = said.inputs.into_iter().zip(inputs).enumerate();
     let reads: Vec<Reads> = reads
-        .map(|(place, (reads, input))| check_reads(reads, input).map_err(|what| format!("input {place}: {what}")))
+        .map(|(place, (reads, input))| {
+            check_reads(reads, input).map_err(|misfit| misfit.within(format_args!("input {place}")))
+        })
         .collect::<Result<_, _>>()?;
     if reads.iter().filter(|reads| reads.keyed).count() > 0 {
         check_keys(&reads, inputs)?;
     }
     let keyed = reads.iter().any(|reads| reads.keyed);
     if said.ports.is_empty() || said.ports.len() > PORTS_MAX {
-        return Err(format!("it has {} ports, of 1 to {PORTS_MAX} that it may have", said.ports.len()));
+        return Err(format!("it has {} ports, of 1 to {PORTS_MAX} that it may have", said.ports.len()).into());
     }
     let key_fields = key_fields(&reads, inputs);
     let mut ports: Vec<Port> = Vec::with_capacity(said.ports.len());
     for port in said.ports {
         if ports.iter().any(|other| other.name == port.name) {
-            return Err(format!("port {} is named twice", quote(&port.name)));
+            return Err(format!("port {} is named twice", quote(&port.name)).into());
         }
         let name = quote(&port.name);
         ports.push(
@@ -194,21 +199,21 @@ pub(crate) fn check(said: WitDescriptor, inputs: &[Input]) -> Result<Descriptor,
         );
     }
     if said.cells.len() > CELLS_MAX {
-        return Err(format!("it has {} cells, of {CELLS_MAX} that it may have", said.cells.len()));
+        return Err(format!("it has {} cells, of {CELLS_MAX} that it may have", said.cells.len()).into());
     }
     let mut cells: Vec<Cell> = Vec::with_capacity(said.cells.len());
     for cell in said.cells {
         if cells.iter().any(|other| other.name == cell.name) {
-            return Err(format!("cell {} is named twice", quote(&cell.name)));
+            return Err(format!("cell {} is named twice", quote(&cell.name)).into());
         }
         let name = quote(&cell.name);
-        cells.push(check_cell(cell).map_err(|what| format!("cell {name}: {what}"))?);
+        cells.push(check_cell(cell).map_err(|misfit| misfit.within(format_args!("cell {name}")))?);
     }
     if !keyed && !cells.is_empty() {
-        return Err("it has cells, which need a keyed input".to_owned());
+        return Err("it has cells, which need a keyed input".to_owned().into());
     }
     if !keyed && said.timers {
-        return Err("it sets timers, which need a keyed input".to_owned());
+        return Err("it sets timers, which need a keyed input".to_owned().into());
     }
     Ok(Descriptor {
         inputs: reads,
@@ -221,26 +226,29 @@ pub(crate) fn check(said: WitDescriptor, inputs: &[Input]) -> Result<Descriptor,
     })
 }
 
-fn check_reads(reads: WitReads, input: &Input) -> Result<Reads, String> {
+fn check_reads(reads: WitReads, input: &Input) -> Result<Reads, Misfit> {
     for (place, column) in reads.columns.iter().enumerate() {
         if input.schema.index_of(column).is_none() {
-            return Err(format!("it reads column {}, which is not in {}", quote(column), input.schema));
+            let what = format!("it reads column {}, which is not in {}", quote(column), input.schema);
+            return Err(Misfit { code: Code::OperatorColumnMissing, what });
         }
         if reads.columns[..place].contains(column) {
-            return Err(format!("it reads column {} twice", quote(column)));
+            return Err(format!("it reads column {} twice", quote(column)).into());
         }
     }
     if reads.keyed && input.key.is_none() {
-        return Err("it needs the rows grouped by key, and the job file names no `key_by`".to_owned());
+        let what = "it needs the rows grouped by key, and the job file names no `key_by`".to_owned();
+        return Err(Misfit { code: Code::OperatorNotKeyed, what });
     }
     if reads.event_times && !input.event_times {
-        return Err("it reads event times, which the rows do not have".to_owned());
+        let what = "it reads event times, which the rows do not have".to_owned();
+        return Err(Misfit { code: Code::OperatorNeedsEventTimes, what });
     }
     Ok(Reads { columns: reads.columns, keyed: reads.keyed, event_times: reads.event_times })
 }
 
 /// State and timers are kept by key: all keyed inputs must have keys of the same types.
-fn check_keys(reads: &[Reads], inputs: &[Input]) -> Result<(), String> {
+fn check_keys(reads: &[Reads], inputs: &[Input]) -> Result<(), Misfit> {
     let types = |input: &Input| -> Option<Vec<DataType>> {
         let names = input.key.as_ref()?.iter();
         names.map(|name| input.schema.index_of(name).map(|at| input.schema.fields()[at].data_type)).collect()
@@ -249,7 +257,10 @@ fn check_keys(reads: &[Reads], inputs: &[Input]) -> Result<(), String> {
     let Some((first, (_, input))) = keyed().next() else { return Ok(()) };
     let expect = types(input).ok_or_else(|| format!("input {first}: its key is not among its columns"))?;
     match keyed().find(|(_, (_, input))| types(input).as_ref() != Some(&expect)) {
-        Some((other, _)) => Err(format!("input {other}: its key has other types than that of input {first}")),
+        Some((other, _)) => {
+            let what = format!("input {other}: its key has other types than that of input {first}");
+            Err(Misfit { code: Code::KeyTypesDiffer, what })
+        }
         None => Ok(()),
     }
 }
@@ -309,13 +320,14 @@ fn fields(fields: Vec<WitField>) -> Result<Schema, String> {
     Schema::new(fields).map_err(|error| error.to_string())
 }
 
-fn check_cell(cell: WitCell) -> Result<Cell, String> {
+fn check_cell(cell: WitCell) -> Result<Cell, Misfit> {
     check_name(&cell.name)?;
     if cell.kind != "value" {
-        return Err(format!("there are no cells of kind {}, only `value`", quote(&cell.kind)));
+        let what = format!("there are no cells of kind {}, only `value`", quote(&cell.kind));
+        return Err(Misfit { code: Code::UnsupportedState, what });
     }
     if cell.ttl_ms == Some(0) {
-        return Err("a value that lives for 0 ms is never seen".to_owned());
+        return Err("a value that lives for 0 ms is never seen".to_owned().into());
     }
     let data_type = data_type(&cell.data_type)?;
     Ok(Cell { name: cell.name, kind: cell.kind, data_type, ttl_ms: cell.ttl_ms, version: cell.version })

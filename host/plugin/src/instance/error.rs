@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use wasmill_model::fault::{Code, Coded};
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
@@ -92,13 +93,37 @@ impl Coded for CallError {
 /// What a `describe` did not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DescribeError {
-    #[error("could not ask the operator what it is: {0}")]
+    #[error("could not ask the operator to describe itself: {0}")]
     Call(#[from] CallError),
     /// It cannot be under this configuration on these inputs, as it says itself.
     #[error("the operator refuses its configuration: {message}")]
     Refused { message: String },
-    #[error("the operator describes itself as something that cannot be: {what}")]
-    Bad { what: String },
+    #[error(transparent)]
+    Bad(#[from] Misfit),
+}
+
+/// What an operator says it is, and cannot be: at all, or on the inputs that the job file gives it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("the operator {}: {what}", match code {
+    Code::BadDescriptor => "describes itself as something that cannot be",
+    _ => "cannot work with what it is given",
+})]
+pub struct Misfit {
+    pub code: Code,
+    pub what: String,
+}
+
+impl Misfit {
+    /// The same of a part, which is named first.
+    pub(crate) fn within(self, part: fmt::Arguments<'_>) -> Self {
+        Self { what: format!("{part}: {}", self.what), ..self }
+    }
+}
+
+impl From<String> for Misfit {
+    fn from(what: String) -> Self {
+        Self { code: Code::BadDescriptor, what }
+    }
 }
 
 impl Coded for DescribeError {
@@ -106,7 +131,7 @@ impl Coded for DescribeError {
         match self {
             Self::Call(_) => Code::NotDescribed,
             Self::Refused { .. } => Code::RefusedByOperator,
-            Self::Bad { .. } => Code::BadDescriptor,
+            Self::Bad(misfit) => misfit.code,
         }
     }
 }

@@ -133,12 +133,13 @@ fn describe(question: &Question) -> Response {
     let Some(component) = cache.get(&engine, &key) else { return Response::NotCached };
     let plugin = match Plugin::from_component(&engine, &component, question.digest) {
         Ok(plugin) => plugin,
-        Err(error) => return Response::NotDescribed { message: error.to_string(), by_operator: false },
+        Err(error) => return Response::NotDescribed { message: error.to_string() },
     };
     match instance::describe(&plugin, question.limits.clone(), &question.config, &question.inputs) {
         Ok(descriptor) => Response::Described { descriptor },
-        Err(DescribeError::Refused { message }) => Response::NotDescribed { message, by_operator: true },
-        Err(error) => Response::NotDescribed { message: error.to_string(), by_operator: false },
+        Err(DescribeError::Refused { message }) => Response::RefusedByOperator { message },
+        Err(DescribeError::Bad(misfit)) => Response::Misfit { misfit },
+        Err(DescribeError::Call(error)) => Response::NotDescribed { message: error.to_string() },
     }
 }
 

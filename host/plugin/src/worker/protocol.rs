@@ -20,6 +20,7 @@ use crate::{
     digest::Digest,
     engine::Tier,
     inspect::{Inspection, Refusal},
+    instance::Misfit,
     limits::Limits,
 };
 
@@ -102,10 +103,17 @@ pub(super) enum Response {
     },
     /// The cache does not hold the code, or not unharmed.
     NotCached,
-    /// The operator answered with an error, or could not answer.
+    /// The operator answered with an error.
+    RefusedByOperator {
+        message: String,
+    },
+    /// The operator answered what cannot be.
+    Misfit {
+        misfit: Misfit,
+    },
+    /// The operator could not answer.
     NotDescribed {
         message: String,
-        by_operator: bool,
     },
     /// The child could not do its own part.
     Failed {

@@ -69,7 +69,7 @@ fn what_cannot_be_is_refused() {
     assert!(Setup::new("describe").describe().is_ok(), "without a mistake it is taken");
     for (mode, expect) in REFUSED {
         match Setup::new(&format!("describe:{mode}")).describe() {
-            Err(DescribeError::Bad { what }) => assert_eq!(what, *expect, "{mode}"),
+            Err(DescribeError::Bad(misfit)) => assert_eq!(misfit.what, *expect, "{mode}"),
             other => panic!("{mode}: {other:?}"),
         }
     }

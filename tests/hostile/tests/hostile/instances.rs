@@ -93,7 +93,7 @@ fn outcome(plugin: &Plugin, limits: &Limits, log: LogSink) -> (String, String) {
         Ok(started) => started,
         Err(DescribeError::Call(error)) => return (charge(&error), error.to_string()),
         Err(error @ DescribeError::Refused { .. }) => return ("describe: refused".into(), error.to_string()),
-        Err(error @ DescribeError::Bad { .. }) => return ("describe: bad".into(), error.to_string()),
+        Err(error @ DescribeError::Bad(_)) => return ("describe: bad".into(), error.to_string()),
     };
     let memory_max = limits.memory_bytes;
     let result = calls(&mut instance, &descriptor);

@@ -1,0 +1,299 @@
+//! What provokes each code. The first case of a code is the example on its page.
+
+use std::process::Command;
+
+use wasmill_model::fault::Code;
+
+use super::{run, wasmill};
+use crate::process::{Bench, Running, plugin};
+
+/// Two rows through one operator. Cases change it.
+pub(super) const JOB: &str = r#"[job]
+name = "errors"
+
+[source.s]
+connector = "file"
+path = "in.jsonl"
+format = "json"
+schema = { a = "int64", k = "utf8" }
+
+[operator.o]
+plugin = "PLUGINS/rust-plain.wasm"
+input = "s"
+config = { mode = "pass", lasting = true }
+
+[sink.out]
+input = "o"
+connector = "file"
+path = "out.jsonl"
+format = "json"
+"#;
+
+/// What is expected, and what provokes it.
+pub(super) type Case = (Code, Provoke);
+
+pub(super) enum Provoke {
+    /// Parts of the job file, and what takes their place.
+    Swap(&'static [(&'static str, &'static str)]),
+    /// The same, with other rows in `in.jsonl`.
+    Rows(&'static [(&'static str, &'static str)], fn() -> Vec<u8>),
+    /// Values for `--set`.
+    Sets(&'static [&'static str]),
+    /// Another job file.
+    Text(&'static [u8]),
+    /// Another file in place of the plugin.
+    Plugin(fn() -> Vec<u8>),
+    /// Whatever else; the folder holds the job and its rows.
+    With(fn(&Bench) -> Command),
+}
+
+use Provoke::{Plugin, Rows, Sets, Swap, Text, With};
+
+const MODE: &str = "mode = \"pass\"";
+const INPUT: &str = "input = \"s\"";
+const SCHEMA: &str = "schema = { a = \"int64\", k = \"utf8\" }";
+const PATH: &str = "path = \"in.jsonl\"";
+const KEYED: &str = "input = \"s\"\nkey_by = [\"k\"]";
+const TWO: &str = "inputs = [{ from = \"s\", key_by = [\"k\"] }, { from = \"s\", exchange = \"broadcast\" }]";
+
+pub(super) const COMMANDS: &[Case] = &[
+    (Code::CommandLine, With(|_| wasmill(&["rum", "job.toml"]))),
+    (Code::CommandLine, With(|bench| run(bench, &["--for", "soon"]))),
+    (Code::CommandLine, With(|bench| run(bench, &["-o", "xml"]))),
+    (Code::SetArgument, Sets(&["job.parallelism"])),
+    (Code::SetArgument, Sets(&["=3"])),
+    (Code::SetArgument, Sets(&["job.name.x=3"])),
+    (Code::UnknownErrorCode, With(|_| wasmill(&["explain", "bad-rwo"]))),
+    (Code::FileUnreadable, With(|_| wasmill(&["check", "score.wasm"]))),
+    (Code::FileUnreadable, With(|_| wasmill(&["plugin", "inspect", "score.wasm"]))),
+    (Code::OutputUnwritable, With(|_| shell("exec \"$0\" explain > /dev/full"))),
+    (Code::PluginCache, With(|_| wasmill(&["run", "job.toml", "--cache", "in.jsonl"]))),
+    (Code::SystemResources, With(|_| shell("ulimit -v 1000000; exec \"$0\" run job.toml --cache cache"))),
+    (Code::CapsuleUnreadable, With(|_| wasmill(&["replay", "in.jsonl"]))),
+    (Code::CapsuleUnreadable, With(|_| wasmill(&["replay", "calls/o.1.capsule"]))),
+    (Code::CapsuleUnwritable, With(|bench| run(bench, &["--capsule", "in.jsonl/calls"]))),
+    (Code::CapsulePlugin, With(replay_of_another)),
+];
+
+pub(super) const JOB_FILE: &[Case] = &[
+    (Code::JobFileUnreadable, With(|_| wasmill(&["run", "jop.toml"]))),
+    (Code::JobFileUnreadable, With(|_| wasmill(&["run", "."]))),
+    (Code::JobFileNotUtf8, Text(b"[job]\nname = \"caf\xe9\"\n")),
+    (Code::JobFileSyntax, Swap(&[("name = \"errors\"", "name = \"errors")])),
+    (Code::JobFileSyntax, Text(b"\0\0\0\0")),
+    (Code::JobFileUnknownKey, Swap(&[(PATH, "pth = \"in.jsonl\"")])),
+    (Code::JobFileUnknownKey, Swap(&[("[source.s]", "[sorce.s]")])),
+    (Code::JobFileMissingKey, Swap(&[("format = \"json\"\nschema", "schema")])),
+    (Code::JobFileMissingKey, Text(b"")),
+    (Code::JobFileWrongType, Swap(&[(PATH, "path = 7")])),
+    (Code::JobFileWrongType, Swap(&[("[operator.o]", "[[operator.o]]")])),
+    (Code::JobFileUnknownChoice, Swap(&[("format = \"json\"", "format = \"jsno\"")])),
+    (Code::JobFileOutOfRange, Swap(&[("\"errors\"", "\"errors\"\nparallelism = 0")])),
+    (Code::JobFileOutOfRange, Swap(&[("\"errors\"", "\"errors\"\nparallelism = 99999999999999999999")])),
+    (Code::JobFileOutOfRange, Sets(&["operator.o.limits.memory=3GiB"])),
+    (Code::JobFileBadDuration, Swap(&[(MODE, MODE), ("[sink", "limits = { call_deadline = \"5 s.\" }\n[sink")])),
+    (Code::JobFileBadDuration, Swap(&[("[sink", "limits = { call_deadline = 5 }\n[sink")])),
+    (Code::JobFileBadSize, Swap(&[("[sink", "limits = { memory = \"64MB\" }\n[sink")])),
+    (Code::JobFileBadSize, Swap(&[("[sink", "limits = { memory = true }\n[sink")])),
+    (Code::JobFileBadValue, Swap(&[(PATH, "path = \"\"")])),
+    (Code::JobFileBadValue, Swap(&[(PATH, "path = \"a[.jsonl\"")])),
+    (Code::JobFileBadName, Swap(&[("\"errors\"", "\"my job\"")])),
+    (Code::JobFileNameTaken, Swap(&[("[sink.out]", "[sink.o]")])),
+    (Code::JobFileUnknownType, Swap(&[("\"utf8\"", "\"string\"")])),
+    (Code::JobFileConflict, Swap(&[(INPUT, "input = \"s\"\nexchange = \"hash\"")])),
+    (Code::JobFileConflict, Swap(&[(INPUT, "input = \"s\"\ninputs = []")])),
+    (Code::JobFileConflict, Swap(&[("[sink", "[dead_letter]\nconnector = \"blackhole\"\n[sink")])),
+    (Code::JobFileIncomplete, Text(b"[job]\nname = \"errors\"\n")),
+];
+
+pub(super) const WIRING: &[Case] = &[
+    (Code::UnknownVertex, Swap(&[(INPUT, "input = \"source\"")])),
+    (Code::UnknownPort, Swap(&[("input = \"o\"", "input = \"o.ouy\"")])),
+    (
+        Code::AmbiguousPort,
+        Swap(&[
+            ("connector = \"file\"\npath = \"in.jsonl\"\nformat = \"json\"", "connector = \"nexmark\""),
+            (SCHEMA, ""),
+        ]),
+    ),
+    (Code::SinkAsInput, Swap(&[(INPUT, "input = \"out\"")])),
+    (Code::Circle, Swap(&[(INPUT, "input = \"o\"")])),
+    (Code::UnknownColumn, Swap(&[(INPUT, "input = \"s\"\nkey_by = [\"kk\"]")])),
+    (Code::UnknownColumn, Swap(&[(SCHEMA, "schema = { a = \"int64\" }\nevent_time = { column = \"at\" }")])),
+    (Code::DuplicateColumn, Swap(&[(INPUT, "input = \"s\"\nkey_by = [\"k\", \"k\"]")])),
+    (
+        Code::OperatorColumnMissing,
+        Swap(&[(SCHEMA, "schema = { aa = \"int64\", k = \"utf8\" }"), (MODE, "mode = \"keep\"")]),
+    ),
+    (Code::OperatorInputCount, Swap(&[(MODE, "mode = \"describe:inputs\""), (INPUT, KEYED)])),
+    (Code::OperatorNeedsEventTimes, Swap(&[(MODE, "mode = \"describe:event-times\""), (INPUT, TWO)])),
+    (Code::OperatorNotKeyed, Swap(&[(MODE, "mode = \"count\"")])),
+    (
+        Code::KeyTypesDiffer,
+        Swap(&[
+            (MODE, "mode = \"count-both\""),
+            (INPUT, "inputs = [{ from = \"s\", key_by = [\"k\"] }, { from = \"s\", key_by = [\"a\"] }]"),
+        ]),
+    ),
+    (Code::KeyOnFloat, Swap(&[("\"int64\"", "\"float64\""), (INPUT, "input = \"s\"\nkey_by = [\"a\"]")])),
+    (
+        Code::EventTimeType,
+        Swap(&[(SCHEMA, "schema = { a = \"int64\", k = \"utf8\" }\nevent_time = { column = \"a\" }")]),
+    ),
+    (Code::ForwardParallelism, Swap(&[(INPUT, "input = \"s\"\nexchange = \"forward\"\nparallelism = 2")])),
+    (Code::FormatColumnType, Swap(&[("\"utf8\"", "\"binary\"")])),
+    (Code::FormatColumnType, Sets(&["sink.out.format=lines", "sink.out.column=a"])),
+    (Code::FormatColumnType, Sets(&["sink.out.format=lines", "sink.out.column=text"])),
+    (
+        Code::SinkPathShared,
+        Swap(&[(
+            "[sink.out]",
+            "[sink.copy]\ninput = \"o\"\nconnector = \"file\"\npath = \"out.jsonl\"\nformat = \"json\"\n\n[sink.out]",
+        )]),
+    ),
+];
+
+pub(super) const PLUGINS: &[Case] = &[
+    (Code::PluginUnreadable, Swap(&[("PLUGINS/rust-plain.wasm", "./rust-plan.wasm")])),
+    (Code::PluginNotAPath, Swap(&[("PLUGINS/rust-plain.wasm", "rust-plain")])),
+    (Code::RefusedByOperator, Swap(&[(MODE, "mode = \"zebra\"")])),
+    (Code::NotDescribed, Swap(&[(MODE, "mode = \"hostile:describe-trap\"")])),
+    (Code::BadDescriptor, Swap(&[(MODE, "mode = \"describe:port-name\""), (INPUT, TWO)])),
+    (Code::UnsupportedState, Swap(&[("mode = \"pass\", lasting = true", "mode = \"count\""), (INPUT, KEYED)])),
+    (Code::Size, Plugin(|| vec![0; (64 << 20) + 1])),
+    (Code::NotAComponent, Plugin(|| b"<!doctype html><title>Sign in</title>".to_vec())),
+    (Code::NotAComponent, Plugin(Vec::new)),
+    (Code::CoreModule, Plugin(|| MODULE.to_vec())),
+    (Code::Precompiled, Plugin(|| b"\x7fELF\x02\x01\x01\xc8\x00\x00\x00\x00\x00\x00\x00\x00".to_vec())),
+    (Code::Malformed, Plugin(|| whole()[..1_000].to_vec())),
+    (Code::Feature, Plugin(|| component(1, &[MODULE, &[5, 3, 1, 4, 1]].concat()))),
+    (Code::Structure, Plugin(|| component(4, &component(1, MODULE)))),
+    (Code::Interface, Plugin(|| COMPONENT.to_vec())),
+    (Code::ImportNotGranted, Plugin(importing_sockets)),
+];
+
+pub(super) const RUNNING: &[Case] = &[
+    (Code::SourceFileNotFound, Swap(&[(PATH, "path = \"int.jsonl\"")])),
+    (Code::SourceFileIsFolder, Swap(&[(PATH, "path = \".\"")])),
+    (Code::SourceUnreadable, With(broken_gzip)),
+    (Code::BadRow, Rows(&[], || b"{\"a\":1,\"k\":\"x\"}\n{\"a\":1.5,\"k\":\"y\"}\n".to_vec())),
+    (Code::BadRow, Rows(&[], || b"{\"a\":1,\"k\":null}\n".to_vec())),
+    (Code::RowNotUtf8, Rows(&[], || b"{\"a\":1,\"k\":\"caf\xe9\"}\n".to_vec())),
+    (
+        Code::RowTooLong,
+        Rows(&[(SCHEMA, "schema = { a = \"int64\", k = \"utf8\" }\nline_bytes_max = 10")], || {
+            b"{\"a\":1,\"k\":\"x\"}\n".to_vec()
+        }),
+    ),
+    (Code::CsvHeader, Rows(&[("format = \"json\"", "format = \"csv\"")], || b"a;k\n1;x\n".to_vec())),
+    (Code::SinkUnwritable, Swap(&[("path = \"out.jsonl\"", "path = \"in.jsonl/out.jsonl\"")])),
+    (Code::OperatorNotOpened, Swap(&[(MODE, "mode = \"hostile:open-error\"")])),
+    (Code::OperatorTrapped, Swap(&[(MODE, "mode = \"hostile:panic\"")])),
+    (Code::OperatorTrapped, Swap(&[(MODE, "mode = \"hostile:exit\"")])),
+    (Code::OperatorFailed, Swap(&[(MODE, "mode = \"fail\"")])),
+    (
+        Code::CallDeadline,
+        Swap(&[(MODE, "mode = \"hostile:loop\""), ("[sink", "limits = { call_deadline = \"100ms\" }\n[sink")]),
+    ),
+    (Code::MemoryLimit, Swap(&[(MODE, "mode = \"hostile:memory\"")])),
+    (Code::OutputLimit, Swap(&[(MODE, "mode = \"hostile:rows\"")])),
+    (Code::BadReply, Swap(&[(MODE, "mode = \"bad:take-row\""), (INPUT, TWO), ("input = \"o\"", "input = \"o.pass\"")])),
+    (
+        Code::StateLimit,
+        Swap(&[(MODE, "mode = \"count\""), (INPUT, KEYED), ("[sink", "limits = { state = \"10B\" }\n[sink")]),
+    ),
+    (
+        Code::TimerLimit,
+        Swap(&[(MODE, "mode = \"count\""), (INPUT, KEYED), ("[sink", "limits = { timers = 1 }\n[sink")]),
+    ),
+    (
+        Code::KeyTooLong,
+        Rows(&[(INPUT, KEYED), (MODE, "mode = \"count\"")], || {
+            format!("{{\"a\":1,\"k\":\"{}\"}}\n", "x".repeat(600 << 10)).into()
+        }),
+    ),
+    (
+        Code::TooManyBadRows,
+        Rows(&[(MODE, "mode = \"fail\""), ("[sink", "on_error = \"skip\"\n[sink")], || {
+            b"{\"a\":-7,\"k\":\"x\"}\n".repeat(2_000)
+        }),
+    ),
+    (
+        Code::BadRowsNotFound,
+        Rows(
+            &[
+                (MODE, "mode = \"hostile:loop\""),
+                ("[sink", "on_error = \"skip\"\nlimits = { call_deadline = \"100ms\" }\n[sink"),
+            ],
+            || b"{\"a\":1,\"k\":\"x\"}\n".repeat(2_000),
+        ),
+    ),
+];
+
+/// Codes without a case, and where they arise instead.
+pub(super) const BESIDE: &[(Code, &str)] = &[
+    (Code::CompileBudget, "takes its time: tests of hostile uploads"),
+    (Code::CompilerCrash, "no component is known that does it: tests of the worker"),
+    (Code::PluginWorker, "the binary is its own worker: tests of the worker"),
+    (Code::OutputClosed, "needs a reader that goes away: tests of a run's life"),
+    (Code::InstanceNotStarted, "what does not start does not describe itself either: tests of instances"),
+    (Code::NoRoomForInstance, "needs thousands of instances: tests of the engine"),
+    (Code::StateRecordTooLong, "needs a guest that keeps a megabyte for one key: tests of the state"),
+    (Code::BatchTooLarge, "needs 4 GiB of text in one batch: tests of keys and calls"),
+    (Code::EndlessTimers, "needs a hostile guest: tests of hostile jobs"),
+    (Code::TaskManagerLost, "a run has one, in its own process: tests of the JobManager"),
+    (Code::Internal, "cannot happen"),
+];
+
+const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+/// A component with one section.
+fn component(section: u8, content: &[u8]) -> Vec<u8> {
+    let size = u8::try_from(content.len()).ok().filter(|size| *size < 128).expect("the section is short");
+    [COMPONENT, &[section, size], content].concat()
+}
+
+fn whole() -> Vec<u8> {
+    std::fs::read(plugin("rust-plain")).expect("it is there")
+}
+
+/// A good operator, but for one import.
+fn importing_sockets() -> Vec<u8> {
+    let mut bytes = whole();
+    let (old, new) = (b"wasi:cli/environment@0.2.6", b"wasi:sockets/network@0.2.6");
+    while let Some(place) = bytes.windows(old.len()).position(|part| part == old) {
+        bytes[place..place + old.len()].copy_from_slice(new);
+    }
+    bytes
+}
+
+/// A script whose `$0` is the binary.
+fn shell(script: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_wasmill")]);
+    command
+}
+
+/// Changes the job file.
+pub(super) fn swap(bench: &Bench, parts: &[(&str, &str)]) {
+    let mut text = JOB.to_owned();
+    for (old, new) in parts {
+        assert!(text.contains(old), "{old}");
+        text = text.replacen(old, new, 1);
+    }
+    bench.put_job(&text);
+}
+
+fn broken_gzip(bench: &Bench) -> Command {
+    bench.put("in.jsonl.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xab");
+    swap(bench, &[(PATH, "path = \"in.jsonl.gz\"")]);
+    run(bench, &[])
+}
+
+fn replay_of_another(bench: &Bench) -> Command {
+    swap(bench, &[(MODE, "mode = \"hostile:panic\"")]);
+    let saved = Running::start(run(bench, &["--capsule", "calls"])).end();
+    assert_eq!(saved.code, Some(1), "{}", saved.stderr);
+    wasmill(&["replay", "calls/o.1.capsule", "--plugin", &plugin("tokenizer")])
+}
