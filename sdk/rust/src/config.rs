@@ -3,6 +3,8 @@
 use alloc::{format, string::String, vec::Vec};
 use core::time::Duration;
 
+use crate::{data::DataType, memory::broken_contract};
+
 pub use wasmill_sdk_macros::Config;
 
 mod json;
@@ -39,11 +41,11 @@ pub use json::Json;
 /// `renames = "amount"`: the setting says how the column is called that the operator's rows call `amount`, on the way in and out.
 ///
 /// Values are `bool`, numbers, `String`, [`Duration`] (`"20ms"`, `"1.5h"`), `Option` (may be left out), `Vec`, enums without
-/// fields (names in snake_case) and structs that derive `Config`.
+/// fields (names in snake_case), structs that derive `Config`, [`Table`] (keys of the user's own) and [`DataType`] (`"int64"`).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from the configuration",
     label = "not a configuration type",
-    note = "settings are bool, numbers, String, Duration, Option, Vec, and types that derive Config"
+    note = "settings are bool, numbers, String, Duration, Option, Vec, Table, DataType, and types that derive Config"
 )]
 pub trait Config: Sized {
     /// Reads it. The message says what is wrong and, dotted, where.
@@ -159,6 +161,31 @@ impl<C: Config> Config for Vec<C> {
     }
 }
 
+/// A table whose keys are the user's own, such as names of columns: its entries by their names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table<C>(pub Vec<(String, C)>);
+
+impl<C: Config> Config for Table<C> {
+    fn from_json(value: &Json) -> Result<Self, String> {
+        let Json::Object(entries) = value else { return expected("a table", value) };
+        let entry = |(name, value): &(String, Json)| match C::from_json(value) {
+            Ok(entry) => Ok((name.clone(), entry)),
+            Err(message) => Err(format!("{name}: {message}")),
+        };
+        let mut entries: Vec<(String, C)> = entries.iter().map(entry).collect::<Result<_, String>>()?;
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(Self(entries))
+    }
+}
+
+/// The type of a column, by its name.
+impl Config for DataType {
+    fn from_json(value: &Json) -> Result<Self, String> {
+        let place = choice(value, &Self::ALL.map(Self::name))?;
+        Ok(Self::ALL.get(place).copied().unwrap_or_else(|| broken_contract()))
+    }
+}
+
 /// The entries of an object, all of whose keys must be known.
 #[doc(hidden)]
 pub fn fields<'j>(value: &'j Json, known: &[&str]) -> Result<&'j [(String, Json)], String> {
@@ -251,6 +278,17 @@ mod tests {
         assert_eq!((all.big, all.column.as_str(), all.wait, &all.mode), (7, "line", None, &None));
         assert_eq!(all.rename("text"), "line");
         assert_eq!(all.rename("other"), "other");
+    }
+
+    #[test]
+    fn tables_with_keys_of_the_users_own_are_read_by_name() {
+        let table = parse::<Table<DataType>>(r#"{"b":"int64","a":"utf8"}"#);
+        assert_eq!(table, Ok(Table(vec![("a".into(), DataType::Utf8), ("b".into(), DataType::Int64)])));
+        let error = parse::<Table<Inner>>(r#"{"b":{"deep":true}}"#).expect_err("no number");
+        assert_eq!(error, "b: deep: expected a whole number, found a boolean");
+        let error = parse::<Table<DataType>>(r#"{"b":"text"}"#).expect_err("no type");
+        assert_eq!(error, "b: expected one of int64, float64, timestamp, boolean, utf8, binary, found \"text\"");
+        assert_eq!(parse::<Table<i64>>("1").expect_err("no table"), "expected a table, found a number");
     }
 
     #[test]

@@ -32,6 +32,15 @@ pub enum DataType {
 }
 
 impl DataType {
+    /// Every type.
+    pub const ALL: [Self; 6] =
+        [Self::Int64, Self::Float64, Self::Timestamp, Self::Boolean, Self::Utf8, Self::Binary];
+
+    /// The type of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|data_type| data_type.name() == name)
+    }
+
     /// The name the contract uses.
     pub const fn name(self) -> &'static str {
         match self {

@@ -91,6 +91,11 @@ pub trait KeyedOperator: Sized + 'static {
     /// Whether it wants [`Ctx::event_time`] of rows.
     const EVENT_TIMES: bool = false;
 
+    /// Whether the configuration makes sense on this input, asked before a job starts. An error refuses the job.
+    fn check(_config: &Self::Config, _input: &Input) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Called once in every new instance.
     fn open(config: Self::Config, context: &Context) -> Result<Self, Error>;
 
@@ -223,6 +228,7 @@ impl<K: KeyedOperator> crate::Operator for Keyed<K> {
         let [input] = inputs else { return Err(Error::new("the operator has one input")) };
         let config: K::Config = config::parse(config).map_err(Error::new)?;
         types_in(fields::<K>(), &config, input).map_err(Error::new)?;
+        K::check(&config, input)?;
         let ports = K::Output::describe(&config, input.event_times);
         let mut reads = Reads::columns(fields::<K>().iter().map(|field| config.rename(field.name))).keyed();
         reads.event_times = input.event_times && (K::EVENT_TIMES || ports.iter().any(|port| port.event_times));

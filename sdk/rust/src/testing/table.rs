@@ -26,9 +26,7 @@ pub(super) struct Record {
 }
 
 pub(super) fn data_type(name: &str) -> DataType {
-    use DataType::{Binary, Boolean, Float64, Int64, Timestamp, Utf8};
-    let known = [Int64, Float64, Timestamp, Boolean, Utf8, Binary].into_iter().find(|t| t.name() == name);
-    known.unwrap_or_else(|| panic!("bad descriptor: there is no type {name}"))
+    DataType::from_name(name).unwrap_or_else(|| panic!("bad descriptor: there is no type {name}"))
 }
 
 /// The fields of a row struct, as a schema.
