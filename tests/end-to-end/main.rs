@@ -12,3 +12,4 @@ mod process;
 mod random_jobs;
 mod refusals;
 mod results;
+mod standard;

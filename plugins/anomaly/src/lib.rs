@@ -228,10 +228,8 @@ mod tests {
             .open()
             .expect("it opens");
         harness.process([3, 3].map(|n| Count { key: 1, n })).expect("no row fails");
-        let expect = [
-            Named { n: 3, avg: None, sd: None, z: None },
-            Named { n: 3, avg: Some(3.0), sd: Some(0.0), z: Some(0.0) },
-        ];
+        let expect =
+            [Named { n: 3, avg: None, sd: None, z: None }, Named { n: 3, avg: Some(3.0), sd: Some(0.0), z: Some(0.0) }];
         assert_eq!(harness.take::<Named>("out"), expect);
     }
 

@@ -1,6 +1,10 @@
 //! The standard operators in the real host: what the tests and the bench beside this have in common.
 
+mod driver;
+
 use std::sync::Arc;
+
+pub use driver::{Cuts, Driver, Row};
 
 use wasmill_model::{
     DataType, Field, Schema,
@@ -24,19 +28,29 @@ pub fn input(columns: &[(&str, DataType)], key: Option<&str>) -> Input {
     Input { schema, key: key.map(|name| vec![name.into()]), event_times: false }
 }
 
+/// A component, compiled.
+pub fn compile(name: &str) -> Plugin {
+    let engine = Engine::new(&EngineOptions::default()).expect("an engine");
+    Plugin::compile(&engine, &component(name)).expect("a plugin")
+}
+
 /// An opened instance, and what it said it is.
 pub fn start(name: &str, config: &str, input: Input) -> (Instance, Descriptor) {
-    let engine = Engine::new(&EngineOptions::default()).expect("an engine");
-    let plugin = Plugin::compile(&engine, &component(name)).expect("a plugin");
-    let inputs = vec![input];
-    let descriptor = describe(&plugin, Limits::default(), config, &inputs).expect("it describes itself");
+    let plugin = compile(name);
+    let descriptor = describe(&plugin, Limits::default(), config, std::slice::from_ref(&input));
+    let descriptor = descriptor.expect("it describes itself");
+    (instance(&plugin, name, config, input, &descriptor), descriptor)
+}
+
+/// An opened instance of a component that has described itself so.
+pub fn instance(plugin: &Plugin, name: &str, config: &str, input: Input, descriptor: &Descriptor) -> Instance {
     let context = Context {
         job: "conformance".into(),
         operator: name.into(),
         subtask: 0,
         parallelism: 1,
         config: config.into(),
-        inputs,
+        inputs: vec![input],
         extra: Vec::new(),
     };
     let options = InstanceOptions {
@@ -49,5 +63,5 @@ pub fn start(name: &str, config: &str, input: Input) -> (Instance, Descriptor) {
     };
     let mut instance = plugin.instantiate(options).expect("it starts");
     instance.open().expect("it opens");
-    (instance, descriptor)
+    instance
 }

@@ -20,7 +20,9 @@ pub(crate) fn cast(vector: Vector<'_>, from: DataType, to: DataType, is_try: boo
         }
         (Values::Float(values), Float64, Int64) => {
             let whole: Vec<Option<i64>> = values.map(count, rounded);
-            made(vector, whole, is_try, "a float64 is beyond the range of int64", |values| Values::Whole(Lane::Made(values)))
+            made(vector, whole, is_try, "a float64 is beyond the range of int64", |values| {
+                Values::Whole(Lane::Made(values))
+            })
         }
         (_, _, Utf8) => to_text(vector, from, count),
         (Values::Text(texts), Utf8, _) => of_text(&vector, texts, to, is_try, count),

@@ -18,8 +18,11 @@ use crate::{
 
 mod calls;
 
-/// How deep parts may stand in each other.
-const DEPTH_MAX: usize = 64;
+/// How deep brackets and functions may stand in each other.
+const BRACKETS_MAX: usize = 48;
+
+/// How deep operations may stand in each other: a sum of so many terms is as deep. Each costs stack when it is worked out.
+const DEPTH_MAX: usize = 128;
 
 /// Reads one expression, with nothing behind it.
 pub(crate) fn parse(text: &str) -> Result<Expr, String> {
@@ -29,7 +32,7 @@ pub(crate) fn parse(text: &str) -> Result<Expr, String> {
         }
         sqlparser::parser::ParserError::RecursionLimitExceeded => format!("`{text}` is nested too deeply"),
     };
-    let parser = Parser::new(&GenericDialect {}).with_recursion_limit(DEPTH_MAX);
+    let parser = Parser::new(&GenericDialect {}).with_recursion_limit(BRACKETS_MAX);
     let mut parser = parser.try_with_sql(text).map_err(wrong)?;
     let parsed = parser.parse_expr().map_err(wrong)?;
     match parser.next_token().token {
@@ -76,7 +79,9 @@ impl Checked {
     fn as_float(self) -> Self {
         match self.data_type {
             Some(DataType::Int64) => match self.node {
-                Node::Constant(Constant::Whole(value)) => Self::constant(Constant::Float(value as f64), DataType::Float64),
+                Node::Constant(Constant::Whole(value)) => {
+                    Self::constant(Constant::Float(value as f64), DataType::Float64)
+                }
                 node => Self::new(Node::ToFloat(Box::new(node)), DataType::Float64, self.nullable),
             },
             _ => Self { data_type: Some(DataType::Float64), ..self },
@@ -88,13 +93,29 @@ type Check = Result<Checked, String>;
 
 /// What expressions are checked against.
 pub(crate) struct Checker<'i> {
-    pub(crate) input: &'i Input,
-    pub(crate) mentioned: &'i mut Mentioned,
+    input: &'i Input,
+    mentioned: &'i mut Mentioned,
+    /// How many expressions the one that is being checked stands in.
+    depth: usize,
 }
 
-impl Checker<'_> {
+impl<'i> Checker<'i> {
+    pub(crate) fn new(input: &'i Input, mentioned: &'i mut Mentioned) -> Self {
+        Self { input, mentioned, depth: 0 }
+    }
+
     /// Checks an expression and all its parts.
     pub(crate) fn check(&mut self, expr: &Expr) -> Check {
+        if self.depth >= DEPTH_MAX {
+            return Err("the expression is nested too deeply".to_owned());
+        }
+        self.depth += 1;
+        let checked = self.check_parts(expr);
+        self.depth -= 1;
+        checked
+    }
+
+    fn check_parts(&mut self, expr: &Expr) -> Check {
         match expr {
             Expr::Identifier(name) => self.column(&name.value),
             Expr::CompoundIdentifier(names) => {
@@ -139,8 +160,8 @@ impl Checker<'_> {
     fn column(&mut self, name: &str) -> Check {
         let field = self.input.field(name)?;
         let data_type = DataType::from_name(&field.data_type);
-        let data_type =
-            data_type.ok_or_else(|| format!("column `{name}` is {}, which expressions cannot read", field.data_type))?;
+        let data_type = data_type
+            .ok_or_else(|| format!("column `{name}` is {}, which expressions cannot read", field.data_type))?;
         Ok(Checked::new(Node::Column(self.mentioned.place(name), data_type), data_type, field.nullable))
     }
 
@@ -154,10 +175,9 @@ impl Checker<'_> {
         let checked = self.check(inner)?;
         match op {
             UnaryOperator::Plus if checked.is_number() => Ok(checked),
-            UnaryOperator::Minus if checked.is_number() => Ok(Checked {
-                node: Node::Numeric(Numeric::Negative, Box::new(checked.node)),
-                ..checked
-            }),
+            UnaryOperator::Minus if checked.is_number() => {
+                Ok(Checked { node: Node::Numeric(Numeric::Negative, Box::new(checked.node)), ..checked })
+            }
             UnaryOperator::Not if checked.is(DataType::Boolean) => Ok(negated(checked)),
             UnaryOperator::Plus | UnaryOperator::Minus => Err(wrong_type(whole, inner, &checked, "a number")),
             UnaryOperator::Not => Err(wrong_type(whole, inner, &checked, "boolean")),
@@ -206,7 +226,9 @@ impl Checker<'_> {
         };
         match (types, op) {
             ((None, None), _) => Ok(Checked { node: Node::Constant(Constant::Null), data_type: None, nullable: true }),
-            ((Some(Int64 | Float64), Some(Int64 | Float64)), Arithmetic::Divide) => of(a.as_float(), b.as_float(), Float64),
+            ((Some(Int64 | Float64), Some(Int64 | Float64)), Arithmetic::Divide) => {
+                of(a.as_float(), b.as_float(), Float64)
+            }
             ((Some(Int64), Some(Int64)), _) => of(a, b, Int64),
             ((Some(_), Some(_)), Arithmetic::DivideWhole) => {
                 Err(format!("`{whole}`: `//` divides whole numbers; use `/`, or cast to int64"))

@@ -89,9 +89,9 @@ const FAILED: usize = usize::MAX;
 pub(crate) fn coalesce(vectors: Vec<Vector<'_>>, count: usize) -> Vector<'_> {
     let has_error = |vector: &Vector<'_>, row: usize| vector.errors.iter().any(|(failed, _)| *failed as usize == row);
     let first = |row: usize| {
-        let found = vectors.iter().position(|vector| {
-            vector.is_valid(row) || (!vector.errors.is_empty() && has_error(vector, row))
-        });
+        let found = vectors
+            .iter()
+            .position(|vector| vector.is_valid(row) || (!vector.errors.is_empty() && has_error(vector, row)));
         found.unwrap_or(0)
     };
     let choice: Vec<usize> = (0..count).map(first).collect();
@@ -122,7 +122,8 @@ pub(crate) fn extreme<'c>(op: Comparison, a: Vector<'c>, b: Vector<'c>, count: u
 /// The value of each row out of the vector of this number.
 fn gather<'c>(choice: &[usize], vectors: Vec<Vector<'c>>, errors: Errors) -> Vector<'c> {
     let chosen = |row: usize| choice.get(row).and_then(|&place| vectors.get(place));
-    let valid: Vec<bool> = (0..choice.len()).map(|row| chosen(row).is_some_and(|vector| vector.is_valid(row))).collect();
+    let valid: Vec<bool> =
+        (0..choice.len()).map(|row| chosen(row).is_some_and(|vector| vector.is_valid(row))).collect();
     let mut all = errors;
     for (place, vector) in vectors.iter().enumerate() {
         let counts = |row: u32| choice.get(row as usize) == Some(&place);
@@ -139,9 +140,11 @@ fn gather<'c>(choice: &[usize], vectors: Vec<Vector<'c>>, errors: Errors) -> Vec
             Values::Float(values) => values.get(row),
             _ => 0.0,
         }))),
-        Some(Values::Boolean(_)) => Values::Boolean(Lane::Made(picked(choice.len(), chosen, |values, row| {
-            matches!(values, Values::Boolean(values) if values.get(row))
-        }))),
+        Some(Values::Boolean(_)) => Values::Boolean(Lane::Made(picked(
+            choice.len(),
+            chosen,
+            |values, row| matches!(values, Values::Boolean(values) if values.get(row)),
+        ))),
         Some(Values::Text(_)) => {
             let mut texts = Texts::with_capacity(choice.len());
             for row in 0..choice.len() {

@@ -82,11 +82,13 @@ pub(crate) fn same<'c>(a: Vector<'c>, b: Vector<'c>, count: usize) -> Vector<'c>
 pub(crate) fn is_in<'c>(vector: Vector<'c>, list: &[Constant], count: usize) -> Vector<'c> {
     let values: Vec<bool> = match &vector.values {
         Values::Whole(values) => {
-            let list: Vec<i64> = list.iter().filter_map(|item| if let Constant::Whole(n) = item { Some(*n) } else { None }).collect();
+            let list: Vec<i64> =
+                list.iter().filter_map(|item| if let Constant::Whole(n) = item { Some(*n) } else { None }).collect();
             values.map(count, |value| list.contains(&value))
         }
         Values::Float(values) => {
-            let list: Vec<f64> = list.iter().filter_map(|item| if let Constant::Float(n) = item { Some(*n) } else { None }).collect();
+            let list: Vec<f64> =
+                list.iter().filter_map(|item| if let Constant::Float(n) = item { Some(*n) } else { None }).collect();
             values.map(count, |value| list.contains(&value))
         }
         Values::Boolean(values) => values.map(count, |value| list.contains(&Constant::Boolean(value))),

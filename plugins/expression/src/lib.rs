@@ -27,7 +27,7 @@ use wasmill_sdk::{
 };
 
 /// Bytes an expression may have: one that is longer was made by a program, and would cost stack.
-const BYTES_MAX: usize = 10_000;
+const BYTES_MAX: usize = 4_096;
 
 /// The columns that expressions read, in the order of their first mention.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Expression {
             return Err(format!("an expression has at most {BYTES_MAX} bytes, this one has {}", text.len()));
         }
         let parsed = check::parse(text)?;
-        let checked = check::Checker { input, mentioned }.check(&parsed)?;
+        let checked = check::Checker::new(input, mentioned).check(&parsed)?;
         let Some(data_type) = checked.data_type else {
             return Err(format!("`{text}` is always null: say of which type, as in `cast(null as int64)`"));
         };
@@ -92,9 +92,7 @@ impl Expression {
             (DataType::Int64, DataType::Float64) => {
                 Ok(Self { node: Node::ToFloat(Box::new(self.node)), data_type, nullable: self.nullable })
             }
-            (found, wanted) => {
-                Err(format!("the expression is {}, not {}: cast it", found.name(), wanted.name()))
-            }
+            (found, wanted) => Err(format!("the expression is {}, not {}: cast it", found.name(), wanted.name())),
         }
     }
 

@@ -1,10 +1,6 @@
 //! Checked expressions: every node is of one type, and its parts are of those it expects.
 
-use wasmill_sdk::{
-    Columns,
-    data::DataType,
-    prelude::*,
-};
+use wasmill_sdk::{Columns, data::DataType, prelude::*};
 
 use crate::{
     arithmetic, cast, choose, compare, functions, text,

@@ -4,8 +4,7 @@
 
 use plugins_expression::{Expression, Mentioned};
 use wasmill_sdk::{
-    Call, Config, Error, Operator,
-    config,
+    Call, Config, Error, Operator, config,
     data::{Context, DataType, Descriptor, Emission, Failure, Input, Outcome, Port, Reads, Reply, Shape},
     prelude::*,
 };

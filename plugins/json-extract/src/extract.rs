@@ -247,12 +247,7 @@ impl<'t> Visitor<'t> for Walk<'_, 't> {
             match tree {
                 None => drop(members.next_value::<IgnoredAny>()?),
                 Some(tree) => {
-                    members.next_value_seed(Walk {
-                        tree,
-                        found: self.found,
-                        texts: self.texts,
-                        text_done: false,
-                    })?;
+                    members.next_value_seed(Walk { tree, found: self.found, texts: self.texts, text_done: false })?;
                 }
             }
         }

@@ -123,8 +123,11 @@ mod tests {
         }
         let config = r#"{"columns":{"price":"price / 100","note":"upper(note)",
             "total":{"value":"amount * price","type":"float64"}}}"#;
-        let orders = [(150, Some(2), "ż"), (-50, None, "a")]
-            .map(|(price, amount, note)| Order { price, amount, note: note.to_owned() });
+        let orders = [(150, Some(2), "ż"), (-50, None, "a")].map(|(price, amount, note)| Order {
+            price,
+            amount,
+            note: note.to_owned(),
+        });
         for rows_per_call in [1, 2] {
             let mut harness = open(config).expect("it opens");
             for rows in orders.chunks(rows_per_call) {

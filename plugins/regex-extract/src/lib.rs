@@ -103,7 +103,9 @@ impl RegexExtract {
         };
         let fields: Vec<Extracted> = fields?;
         if fields.is_empty() {
-            return Err(Error::new("there is nothing to extract: name a group, as in `(?<year>[0-9]{4})`, or give `fields`"));
+            return Err(Error::new(
+                "there is nothing to extract: name a group, as in `(?<year>[0-9]{4})`, or give `fields`",
+            ));
         }
         let groups = regex.capture_locations();
         let Settings { column, no_match, invalid, .. } = settings;

@@ -54,13 +54,8 @@ fn groups_become_typed_columns() {
     };
     let line = |line: &str| Some(line.to_owned());
     let none = Access { line: line("POST"), at: None, bytes: None, path: None, share: None, ok: None };
-    let short = Access {
-        line: line("-7 GET / 0"),
-        at: Some(Timestamp(-7)),
-        bytes: Some(0),
-        path: line("/"),
-        ..none.clone()
-    };
+    let short =
+        Access { line: line("-7 GET / 0"), at: Some(Timestamp(-7)), bytes: Some(0), path: line("/"), ..none.clone() };
     assert_eq!(harness.take::<Access>("out"), [full, short, none]);
 }
 
@@ -131,6 +126,9 @@ fn wrong_settings_are_refused_before_the_job_starts() {
     check(r#""pattern":"(?<a>x)","fields":{"b":{"group":2}}"#, missing);
     check(r#""pattern":"(?<a>x)","fields":{"b":{"group":"c"}}"#, missing);
     check(r#""pattern":"(?<a>x)","fields":{"a":{"type":"binary"}}"#, "fields.a: text cannot be binary");
-    check(r#""pattern":"(?<a>x)","fields":{"a":{"group":true}}"#, "expected the number or the name of a group, found a boolean");
+    check(
+        r#""pattern":"(?<a>x)","fields":{"a":{"group":true}}"#,
+        "expected the number or the name of a group, found a boolean",
+    );
     check(r#""pattern":"a","no_match":"skip""#, "no_match: expected one of null, drop, reject, found \"skip\"");
 }

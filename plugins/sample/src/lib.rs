@@ -65,7 +65,9 @@ impl Sample {
                 let reads = Reads::columns(columns.iter().map(String::as_str));
                 Ok((Self::Fraction { below, seed: settings.seed, types }, reads))
             }
-            (None, Some(_), None) => Err(Error::new("`fraction` needs `columns`: rows are chosen by a hash of their values")),
+            (None, Some(_), None) => {
+                Err(Error::new("`fraction` needs `columns`: rows are chosen by a hash of their values"))
+            }
             _ => Err(Error::new("give either `every` (with `key_by` of the job file), or `fraction` and `columns`")),
         }
     }
@@ -165,7 +167,8 @@ fn each<B: AsRef<[u8]>>(hashes: &mut [u64], column: &Column, values: impl Iterat
     let validity = column.validity();
     for (row, (hash, value)) in hashes.iter_mut().zip(values).enumerate() {
         let is_null = validity.is_some_and(|bits| !bits.get(row));
-        *hash = if is_null { hash.wrapping_add(NULL).rotate_left(29) } else { xxh3_64_with_seed(value.as_ref(), *hash) };
+        *hash =
+            if is_null { hash.wrapping_add(NULL).rotate_left(29) } else { xxh3_64_with_seed(value.as_ref(), *hash) };
     }
 }
 

@@ -93,7 +93,7 @@ fn the_choice_stays_the_same_for_ever() {
 }
 
 /// Whoever changes the hash changes everybody's samples.
-const KEPT: [f64; 0] = [];
+const KEPT: [f64; 6] = [1.0, 5.0, 18.0, 21.0, 47.0, 59.0];
 
 #[test]
 fn wrong_settings_are_refused_before_the_job_starts() {

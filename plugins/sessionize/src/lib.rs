@@ -14,8 +14,8 @@ use wasmill_sdk::{
     build::{BytesBuilder, ColumnBuilder, F64Builder, I64Builder, NullableBuilder},
     config,
     data::{
-        Cell, CellUpdate, Column, Context, DataType, Descriptor, Emission, Failure, Field, Input, Outcome,
-        Port, Reads, Reply, Shape, TimeDomain, TimerAction, TimerChanges,
+        Cell, CellUpdate, Column, Context, DataType, Descriptor, Emission, Failure, Field, Input, Outcome, Port, Reads,
+        Reply, Shape, TimeDomain, TimerAction, TimerChanges,
     },
     prelude::*,
 };
@@ -105,7 +105,8 @@ impl Operator for Sessionize {
         let mut open = Open::of(call);
         let mut timers = Timers::default();
         let values = self.summed.map(|data_type| Values::of(call, data_type));
-        for (row, (&group, &time)) in groups.of_rows().iter().zip(call.rows.event_times().unwrap_or_default()).enumerate()
+        for (row, (&group, &time)) in
+            groups.of_rows().iter().zip(call.rows.event_times().unwrap_or_default()).enumerate()
         {
             let sum = values.as_ref().map_or(Sum::None, |values| values.get(row));
             let timer = add(open.of_group(group), Session::of_row(time, sum, self.gap_ms), self.gap_ms)
@@ -124,7 +125,8 @@ impl Operator for Sessionize {
         let times = due.rows.event_times().unwrap_or_default();
         for (row, (&group, &now)) in (0..).zip(due.keys().of_rows().iter().zip(times)) {
             open.of_group(group).retain_mut(|session| {
-                if session.timer > now {
+                // One whose timer was just set again waits for that, though a later timer of the key may be here.
+                if session.timer != now {
                     return true;
                 }
                 session.timer = session.end.saturating_add(self.gap_ms);

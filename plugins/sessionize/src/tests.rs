@@ -43,7 +43,11 @@ fn sessions(times: &[i64]) -> Vec<(i64, Visit)> {
     }
     harness.finish().expect("no timer fails");
     assert_eq!((harness.keys(), harness.timers()), (0, 0));
-    harness.take_at::<Visit>("out").into_iter().map(|(time, visit)| (time.0, visit)).collect()
+    let mut sessions: Vec<_> =
+        harness.take_at::<Visit>("out").into_iter().map(|(time, visit)| (time.0, visit)).collect();
+    // A timer that is set again fires after those of other sessions that were due with it.
+    sessions.sort_by_key(|(time, _)| *time);
+    sessions
 }
 
 #[test]
@@ -100,7 +104,9 @@ fn a_late_row_joins_an_open_session_or_leaves_as_one_of_its_own() {
 fn nulls_count_but_do_not_add() {
     let mut harness = setup(CONFIG);
     let null = |user, time| (Timestamp(time), Click { user, amount: None });
-    harness.process_at([null(1, 0), null(2, 0), (Timestamp(1), Click { user: 1, amount: Some(4) })]).expect("rows pass");
+    harness
+        .process_at([null(1, 0), null(2, 0), (Timestamp(1), Click { user: 1, amount: Some(4) })])
+        .expect("rows pass");
     harness.finish().expect("no timer fails");
     let other = Visit { user: 2, ..visit(0, 0, 1, None) };
     assert_eq!(harness.take::<Visit>("out"), [other, visit(0, 1, 2, Some(4))]);
@@ -120,7 +126,9 @@ fn the_ends_of_time_are_times_too() {
     }
     let plain = |start, end, count| Plain { start: Timestamp(start), end: Timestamp(end), count };
     let expect = [plain(i64::MIN, i64::MIN + 10, 2), plain(0, 0, 1), plain(i64::MAX - 10, i64::MAX, 2)];
-    assert_eq!(harness.take::<Plain>("out"), expect);
+    let mut sessions = harness.take::<Plain>("out");
+    sessions.sort_by_key(|session| session.start);
+    assert_eq!(sessions, expect);
 }
 
 #[test]
@@ -146,10 +154,13 @@ fn columns_can_be_named_and_floats_summed() {
         n: i64,
         total: Option<f64>,
     }
-    let config = r#"{"gap":"1s","sum":"km","start_column":"a","end_column":"b","count_column":"n","sum_column":"total"}"#;
+    let config =
+        r#"{"gap":"1s","sum":"km","start_column":"a","end_column":"b","count_column":"n","sum_column":"total"}"#;
     let setup = Harness::<Sessionize>::setup().config(config).keyed_input::<Ride>(&["city"]).with_event_times();
     let mut harness = setup.open().expect("it opens");
-    harness.process_at([(Timestamp(5), 1.5), (Timestamp(4), 0.25)].map(|(t, km)| (t, Ride { city: 3, km }))).expect("ok");
+    harness
+        .process_at([(Timestamp(5), 1.5), (Timestamp(4), 0.25)].map(|(t, km)| (t, Ride { city: 3, km })))
+        .expect("ok");
     harness.finish().expect("no timer fails");
     let expect = Trips { city: 3, a: Timestamp(4), b: Timestamp(5), n: 2, total: Some(1.75) };
     assert_eq!(harness.take::<Trips>("out"), [expect]);

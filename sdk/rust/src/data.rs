@@ -33,8 +33,7 @@ pub enum DataType {
 
 impl DataType {
     /// Every type.
-    pub const ALL: [Self; 6] =
-        [Self::Int64, Self::Float64, Self::Timestamp, Self::Boolean, Self::Utf8, Self::Binary];
+    pub const ALL: [Self; 6] = [Self::Int64, Self::Float64, Self::Timestamp, Self::Boolean, Self::Utf8, Self::Binary];
 
     /// The type of this name.
     pub fn from_name(name: &str) -> Option<Self> {

@@ -96,9 +96,9 @@ impl Checker<'_> {
             ("contains", [a, b]) => self.search(whole, Search::Contains, a, b),
             ("substr" | "substring", [text, from]) => self.substring(whole, text, Some(from), None),
             ("substr" | "substring", [text, from, length]) => self.substring(whole, text, Some(from), Some(length)),
-            ("concat", [_, ..]) => self.texts(whole, &arguments).map(|(nodes, nullable)| {
-                Checked::new(Node::Concat(nodes), DataType::Utf8, nullable)
-            }),
+            ("concat", [_, ..]) => self
+                .texts(whole, &arguments)
+                .map(|(nodes, nullable)| Checked::new(Node::Concat(nodes), DataType::Utf8, nullable)),
             ("replace", [_, _, _]) => {
                 let (nodes, nullable) = self.texts(whole, &arguments)?;
                 let mut nodes = nodes.into_iter().map(Box::new);
