@@ -112,11 +112,11 @@ fn filter_parts_the_rows() {
 fn map_works_out_columns() {
     let flights = flights();
     let config =
-        r#"{ columns = { hours = "delay / 60", delay = "coalesce(delay, -1) * 2", name = "lower(origin) || '!'" } }"#;
+        r#"{ columns = { hours = "delay / 64", delay = "coalesce(delay, -1) * 2", name = "lower(origin) || '!'" } }"#;
     let (out, _) = run("map", "", config, None, &flights);
     let expect = flights.iter().map(|row| {
         let delay = row["delay"].as_i64();
-        let hours = delay.map(|delay| delay as f64 / 60.0);
+        let hours = delay.map(|delay| delay as f64 / 64.0);
         let name = json!(origin(row).to_lowercase() + "!");
         with(row, [("delay", json!(delay.unwrap_or(-1) * 2)), ("hours", json!(hours)), ("name", name)])
     });
