@@ -247,6 +247,19 @@ fn a_failed_job_is_told_to_programs_too() {
 }
 
 #[test]
+fn columnar_files_that_cannot_be_read() {
+    let bench = Bench::new(JOB);
+    bench.put("in.jsonl", "no parquet file");
+    let refused = bench.refused(&["source.s.format=parquet"]);
+    assert_eq!(code_of(&refused), "source-file-damaged");
+    let schema = wasmill(&["schema", "none", "--format", "arrow"]);
+    assert_eq!(code_of(&Running::start(schema).end().stderr), "source-unreadable");
+    bench.put("in.jsonl", "[1]\n");
+    let input = bench.path("in.jsonl").display().to_string();
+    assert_eq!(code_of(&Running::start(wasmill(&["schema", &input])).end().stderr), "source-columns");
+}
+
+#[test]
 fn every_code_can_be_explained() {
     let list = Running::start(wasmill(&["explain"])).end();
     assert_eq!((list.code, list.stderr.as_str()), (Some(0), ""));

@@ -6,6 +6,7 @@ mod capsules;
 mod contract;
 mod errors;
 mod fails;
+mod formats;
 mod life;
 mod poison;
 mod process;

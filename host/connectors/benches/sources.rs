@@ -2,9 +2,12 @@
 //!
 //! `nexmark/native` makes the same columns in plain loops with nothing of this crate: the floor for `nexmark/bids`.
 
-use std::{fmt::Write as _, fs, hint::black_box, path::Path, time::Duration};
+use std::{fmt::Write as _, fs, hint::black_box, path::Path, sync::Arc, time::Duration};
 
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_ipc::writer::FileWriter;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
 use wasmill_connectors::{Polled, SinkConfig, SourceConfig};
 use wasmill_model::{Batch, settings::Settings};
 
@@ -35,6 +38,7 @@ fn drain(config: &SourceConfig, unread: &[&str], mut each: impl FnMut(Batch)) ->
                 rows += batch.rows;
                 each(batch);
             }
+            Polled::Bad(rows) => panic!("{}", rows[0]),
             Polled::Pending { .. } => unreachable!("a bounded source never waits"),
             Polled::End => return rows,
         }
@@ -172,5 +176,64 @@ fn text(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, nexmark, text);
+/// Rows of a columnar file, and rows of one of its groups.
+const COLUMNAR_ROWS: usize = 1_000_000;
+const GROUP_ROWS: usize = 100_000;
+
+/// Flights: two times, two numbers, three short texts of few values.
+fn flights(from: usize, rows: usize) -> RecordBatch {
+    let rows = from..from + rows;
+    let times = |every: i64| {
+        Arc::new(
+            rows.clone().map(|i| Some(1_700_000_000_000_000 + i as i64 * every)).collect::<TimestampMicrosecondArray>(),
+        )
+    };
+    let text = |values: usize, prefix: &str| {
+        let text = rows.clone().map(|i| Some(format!("{prefix}{}", i * 7_919 % values)));
+        Arc::new(text.collect::<StringArray>())
+    };
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("departure", times(60_000_000)),
+        ("arrival", times(61_000_000)),
+        ("delay", Arc::new(rows.clone().map(|i| Some((i * 31 % 500) as i64 - 60)).collect::<Int64Array>())),
+        ("distance", Arc::new(rows.clone().map(|i| Some((i * 17 % 40_000) as f64 / 8.0)).collect::<Float64Array>())),
+        ("carrier", text(20, "C")),
+        ("origin", text(300, "O")),
+        ("destination", text(300, "D")),
+    ];
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))
+        .expect("columns of one length")
+}
+
+fn columnar(c: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| fs::File::create(folder.path().join(name)).expect("room on disk");
+    let groups = || (0..COLUMNAR_ROWS).step_by(GROUP_ROWS).map(|from| flights(from, GROUP_ROWS));
+    for (name, compression) in [("plain", Compression::UNCOMPRESSED), ("snappy", Compression::SNAPPY)] {
+        let properties = WriterProperties::builder().set_compression(compression);
+        let properties = properties.set_max_row_group_row_count(Some(GROUP_ROWS)).build();
+        let schema = flights(0, 1).schema();
+        let mut writer = ArrowWriter::try_new(file(name), schema, Some(properties)).expect("a writer");
+        groups().for_each(|batch| writer.write(&batch).expect("room on disk"));
+        writer.close().expect("room on disk");
+    }
+    let mut writer = FileWriter::try_new(file("arrow"), &flights(0, 1).schema()).expect("a writer");
+    groups().for_each(|batch| writer.write(&batch).expect("room on disk"));
+    writer.finish().expect("room on disk");
+
+    let mut group = c.benchmark_group("columnar");
+    let rows = COLUMNAR_ROWS as u64;
+    group.throughput(Throughput::Elements(rows)).measurement_time(Duration::from_secs(3)).sample_size(10);
+    for (name, format) in [("plain", "parquet"), ("snappy", "parquet"), ("arrow", "arrow")] {
+        let text = format!("connector = \"file\"\npath = \"{name}\"\nformat = \"{format}\"");
+        let config = source(&text, folder.path());
+        let read = |unread: &[&str]| assert_eq!(drain(&config, unread, |batch| drop(black_box(batch))), COLUMNAR_ROWS);
+        group.bench_function(format!("{format}_{name}"), |b| b.iter(|| read(&[])));
+        let unread = ["departure", "arrival", "distance", "origin", "destination"];
+        group.bench_function(format!("{format}_{name}_two_columns"), |b| b.iter(|| read(&unread)));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, nexmark, text, columnar);
 criterion_main!(benches);

@@ -9,6 +9,8 @@ use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBufferBuilder, ScalarBuffer
 use arrow_data::MAX_INLINE_VIEW_LEN;
 use wasmill_model::{DataType, Field};
 
+use crate::source_columns::{SourceColumn, TimeUnit};
+
 /// Rows in a batch at most.
 pub(crate) const ROWS_MAX: usize = wasmill_model::batch::ROWS_TARGET;
 
@@ -16,6 +18,10 @@ pub(crate) const ROWS_MAX: usize = wasmill_model::batch::ROWS_TARGET;
 #[derive(Debug)]
 pub(crate) struct Column {
     pub(crate) field: Field,
+    /// Whether it takes the JSON text of values.
+    pub(crate) json: bool,
+    /// What numbers count that become a timestamp.
+    pub(crate) unit: TimeUnit,
     values: Values,
     /// Set bits for values that are not null; unused if the column may hold none.
     validity: NullBufferBuilder,
@@ -40,7 +46,8 @@ const UNESCAPED: u32 = 1;
 impl Column {
     /// # Panics
     /// If the type is `binary`, which no text format can hold.
-    pub(crate) fn new(field: &Field) -> Self {
+    pub(crate) fn new(column: &SourceColumn) -> Self {
+        let SourceColumn { field, json, unit, .. } = column;
         let values = match field.data_type {
             DataType::Int64 | DataType::Timestamp => Values::Integers(Vec::new()),
             DataType::Float64 => Values::Floats(Vec::new()),
@@ -48,7 +55,7 @@ impl Column {
             DataType::Utf8 => Values::Text { views: Vec::new(), unescaped: Vec::new() },
             DataType::Binary => panic!("a text format has no column of type binary"),
         };
-        Self { field: field.clone(), values, validity: NullBufferBuilder::new(ROWS_MAX) }
+        Self { field: field.clone(), json: *json, unit: *unit, values, validity: NullBufferBuilder::new(ROWS_MAX) }
     }
 
     /// Number of rows that have a value.

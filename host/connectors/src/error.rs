@@ -4,12 +4,14 @@ use std::{io, path::PathBuf};
 
 use wasmill_model::fault::{Code, Coded};
 
+use crate::BadRow;
+
 /// Why a source or sink could not go on.
 ///
 /// Shown in one line, with a hint, if there is one, on a line of its own.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The operating system does not let a source read, or the data is no valid gzip.
+    /// The operating system does not let a source read, or the data is no valid gzip or zstd.
     #[error("could not {doing} {}: {source}", path.display())]
     Read { doing: &'static str, path: PathBuf, source: io::Error },
 
@@ -25,29 +27,28 @@ pub enum Error {
     #[error("could not read {}: it is a folder\n  hint: name its files, as in `{}/*`", path.display(), path.display())]
     Folder { path: PathBuf },
 
-    /// Text that is not UTF-8. `line` and `byte` count from 1.
-    #[error(
-        "could not read {file}:{line}: byte {byte} of the line is not UTF-8\n  \
-         hint: `invalid_utf8 = \"replace\"` reads such bytes as U+FFFD"
-    )]
-    NotUtf8 { file: String, line: u64, byte: usize },
+    /// A row that does not fit the schema, or is not in the format at all: other rows may be good.
+    #[error("{0}")]
+    BadRow(Box<BadRow>),
 
-    /// A line (in CSV: a row) is longer than the source's `line_bytes_max`.
+    /// A CSV row is longer than the source's `line_bytes_max`: where the next one begins cannot be told.
     #[error(
-        "could not read {file}:{line}: the line is longer than {max} bytes\n  \
-         hint: raise `line_bytes_max` if such lines are meant to be"
+        "could not read {file}:{line}: the row is longer than {max} bytes\n  \
+         hint: raise `line_bytes_max` if such rows are meant to be; else a quote is not closed"
     )]
-    LineTooLong { file: String, line: u64, max: usize },
+    RowTooLong { file: String, line: u64, max: usize },
 
-    /// A row that does not fit the schema, or is not in the format at all.
-    #[error("could not read {file}:{line}: {}{reason}", column_prefix(column))]
-    BadRow {
-        file: String,
-        line: u64,
-        /// The column at fault; none if the row as a whole is.
-        column: Option<String>,
-        reason: String,
-    },
+    /// A CSV file that ends inside of a quoted field that begins in this line.
+    #[error("could not read {file}:{line}: not CSV: a quoted field is not closed before the end of the file")]
+    OpenQuote { file: String, line: u64 },
+
+    /// A file that is not in the format it is read in, or is damaged.
+    #[error("could not read {file}: it is no {format} file, or damaged: {reason}")]
+    Damaged { file: String, format: &'static str, reason: String },
+
+    /// A file whose columns are not those of the schema, or of types that no column can have.
+    #[error("could not read {file}: {reason}{}", hint.as_ref().map_or(String::new(), |hint| format!("\n  hint: {hint}")))]
+    Columns { file: String, reason: String, hint: Option<String> },
 
     /// A CSV file whose header lacks a column of the schema.
     #[error("could not read {file}: its header has no column `{column}`\n  hint: it has {found}")]
@@ -65,15 +66,12 @@ impl Coded for Error {
             Self::Write { .. } => Code::SinkUnwritable,
             Self::NoFile { .. } => Code::SourceFileNotFound,
             Self::Folder { .. } => Code::SourceFileIsFolder,
-            Self::NotUtf8 { .. } => Code::RowNotUtf8,
-            Self::LineTooLong { .. } => Code::RowTooLong,
-            Self::BadRow { .. } => Code::BadRow,
+            Self::BadRow(row) => row.code,
+            Self::RowTooLong { .. } => Code::RowTooLong,
+            Self::OpenQuote { .. } | Self::Damaged { .. } => Code::SourceFileDamaged,
+            Self::Columns { .. } => Code::SourceColumns,
             Self::MissingColumn { .. } => Code::CsvHeader,
             Self::OutputClosed => Code::OutputClosed,
         }
     }
-}
-
-fn column_prefix(column: &Option<String>) -> String {
-    column.as_ref().map_or(String::new(), |name| format!("column `{name}`: "))
 }

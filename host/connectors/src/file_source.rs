@@ -1,35 +1,47 @@
-//! The `file` source: text files, plain or gzip, one split a file.
+//! The `file` source: one split a file.
 //!
-//! A file is read in *blocks* of whole lines; a decoder makes batches of a block's rows, text pointing into the block.
+//! A text file, packed or not, is read in *blocks* of whole lines; a decoder makes batches of a block's rows, text pointing
+//! into the block. A columnar file is read a record batch at a time, of the columns that somebody reads.
 
-use std::{
-    collections::VecDeque,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use wasmill_model::{
-    Batch, DataType, Field, Schema,
-    fault::Code,
-    settings::{self, Origin, Setting, Settings},
+    DataType, Field,
+    fault::{Code, Coded},
+    settings::{self, Setting, Settings},
 };
 
 use crate::{
-    Error, Polled, Source, SourcePort, Split,
+    Error, Source, SourcePort, Split,
     csv_options::CsvOptions,
     file_source::{
-        blocks::{Block, BlockOptions, Blocks},
         csv::CsvDecoder,
         json::JsonDecoder,
         lines::LinesDecoder,
+        paths::Paths,
+        text::{Decoder, TextSource},
     },
+    source_columns::{Extras, SourceColumn},
 };
 
+pub(crate) use blocks::{Block, BlockOptions, Blocks, Piece};
+pub(crate) use columnar::{Columnar, Opened, column_of, guarded};
+pub(crate) use json_text::{Cursor, Fault};
+pub(crate) use paths::resolve;
+
+mod arrow;
 mod blocks;
+mod columnar;
+mod convert;
 mod csv;
 mod json;
 mod json_text;
 mod lines;
+mod nested_json;
+mod parquet;
+mod paths;
+mod standard_input;
+mod text;
 
 /// Bytes of the longest line that a source reads if its table does not say.
 const LINE_BYTES_MAX_DEFAULT: usize = 16 << 20;
@@ -39,97 +51,85 @@ const LINE_BYTES_MAX_MAX: usize = 1 << 30;
 /// The keys of a `file` source.
 #[derive(Debug, Clone)]
 pub(crate) struct FileConfig {
-    /// As written, made absolute or relative to the current directory.
-    patterns: Vec<Pattern>,
+    paths: Paths,
     format: Format,
-    blocks: BlockOptions,
+    columns: Vec<SourceColumn>,
     port: SourcePort,
 }
 
 #[derive(Debug, Clone)]
-struct Pattern {
-    /// The path or glob, for looking up literally and for messages.
-    path: PathBuf,
-    /// The same with the job file's folder escaped.
-    glob: glob::Pattern,
-}
-
-#[derive(Debug, Clone)]
 enum Format {
-    Json,
-    Lines,
-    Csv(CsvOptions),
+    Json(BlockOptions),
+    Lines(BlockOptions),
+    Csv(CsvOptions, BlockOptions),
+    Columnar(Columnar),
 }
 
 impl FileConfig {
     pub(crate) fn read(settings: &Settings, base: &Path) -> Result<Self, settings::Error> {
-        let patterns = read_patterns(settings.require("path")?, base)?;
-        let format = match settings.require("format")?.choice(&["json", "lines", "csv"])? {
-            0 => Format::Json,
-            1 => Format::Lines,
-            _ => Format::Csv(CsvOptions::read(settings)?),
+        let paths = Paths::read(settings.require("path")?, base)?;
+        let format = match settings.require("format")?.choice(&["json", "lines", "csv", "parquet", "arrow"])? {
+            0 => Format::Json(read_blocks(settings, true)?),
+            1 => Format::Lines(read_blocks(settings, true)?),
+            2 => Format::Csv(CsvOptions::read(settings)?, read_blocks(settings, false)?),
+            3 => Format::Columnar(Columnar::Parquet),
+            _ => Format::Columnar(Columnar::Arrow),
         };
-        let schema = match format {
-            Format::Lines => lines_schema(settings)?,
-            Format::Json | Format::Csv(_) => {
-                let setting = settings.require("schema")?;
-                let schema = setting.schema()?;
-                refuse_binary(setting, &schema)?;
-                schema
+        let columns = match format {
+            Format::Lines(_) => lines_columns(settings)?,
+            Format::Json(_) => {
+                let extras = Extras { paths: true, json: true, binary: false };
+                SourceColumn::read_all(settings.require("schema")?, extras)?
             }
+            Format::Csv(..) => {
+                let extras = Extras { paths: false, json: false, binary: false };
+                SourceColumn::read_all(settings.require("schema")?, extras)?
+            }
+            Format::Columnar(format) => read_columnar(settings, format, &paths)?,
         };
-        let line_bytes_max = settings.optional("line_bytes_max", read_line_bytes_max)?;
-        let replace = settings.optional("invalid_utf8", |s| s.choice(&["fail", "replace"]))? == Some(1);
-        let blocks = BlockOptions {
-            line_bytes_max: line_bytes_max.unwrap_or(LINE_BYTES_MAX_DEFAULT),
-            replace_invalid_utf8: replace,
-        };
-        Ok(Self { patterns, format, blocks, port: SourcePort { name: "out".into(), schema } })
+        let schema = SourceColumn::schema(&columns).expect("checked where the columns were read");
+        Ok(Self { paths, format, columns, port: SourcePort { name: "out".into(), schema } })
     }
 
     pub(crate) fn ports(&self) -> &[SourcePort] {
         std::slice::from_ref(&self.port)
     }
 
-    /// The files that match, sorted, each once.
+    /// Standard input, then the files that match, sorted, each once. Of files that say what columns they have, the first
+    /// is held against the schema.
     pub(crate) fn splits(&self) -> Result<Vec<Split>, Error> {
-        let mut paths = Vec::new();
-        for pattern in &self.patterns {
-            let found = pattern.files()?;
-            if found.is_empty() {
-                return Err(Error::NoFile { pattern: pattern.path.display().to_string() });
-            }
-            paths.extend(found);
+        let splits = self.paths.splits()?;
+        if let Format::Columnar(format) = self.format
+            && let Some(first) = splits.iter().find(|split| !split.is_standard_input())
+        {
+            format.places(first, &format.open(first)?.schema(), &self.columns)?;
         }
-        paths.sort_unstable();
-        paths.dedup();
-        Ok(paths.into_iter().map(|path| Split { path }).collect())
+        Ok(splits)
     }
 
-    pub(crate) fn open(&self, splits: &[Split], wanted: Option<&[bool]>) -> FileSource {
-        let fields = self.port.schema.fields();
-        let wanted = wanted.map_or_else(|| vec![false; fields.len()], <[bool]>::to_vec);
-        let decoder: Box<dyn Decoder> = match &self.format {
-            Format::Json => Box::new(JsonDecoder::new(fields, &wanted, self.blocks.replace_invalid_utf8)),
-            Format::Lines => Box::new(LinesDecoder::new(wanted[0])),
-            Format::Csv(options) => Box::new(CsvDecoder::new(options, fields, &wanted, self.blocks.line_bytes_max)),
+    pub(crate) fn open(&self, splits: &[Split], wanted: Option<&[bool]>) -> Box<dyn Source> {
+        let columns = &self.columns;
+        let wanted = wanted.map_or_else(|| vec![false; columns.len()], <[bool]>::to_vec);
+        let (blocks, decoder): (_, Box<dyn Decoder>) = match &self.format {
+            Format::Json(blocks) => (blocks, Box::new(JsonDecoder::new(columns, &wanted, blocks.replace_invalid_utf8))),
+            Format::Lines(blocks) => (blocks, Box::new(LinesDecoder::new(wanted[0]))),
+            Format::Csv(options, blocks) => {
+                (blocks, Box::new(CsvDecoder::new(options, columns, &wanted, blocks.line_bytes_max)))
+            }
+            Format::Columnar(format) => return Box::new(format.source(splits, columns, &wanted)),
         };
-        FileSource {
-            files: splits.iter().map(|split| split.path.clone()).collect(),
-            options: self.blocks,
-            decoder,
-            open: None,
-            failed: None,
-        }
+        Box::new(TextSource::new(splits, *blocks, decoder))
     }
 }
 
-fn read_patterns(setting: &Setting, base: &Path) -> Result<Vec<Pattern>, settings::Error> {
-    let items = setting.items().unwrap_or(std::slice::from_ref(setting));
-    if items.is_empty() {
-        return Err(setting.error("expected at least one path, found none"));
-    }
-    items.iter().map(|item| Pattern::read(item, base)).collect()
+fn read_blocks(settings: &Settings, rows_are_lines: bool) -> Result<BlockOptions, settings::Error> {
+    let line_bytes_max = settings.optional("line_bytes_max", read_line_bytes_max)?;
+    let replace = settings.optional("invalid_utf8", |s| s.choice(&["fail", "replace"]))? == Some(1);
+    Ok(BlockOptions {
+        line_bytes_max: line_bytes_max.unwrap_or(LINE_BYTES_MAX_DEFAULT),
+        replace_invalid_utf8: replace,
+        rows_are_lines,
+    })
 }
 
 fn read_line_bytes_max(setting: &Setting) -> Result<usize, settings::Error> {
@@ -140,142 +140,36 @@ fn read_line_bytes_max(setting: &Setting) -> Result<usize, settings::Error> {
         .ok_or_else(|| setting.out_of_range(format!("expected 1 B to 1 GiB, found {bytes} B")))
 }
 
-fn lines_schema(settings: &Settings) -> Result<Schema, settings::Error> {
+fn lines_columns(settings: &Settings) -> Result<Vec<SourceColumn>, settings::Error> {
     if let Some(setting) = settings.get("schema") {
         let hint = "leave `schema` out: the one column of this format is `line`, utf8";
         let error = setting.error_with_hint("the format `lines` has no schema", hint);
         return Err(error.coded(Code::JobFileConflict));
     }
-    Ok(Schema::new(vec![Field::new("line", DataType::Utf8)]).expect("one column"))
+    Ok(vec![SourceColumn::plain(Field::new("line", DataType::Utf8))])
 }
 
-fn refuse_binary(setting: &Setting, schema: &Schema) -> Result<(), settings::Error> {
-    match schema.fields().iter().find(|field| field.data_type == DataType::Binary) {
-        Some(field) => {
-            let message = format!("column `{}` is of type binary, which a text format cannot hold", field.name);
-            Err(setting.error_with_hint(message, "read it as utf8").coded(Code::FormatColumnType))
-        }
-        None => Ok(()),
+/// The columns of a format whose files say what they have: those of the schema, or all of the first file.
+fn read_columnar(settings: &Settings, format: Columnar, paths: &Paths) -> Result<Vec<SourceColumn>, settings::Error> {
+    let path = settings.require("path")?;
+    if paths.has_standard_input() && format == Columnar::Parquet {
+        let hint = "keep it in a file first, or send Arrow's stream format";
+        let message = "a Parquet file is read from its end, which standard input does not have";
+        return Err(path.error_with_hint(message, hint).coded(Code::JobFileConflict));
     }
-}
-
-impl Pattern {
-    fn read(setting: &Setting, base: &Path) -> Result<Self, settings::Error> {
-        let text = setting.string()?;
-        if text.is_empty() {
-            return Err(setting.error("expected a path, found an empty string"));
-        }
-        let path = resolve(setting, text, base);
-        let escaped = match path.strip_prefix(base) {
-            Ok(rest) if path != Path::new(text) => {
-                Path::new(&glob::Pattern::escape(&base.to_string_lossy())).join(rest).to_string_lossy().into_owned()
-            }
-            _ => text.to_owned(),
-        };
-        let glob = glob::Pattern::new(&escaped)
-            .map_err(|e| setting.error(format!("expected a path or glob, found \"{text}\": {}", e.msg)))?;
-        Ok(Self { path, glob })
+    if let Some(setting) = settings.get("schema") {
+        let columns = SourceColumn::read_all(setting, Extras { paths: false, json: true, binary: true })?;
+        return Ok(columns);
     }
-
-    fn files(&self) -> Result<Vec<PathBuf>, Error> {
-        // A file whose own name has a bracket or star is meant as it stands.
-        if let Ok(metadata) = fs::metadata(&self.path) {
-            return match metadata.is_dir() {
-                true => Err(Error::Folder { path: self.path.clone() }),
-                false => Ok(vec![self.path.clone()]),
-            };
-        }
-        let options = glob::MatchOptions {
-            case_sensitive: true,
-            require_literal_separator: true,
-            require_literal_leading_dot: true,
-        };
-        let found = glob::glob_with(self.glob.as_str(), options).expect("the pattern was parsed before");
-        let mut files = Vec::new();
-        for entry in found {
-            let path = entry.map_err(|e| Error::Read { doing: "list", path: e.path().to_owned(), source: e.into() })?;
-            if !path.is_dir() {
-                files.push(path);
-            }
-        }
-        Ok(files)
-    }
-}
-
-/// The path a setting means: one in a job file is relative to its folder, one of `--set` to the current directory.
-pub(crate) fn resolve(setting: &Setting, text: &str, base: &Path) -> PathBuf {
-    match setting.origin {
-        Origin::File { .. } => base.join(text),
-        Origin::Set(_) => PathBuf::from(text),
-    }
-}
-
-/// Makes batches of the rows of a block. One for each format.
-trait Decoder: Send {
-    /// Forgets everything about the file before.
-    fn begin(&mut self) {}
-
-    /// Reads rows on from where the block is read up to, as many as make a batch.
-    ///
-    /// A batch without rows means that the block is used up. On an error, the rows before it come with it.
-    fn decode(&mut self, block: &mut Block) -> (Batch, Result<(), Error>);
-
-    /// The file has ended.
-    fn end(&mut self, file: &str) -> Result<(), Error> {
-        let _ = file;
-        Ok(())
-    }
-}
-
-/// Reads its files one after another.
-pub(crate) struct FileSource {
-    files: VecDeque<PathBuf>,
-    options: BlockOptions,
-    decoder: Box<dyn Decoder>,
-    open: Option<OpenFile>,
-    /// What stands behind the last rows that were handed out.
-    failed: Option<Error>,
-}
-
-struct OpenFile {
-    blocks: Blocks,
-    block: Option<Block>,
-}
-
-impl Source for FileSource {
-    fn poll(&mut self, _now_ms: i64) -> Result<Polled, Error> {
-        if let Some(error) = self.failed.take() {
-            return Err(error);
-        }
-        loop {
-            let Some(open) = &mut self.open else {
-                let Some(path) = self.files.pop_front() else { return Ok(Polled::End) };
-                self.decoder.begin();
-                self.open = Some(OpenFile { blocks: Blocks::open(&path, self.options)?, block: None });
-                continue;
-            };
-            let Some(block) = &mut open.block else {
-                open.block = open.blocks.next()?;
-                if open.block.is_none() {
-                    self.decoder.end(open.blocks.file())?;
-                    self.open = None;
-                }
-                continue;
-            };
-            let (batch, mut result) = self.decoder.decode(block);
-            if batch.rows == 0 && result.is_ok() {
-                result = block.failed.take().map_or(Ok(()), Err);
-                open.block = None;
-            }
-            match result {
-                Err(error) if batch.rows == 0 => return Err(error),
-                result => self.failed = result.err(),
-            }
-            if batch.rows > 0 {
-                return Ok(Polled::Batch { port: 0, batch });
-            }
-        }
-    }
+    let splits = paths.splits().map_err(|e| path.error(e.to_string()).coded(e.code()))?;
+    let Some(first) = splits.iter().find(|split| !split.is_standard_input()) else {
+        let hint = "what comes by standard input is not known before the job runs";
+        return Err(settings.require("schema").err().map_or_else(
+            || path.error("`schema` is missing").coded(Code::JobFileMissingKey),
+            |error| settings::Error { hint: Some(hint.into()), ..error },
+        ));
+    };
+    format.columns_of(first).map_err(|e| path.error(e.to_string()).coded(e.code()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! Not here: event times and watermarks (the runtime takes them from a column), exchanges, sink transactions
 //! across checkpoints, and anything that runs WebAssembly.
 
+mod bad_row;
 mod blackhole;
 mod columns;
 mod csv_options;
@@ -15,17 +16,21 @@ mod error;
 mod file_sink;
 mod file_source;
 mod host_metrics;
+mod infer;
 mod nexmark;
 mod number;
 mod similar_file;
 mod sink;
 mod source;
+mod source_columns;
 mod stdout;
 #[cfg(test)]
 mod testing;
 
+pub use bad_row::BadRow;
 pub use encode::row_as_json;
 pub use error::Error;
+pub use infer::{InferOptions, Inferred, InferredColumn, infer};
 pub use similar_file::similar_file;
 pub use sink::{Sink, SinkConfig};
 pub use source::{Polled, Source, SourceConfig, SourcePort, Split};

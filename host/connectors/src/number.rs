@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::source_columns::TimeUnit;
+
 /// Powers of ten that a float64 holds exactly.
 const EXACT_POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
@@ -88,6 +90,30 @@ impl<'a> Number<'a> {
             Some(mantissa) if self.exponent == 0 => signed(self.negative, mantissa),
             _ => self.integer_by_digits(),
         }
+    }
+
+    /// As a time, ms since the epoch. Seconds may have a fraction, of which whole milliseconds count.
+    #[inline]
+    pub(crate) fn time_ms(&self, unit: TimeUnit) -> Result<i64, NotInteger> {
+        match self.integer() {
+            Err(NotInteger::Fraction) if unit == TimeUnit::Seconds => self.thousandths().ok_or(NotInteger::OutOfRange),
+            whole => unit.to_ms(whole?).ok_or(NotInteger::OutOfRange),
+        }
+    }
+
+    /// A thousand times its value, cut off towards minus infinity.
+    #[cold]
+    fn thousandths(&self) -> Option<i64> {
+        let Some(mantissa) = self.mantissa else { return Some((self.float()? * 1_000.0).floor() as i64) };
+        let power = self.exponent + 3;
+        let value = i128::from(mantissa) * if self.negative { -1 } else { 1 };
+        let scale = 10_i128.checked_pow(power.unsigned_abs());
+        let scaled = match (scale, power < 0) {
+            (Some(scale), true) => value.div_euclid(scale),
+            (Some(scale), false) => value.checked_mul(scale)?,
+            (None, _) => value.signum().min(0),
+        };
+        i64::try_from(scaled).ok()
     }
 
     /// The slow and exact way, for points, exponents and many digits.
@@ -183,6 +209,26 @@ mod tests {
         check("1.5", Err(NotInteger::Fraction));
         check("1e-1", Err(NotInteger::Fraction));
         check("9223372036854775807.5", Err(NotInteger::Fraction));
+    }
+
+    #[test]
+    fn times_as_numbers() {
+        let check = |text: &str, unit: TimeUnit, expected: Result<i64, NotInteger>| {
+            let (number, _) = Number::scan(text.as_bytes()).unwrap_or_else(|| panic!("{text} is a number"));
+            assert_eq!(number.time_ms(unit), expected, "{text} {unit:?}");
+        };
+        check("1517966773", TimeUnit::Seconds, Ok(1_517_966_773_000));
+        check("1517966773.84", TimeUnit::Seconds, Ok(1_517_966_773_840));
+        check("1517966773.8409999", TimeUnit::Seconds, Ok(1_517_966_773_840));
+        check("1.51796677384e9", TimeUnit::Seconds, Ok(1_517_966_773_840));
+        check("-0.0005", TimeUnit::Seconds, Ok(-1));
+        check("1e-999999999", TimeUnit::Seconds, Ok(0));
+        check("1517966773.84012345678901234", TimeUnit::Seconds, Ok(1_517_966_773_840));
+        check("9223372036854775807", TimeUnit::Seconds, Err(NotInteger::OutOfRange));
+        check("1517966773840", TimeUnit::Milliseconds, Ok(1_517_966_773_840));
+        check("1.5", TimeUnit::Milliseconds, Err(NotInteger::Fraction));
+        check("1517966773840999", TimeUnit::Microseconds, Ok(1_517_966_773_840));
+        check("-1", TimeUnit::Nanoseconds, Ok(-1));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use wasmill_model::{
     settings::{self, Settings},
 };
 
-use crate::{Error, file_source::FileConfig, host_metrics::HostMetricsConfig, nexmark::NexmarkConfig};
+use crate::{BadRow, Error, file_source::FileConfig, host_metrics::HostMetricsConfig, nexmark::NexmarkConfig};
 
 /// The source connectors, in the order of [`Kind`].
 const CONNECTORS: [&str; 3] = ["file", "nexmark", "host-metrics"];
@@ -36,15 +36,32 @@ pub struct SourcePort {
     pub schema: Schema,
 }
 
-/// A part of a source's input that one subtask reads from beginning to end: one file.
+/// A part of a source's input that one subtask reads from beginning to end: one file, or standard input.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Split {
     pub path: PathBuf,
 }
 
+impl Split {
+    /// What stands for standard input in place of a path. A file of that name is `./-`.
+    pub(crate) const STANDARD_INPUT: &str = "-";
+
+    pub(crate) fn standard_input() -> Self {
+        Self { path: Self::STANDARD_INPUT.into() }
+    }
+
+    /// Whether it is standard input, which only one source of a process can read.
+    pub fn is_standard_input(&self) -> bool {
+        self.path.as_os_str() == Self::STANDARD_INPUT
+    }
+}
+
 impl fmt::Display for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.path.display().fmt(f)
+        match self.is_standard_input() {
+            true => f.write_str("standard input"),
+            false => self.path.display().fmt(f),
+        }
     }
 }
 
@@ -61,6 +78,8 @@ pub trait Source: Send {
 pub enum Polled {
     /// Rows of the port of this place; at least one row.
     Batch { port: usize, batch: Batch },
+    /// Rows that could not be read; at least one. Whoever polls again goes on behind them.
+    Bad(Vec<BadRow>),
     /// Nothing yet. Polling before this time, ms since the epoch, brings nothing either.
     Pending { retry_at_ms: i64 },
     /// All was read.
@@ -136,7 +155,7 @@ impl SourceConfig {
             assert_eq!(given, port.schema.len(), "one entry a column of `{}`", port.name);
         }
         Ok(match &self.kind {
-            Kind::File(config) => Box::new(config.open(splits, wanted[0].as_deref())),
+            Kind::File(config) => config.open(splits, wanted[0].as_deref()),
             Kind::Nexmark(config) => Box::new(config.open(subtask, parallelism, wanted)),
             Kind::HostMetrics(config) => Box::new(config.open(subtask, wanted)),
         })

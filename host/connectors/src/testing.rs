@@ -9,7 +9,7 @@ use wasmill_model::{
     settings::{self, Settings},
 };
 
-use crate::{Error, Polled, SinkConfig, Source, SourceConfig};
+use crate::{BadRow, Error, Polled, SinkConfig, Source, SourceConfig};
 
 /// A table of a job file. Every key must be known to the connector.
 pub(crate) fn source(text: &str, base: &Path) -> Result<SourceConfig, settings::Error> {
@@ -35,9 +35,26 @@ pub(crate) fn drain(mut source: Box<dyn Source>) -> (Vec<(usize, Batch)>, Result
     loop {
         match source.poll(0) {
             Ok(Polled::Batch { port, batch }) => batches.push((port, batch)),
+            Ok(Polled::Bad(mut rows)) => return (batches, Err(Error::BadRow(Box::new(rows.swap_remove(0))))),
             Ok(Polled::Pending { .. }) => panic!("a source that reads a file or is not slowed down never waits"),
             Ok(Polled::End) => return (batches, Ok(())),
             Err(error) => return (batches, Err(error)),
+        }
+    }
+}
+
+/// What a source brings that is polled on behind bad rows: good rows, and the bad ones as they are shown.
+pub(crate) fn read_past_bad_rows(config: &SourceConfig) -> (Vec<Value>, Vec<BadRow>, Result<(), Error>) {
+    let splits = config.splits().expect("the files are there");
+    let mut source = config.open(0, 1, &splits, &all(config)).expect("it opens");
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    loop {
+        match source.poll(0) {
+            Ok(Polled::Batch { port, batch }) => good.extend(rows(&batch, &config.ports()[port].schema)),
+            Ok(Polled::Bad(rows)) => bad.extend(rows),
+            Ok(Polled::Pending { .. }) => panic!("a source that reads a file never waits"),
+            Ok(Polled::End) => return (good, bad, Ok(())),
+            Err(error) => return (good, bad, Err(error)),
         }
     }
 }
@@ -73,7 +90,7 @@ pub(crate) fn rows(batch: &Batch, schema: &Schema) -> Vec<Value> {
                 DataType::Float64 => json!(column.as_primitive::<types::Float64Type>().value(row)),
                 DataType::Boolean => json!(column.as_boolean().value(row)),
                 DataType::Utf8 => json!(column.as_string_view().value(row)),
-                DataType::Binary => panic!("no source makes binary columns"),
+                DataType::Binary => json!(column.as_binary_view().value(row)),
             };
             (field.name.clone(), value)
         };

@@ -1,6 +1,6 @@
-//! Dead letters: rows that an operator with `on_error = "dead_letter"` could not handle.
+//! Dead letters: rows that a source with `on_error = "dead_letter"` could not read, or such an operator could not handle.
 //!
-//! Such an operator has one more port, `dead_letters`, and the job one more sink, which `[dead_letter]` describes. So dead
+//! Each of them has one more port, `dead_letters`, and the job one more sink, which `[dead_letter]` describes. So dead
 //! letters come out under the same commit as all other results, and can be read by other operators too.
 
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::{
     spec::{InputSpec, OnError, RoleSpec, VertexSpec},
 };
 
-/// The port of an operator that dead letters leave by. It comes after those of the descriptor.
+/// The port of a source or operator that dead letters leave by. It comes after its own.
 pub const PORT: &str = "dead_letters";
 
 /// The table of the sink, and the sink's name.
@@ -23,7 +23,7 @@ pub fn schema() -> Schema {
     use DataType::{Int64, Timestamp, Utf8};
     let fields = vec![
         Field::new("at", Timestamp),
-        Field::new("operator", Utf8),
+        Field::nullable("operator", Utf8),
         Field::new("subtask", Int64),
         Field::new("call", Utf8),
         Field::nullable("input", Int64),
@@ -33,30 +33,39 @@ pub fn schema() -> Schema {
         Field::new("reason", Utf8),
         Field::nullable("backtrace", Utf8),
         Field::nullable("log", Utf8),
-        Field::new("plugin", Utf8),
+        Field::nullable("plugin", Utf8),
         Field::new("row", Utf8),
+        Field::nullable("source", Utf8),
+        Field::nullable("file", Utf8),
+        Field::nullable("line", Int64),
+        Field::nullable("column", Utf8),
     ];
     Schema::new(fields).expect("the names are unique")
 }
 
-/// The sink of dead letters, if any operator has some. Without a table they go to `JOB.dead-letters.jsonl` beside the
+/// The sink of dead letters, if anybody has some. Without a table they go to `JOB.dead-letters.jsonl` beside the
 /// job file.
 pub(crate) fn sink(settings: &Settings, job: &str, vertices: &[VertexSpec]) -> Result<Option<VertexSpec>, Error> {
     let table = settings.get(SINK).map(|setting| setting.table().cloned()).transpose()?;
     let senders = vertices.iter().filter_map(|vertex| match &vertex.role {
-        RoleSpec::Operator(operator) if operator.on_error == OnError::DeadLetter => Some((vertex, operator)),
+        RoleSpec::Operator(operator) if operator.on_error == OnError::DeadLetter => {
+            Some((vertex, &operator.plugin.origin))
+        }
+        RoleSpec::Source { bad_rows, .. } if bad_rows.on_error == OnError::DeadLetter => {
+            Some((vertex, vertex.settings.origin()))
+        }
         _ => None,
     });
-    let inputs = senders.map(|(vertex, operator)| {
+    let inputs = senders.map(|(vertex, origin)| {
         let from = Value::String(format!("{}.{PORT}", vertex.name));
-        let from = Setting { value: from, origin: operator.plugin.origin.clone(), key: SINK.to_owned() };
+        let from = Setting { value: from, origin: origin.clone(), key: SINK.to_owned() };
         InputSpec { from, key_by: None, exchange: None }
     });
     let inputs: Vec<InputSpec> = inputs.collect();
     if inputs.is_empty() {
         return match table {
             Some(table) => {
-                let message = "no operator has `on_error = \"dead_letter\"`: nothing would come here";
+                let message = "no source or operator has `on_error = \"dead_letter\"`: nothing would come here";
                 Err(table.error(message).coded(Code::JobFileConflict))
             }
             None => Ok(None),

@@ -9,7 +9,10 @@ use crate::{
     keys,
     schema::{DataType, Field, Schema},
     settings::{Error, did_you_mean},
-    spec::{EventTime, ExchangeSpec, InputSpec, JobSpec, LimitsSpec, OnError, OperatorSpec, RoleSpec, VertexSpec},
+    spec::{
+        BadRowPolicy, EventTime, ExchangeSpec, InputSpec, JobSpec, LimitsSpec, OnError, OperatorSpec, RoleSpec,
+        VertexSpec,
+    },
 };
 
 mod check;
@@ -50,7 +53,7 @@ pub struct Vertex {
 /// What a vertex does.
 #[derive(Debug, Clone)]
 pub enum Role {
-    Source { event_time: Option<SourceTime> },
+    Source { event_time: Option<SourceTime>, bad_rows: BadRowPolicy },
     Operator { descriptor: Arc<Descriptor>, inputs: Vec<Input>, config: String, limits: LimitsSpec, on_error: OnError },
     Sink,
 }
@@ -145,7 +148,13 @@ impl JobGraph {
             self.edges.push(Edge { from, port, to, input: place, exchange });
         }
         let (role, ports) = match &vertex.role {
-            RoleSpec::Source { event_time } => source_role(vertex, event_time.as_ref(), catalogue)?,
+            RoleSpec::Source { event_time, bad_rows } => {
+                let (event_time, mut ports) = source_ports(vertex, event_time.as_ref(), catalogue)?;
+                if bad_rows.on_error == OnError::DeadLetter {
+                    ports.push(dead_letters_port());
+                }
+                (Role::Source { event_time, bad_rows: *bad_rows }, ports)
+            }
             RoleSpec::Operator(operator) => operator_role(vertex, operator, inputs, catalogue)?,
             RoleSpec::Sink { .. } => {
                 catalogue.sink(vertex, &inputs[0].schema)?;
@@ -263,15 +272,15 @@ impl JobGraph {
     }
 }
 
-fn source_role(
+fn source_ports(
     vertex: &VertexSpec,
     event_time: Option<&EventTime>,
     catalogue: &mut dyn Catalogue,
-) -> Result<(Role, Vec<PortSchema>), Error> {
+) -> Result<(Option<SourceTime>, Vec<PortSchema>), Error> {
     let ports = catalogue.source(vertex)?;
     let Some(event_time) = event_time else {
         let ports = ports.into_iter().map(|(name, schema)| PortSchema { name, schema, event_times: false });
-        return Ok((Role::Source { event_time: None }, ports.collect()));
+        return Ok((None, ports.collect()));
     };
     let name = event_time.column.string()?;
     let column_of_port: Vec<Option<usize>> = ports.iter().map(|(_, schema)| schema.index_of(name)).collect();
@@ -284,13 +293,21 @@ fn source_role(
     let field = &schema.fields()[place];
     if field.data_type != DataType::Timestamp || field.nullable {
         let message = format!("an event time is a `timestamp` that is never null; the column is `{field}`");
-        return Err(event_time.column.error(message).coded(Code::EventTimeType));
+        let hint = format!("with `{name} = \"timestamp\"` in `schema`, a null is a bad row");
+        let error = event_time.column.error(message).coded(Code::EventTimeType);
+        let may_be_null = field.data_type == DataType::Timestamp;
+        return Err(Error { hint: may_be_null.then_some(hint), ..error });
     }
     let ports = ports.into_iter().zip(&column_of_port);
     let ports = ports.map(|((name, schema), column)| PortSchema { name, schema, event_times: column.is_some() });
     let ports = ports.collect();
     let time = SourceTime { column_of_port, out_of_order: event_time.out_of_order, idle_after: event_time.idle_after };
-    Ok((Role::Source { event_time: Some(time) }, ports))
+    Ok((Some(time), ports))
+}
+
+/// The port that dead letters leave by. It comes last.
+fn dead_letters_port() -> PortSchema {
+    PortSchema { name: dead_letters::PORT.to_owned(), schema: dead_letters::schema(), event_times: false }
 }
 
 fn operator_role(
@@ -314,7 +331,7 @@ fn operator_role(
             let error = operator.plugin.error_with_hint(message, "choose another `on_error` for it");
             return Err(error.coded(Code::JobFileNameTaken));
         }
-        ports.push(PortSchema { name, schema: dead_letters::schema(), event_times: false });
+        ports.push(dead_letters_port());
     }
     let role = Role::Operator {
         descriptor: Arc::new(descriptor),

@@ -237,18 +237,24 @@ impl Setting {
     pub fn schema(&self) -> Result<Schema, Error> {
         let mut fields = Vec::new();
         for (name, setting) in self.table()?.iter() {
-            let text = setting.string()?;
-            let (type_name, nullable) = text.strip_suffix('?').map_or((text, false), |t| (t, true));
-            let Some(data_type) = DataType::from_name(type_name) else {
-                let names = DataType::ALL.map(DataType::name);
-                let message = format!("expected a type, one of {}, found \"{text}\"", list(&names));
-                let error = setting.error(message).coded(Code::JobFileUnknownType);
-                let meant = DataType::meant_by(type_name).map(|data_type| format!("did you mean `{data_type}`?"));
-                return Err(Error { hint: meant.or_else(|| did_you_mean(type_name, &names)), ..error });
-            };
+            let (data_type, nullable) = setting.column_type()?;
             fields.push(Field { name: name.to_owned(), data_type, nullable });
         }
         Schema::new(fields).map_err(|e| self.error(e.to_string()).coded(e.code()))
+    }
+
+    /// The type of a column, such as `"utf8?"`, and whether the column may hold nulls.
+    pub fn column_type(&self) -> Result<(DataType, bool), Error> {
+        let text = self.string()?;
+        let (type_name, nullable) = text.strip_suffix('?').map_or((text, false), |t| (t, true));
+        let Some(data_type) = DataType::from_name(type_name) else {
+            let names = DataType::ALL.map(DataType::name);
+            let message = format!("expected a type, one of {}, found \"{text}\"", list(&names));
+            let error = self.error(message).coded(Code::JobFileUnknownType);
+            let meant = DataType::meant_by(type_name).map(|data_type| format!("did you mean `{data_type}`?"));
+            return Err(Error { hint: meant.or_else(|| did_you_mean(type_name, &names)), ..error });
+        };
+        Ok((data_type, nullable))
     }
 
     /// The value as JSON, for an operator's configuration.

@@ -46,7 +46,7 @@ pub struct VertexSpec {
 /// What a vertex is.
 #[derive(Debug, Clone)]
 pub enum RoleSpec {
-    Source { event_time: Option<EventTime> },
+    Source { event_time: Option<EventTime>, bad_rows: BadRowPolicy },
     Operator(OperatorSpec),
     Sink { inputs: Vec<InputSpec> },
 }
@@ -83,6 +83,20 @@ pub enum OnError {
     Skip,
     /// They are found, counted and handed to the dead letters.
     DeadLetter,
+}
+
+/// What becomes of rows that a source cannot read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BadRowPolicy {
+    pub on_error: OnError,
+    /// How many of a hundred rows may be bad before the job fails, whatever the policy; 100: all of them.
+    pub percent_max: f64,
+}
+
+impl Default for BadRowPolicy {
+    fn default() -> Self {
+        Self { on_error: OnError::Fail, percent_max: 1.0 }
+    }
 }
 
 /// Limits an operator's table sets; the rest keep their defaults.
@@ -223,7 +237,7 @@ fn read_source(table: &Settings) -> Result<RoleSpec, Error> {
         table.finish()?;
         Ok(event_time)
     })?;
-    Ok(RoleSpec::Source { event_time })
+    Ok(RoleSpec::Source { event_time, bad_rows: read_bad_rows(table)? })
 }
 
 fn read_operator(table: &Settings) -> Result<RoleSpec, Error> {
@@ -250,13 +264,27 @@ fn read_operator(table: &Settings) -> Result<RoleSpec, Error> {
     }
     let config = table.optional("config", |setting| setting.table().map(|_| setting.json()))?;
     let config = config.map_or_else(|| "{}".to_owned(), |json| json.to_string());
-    const POLICIES: [(&str, OnError); 3] =
-        [("fail", OnError::Fail), ("skip", OnError::Skip), ("dead_letter", OnError::DeadLetter)];
-    let on_error = table.optional("on_error", |s| s.choice(&POLICIES.map(|(name, _)| name)))?;
-    let on_error = on_error.map_or(OnError::Fail, |place| POLICIES[place].1);
+    let on_error = read_on_error(table)?;
     let limits = table.optional("limits", |setting| read_limits(setting.table()?))?.unwrap_or_default();
     table.finish()?;
     Ok(RoleSpec::Operator(OperatorSpec { plugin, inputs, config, limits, on_error }))
+}
+
+fn read_on_error(table: &Settings) -> Result<OnError, Error> {
+    const POLICIES: [(&str, OnError); 3] =
+        [("fail", OnError::Fail), ("skip", OnError::Skip), ("dead_letter", OnError::DeadLetter)];
+    let on_error = table.optional("on_error", |s| s.choice(&POLICIES.map(|(name, _)| name)))?;
+    Ok(on_error.map_or(OnError::Fail, |place| POLICIES[place].1))
+}
+
+fn read_bad_rows(table: &Settings) -> Result<BadRowPolicy, Error> {
+    let percent = |setting: &Setting| match setting.number()? {
+        percent if (0.0..=100.0).contains(&percent) => Ok(percent),
+        percent => Err(setting.out_of_range(format!("expected a number from 0 to 100, found {percent}"))),
+    };
+    let on_error = read_on_error(table)?;
+    let percent_max = table.optional("bad_rows_percent_max", percent)?;
+    Ok(BadRowPolicy { on_error, percent_max: percent_max.unwrap_or(BadRowPolicy::default().percent_max) })
 }
 
 fn read_sink(table: &Settings) -> Result<RoleSpec, Error> {

@@ -11,6 +11,7 @@ use wasmill_model::{
 use wasmill_plugin::LogLine;
 
 use crate::{
+    bad_rows::BadRows,
     chain::{Chain, Kind, Node, SinkNode, Target},
     error::Error,
     exchange::{Gate, Sender, Stopper, gate},
@@ -155,7 +156,7 @@ fn open(job: &Job, subtask: Subtask, mut parts: Parts, log: &OperatorLog) -> Res
     }
     let feed = match parts.feed {
         Some((gate, input_of_channel)) => Feed::Gate { gate, input_of_channel },
-        None => Feed::Source(Box::new(open_source(job, vertices[0], subtask.index)?)),
+        None => Feed::Source(Box::new(open_source(job, vertices[0], subtask.index, log)?)),
     };
     Ok((Chain { nodes }, feed))
 }
@@ -187,9 +188,10 @@ fn open_vertex(job: &Job, vertex: usize, subtask: u32, log: &OperatorLog) -> Res
     }
 }
 
-fn open_source(job: &Job, vertex: usize, subtask: u32) -> Result<Head, Error> {
+fn open_source(job: &Job, vertex: usize, subtask: u32, log: &OperatorLog) -> Result<Head, Error> {
     let graph_vertex = &job.graph.vertices[vertex];
-    let (Role::Source { event_time }, Part::Source { config, splits }) = (&graph_vertex.role, &job.parts[vertex])
+    let (Role::Source { event_time, bad_rows }, Part::Source { config, splits }) =
+        (&graph_vertex.role, &job.parts[vertex])
     else {
         panic!("vertex {} heads a chain without inputs and is no source", graph_vertex.name)
     };
@@ -198,6 +200,9 @@ fn open_source(job: &Job, vertex: usize, subtask: u32) -> Result<Head, Error> {
         splits.iter().skip(subtask as usize).step_by(graph_vertex.parallelism as usize).cloned().collect();
     let read: Vec<bool> =
         (0..graph_vertex.ports.len()).map(|port| job.graph.outputs_of(vertex).any(|edge| edge.port == port)).collect();
+    let counters = &job.counters[vertex];
+    let (log, name) = (log.clone(), graph_vertex.name.clone());
+    let log = Arc::new(move |line| log(&name, subtask, line));
     Head::open(Open {
         vertex: graph_vertex,
         subtask,
@@ -206,7 +211,8 @@ fn open_source(job: &Job, vertex: usize, subtask: u32) -> Result<Head, Error> {
         wanted: &job.plan.wanted[vertex],
         read: &read,
         time: event_time.as_ref(),
-        counters: job.counters[vertex].clone(),
+        counters: counters.clone(),
+        bad_rows: BadRows::new(&graph_vertex.name, subtask, *bad_rows, counters.clone(), log),
     })
 }
 

@@ -23,6 +23,11 @@ pub enum Error {
     #[error("operator {vertex}[{subtask}] failed on more than 1 % of {rows} rows; the last time: {last}")]
     TooManyBlamed { vertex: String, subtask: u32, rows: u64, last: String },
     #[error(
+        "source {vertex}[{subtask}] failed: more than {percent} % of {rows} rows could not be read; the last: {last}\n  \
+         hint: if as many bad rows are expected, raise `bad_rows_percent_max`"
+    )]
+    TooManyBadRows { vertex: String, subtask: u32, percent: f64, rows: u64, last: String },
+    #[error(
         "operator {vertex}[{subtask}] sets {domain} timers that are due at once, for ever\n  \
          hint: let a timer that sets itself again stop when `clock.watermark` says that the end of all input is reached"
     )]
@@ -68,6 +73,7 @@ impl Error {
             | Self::State { .. }
             | Self::Isolation { .. }
             | Self::TooManyBlamed { .. }
+            | Self::TooManyBadRows { .. }
             | Self::EndlessTimers { .. }
             | Self::Keys { .. } => Domain::User,
             Self::Source { source, .. } | Self::Sink { source, .. } => match source {
@@ -87,7 +93,7 @@ impl Coded for Error {
             Self::Start { source, .. } | Self::Call { source, .. } => source.code(),
             Self::State { source, .. } => source.code(),
             Self::Isolation { .. } => Code::BadRowsNotFound,
-            Self::TooManyBlamed { .. } => Code::TooManyBadRows,
+            Self::TooManyBlamed { .. } | Self::TooManyBadRows { .. } => Code::TooManyBadRows,
             Self::EndlessTimers { .. } => Code::EndlessTimers,
             Self::Keys { source, .. } => source.code(),
             Self::Source { source, .. } | Self::Sink { source, .. } => source.code(),

@@ -45,7 +45,7 @@ impl Job {
     /// themselves. Nothing is opened yet. Relative paths are relative to `base`, the folder of the job file.
     pub fn prepare(settings: &Settings, base: &Path, plugins: &PluginStore) -> Result<Self, Error> {
         let spec = JobSpec::read(settings)?;
-        let mut parts = Parts { base, plugins, found: BTreeMap::new(), written: BTreeMap::new() };
+        let mut parts = Parts { base, plugins, found: BTreeMap::new(), written: BTreeMap::new(), standard_input: None };
         let graph = JobGraph::check(&spec, &mut parts)?;
         let plan = Plan::new(&graph);
         let key_groups = KeyGroups::new(graph.key_groups).map_err(|e| settings.error(e.to_string()).coded(e.code()))?;
@@ -70,6 +70,8 @@ struct Parts<'a> {
     found: BTreeMap<String, Part>,
     /// The file of each `file` sink, and the sink's name.
     written: BTreeMap<PathBuf, String>,
+    /// The source that reads standard input.
+    standard_input: Option<String>,
 }
 
 impl Catalogue for Parts<'_> {
@@ -81,6 +83,13 @@ impl Catalogue for Parts<'_> {
             let error = path.map_or_else(|| vertex.settings.error(e.to_string()), |path| path.error(e.to_string()));
             error.coded(e.code())
         })?;
+        if splits.iter().any(Split::is_standard_input)
+            && let Some(other) = self.standard_input.replace(vertex.name.clone())
+        {
+            let path = vertex.settings.require("path")?;
+            let message = format!("`{other}` reads standard input too: it can be read only once");
+            return Err(path.error(message).coded(Code::JobFileConflict));
+        }
         let ports = config.ports().iter().map(|port| (port.name.clone(), port.schema.clone())).collect();
         self.found.insert(vertex.name.clone(), Part::Source { config, splits });
         Ok(ports)

@@ -4,11 +4,13 @@
 //! Not here: when a job starts, commits or ends (`control` decides), and anything that listens on a port.
 
 mod attempt;
+mod bad_rows;
 mod chain;
 pub mod counters;
 mod error;
 mod exchange;
 mod job;
+mod letters;
 mod operator;
 mod output;
 mod partition;

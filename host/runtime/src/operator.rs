@@ -30,6 +30,7 @@ use crate::{
 mod isolation;
 mod keyed;
 
+pub(crate) use isolation::WINDOW_ROWS;
 use isolation::{Blame, Fault};
 use keyed::Keyed;
 

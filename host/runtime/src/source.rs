@@ -14,6 +14,7 @@ use wasmill_model::{
 };
 
 use crate::{
+    bad_rows::BadRows,
     chain::Chain,
     counters::{Counters, CpuTime},
     error::Error,
@@ -31,6 +32,7 @@ pub(crate) struct Head {
     /// For each port: the columns somebody downstream reads; the source may bring the event times besides.
     wanted: Vec<Vec<bool>>,
     counters: Arc<Counters>,
+    bad_rows: BadRows,
     /// The origin of the generator's clock.
     started: Instant,
 }
@@ -48,13 +50,15 @@ pub(crate) struct Open<'a> {
     pub(crate) read: &'a [bool],
     pub(crate) time: Option<&'a SourceTime>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) bad_rows: BadRows,
 }
 
 impl Head {
     /// Opens the source of a subtask.
     pub(crate) fn open(open: Open<'_>) -> Result<Self, Error> {
-        let Open { vertex, subtask, config, splits, wanted, read, time, counters } = open;
-        let asked = wanted.iter().enumerate().map(|(port, columns)| {
+        let Open { vertex, subtask, config, splits, wanted, read, time, counters, bad_rows } = open;
+        // Behind the ports of the connector may come that of the dead letters, which the host fills.
+        let asked = wanted.iter().enumerate().take(config.ports().len()).map(|(port, columns)| {
             let mut columns = columns.clone();
             if let Some(column) = time.and_then(|time| time.column_of_port[port]) {
                 columns[column] = true;
@@ -82,6 +86,7 @@ impl Head {
             watermarks,
             wanted: wanted.to_vec(),
             counters,
+            bad_rows,
             started,
         })
     }
@@ -99,7 +104,15 @@ impl Head {
                 chain.fire_processing_timers(now)?;
             }
             match self.poll(now)? {
-                Polled::Batch { port, batch } => self.deliver(chain, port, batch)?,
+                Polled::Batch { port, batch } => {
+                    self.bad_rows.passed(batch.rows as u64);
+                    self.deliver(chain, port, batch)?;
+                }
+                Polled::Bad(rows) => {
+                    if let Some(letters) = self.bad_rows.handle(rows)? {
+                        chain.deliver(0, self.wanted.len() - 1, &letters)?;
+                    }
+                }
                 Polled::Pending { retry_at_ms } => {
                     chain.flush()?;
                     self.fruitless(chain)?;

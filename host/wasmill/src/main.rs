@@ -19,6 +19,7 @@ mod plugins;
 mod replay;
 mod report;
 mod run;
+mod schema;
 mod status;
 
 /// The exit code of what was refused before anything was started.
@@ -42,6 +43,8 @@ enum Verb {
     Run(run::Arguments),
     /// Says whether a component can be an operator, and all that is wrong if not. Exit code 2 if not.
     Check(check::Arguments),
+    /// Says which columns a file has, as the `schema` of a source to paste into a job file.
+    Schema(schema::Arguments),
     /// Makes a call again that failed in a job. Exit code 0 if it fails in the same way, 1 if not.
     Replay(replay::Arguments),
     /// Explains an error by its code, as in `error[job-file-unknown-key]`; without a code, lists all.
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
     match arguments.verb {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
+        Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Plugin(verb) => plugin::run(&verb),

@@ -1,25 +1,29 @@
 //! The format `json`: one object a line, its keys in any order.
 //!
 //! Objects of one file mostly have the same keys in the same order, so the decoder remembers the keys it met, in their
-//! order, and first looks whether the next key is the one that followed last time.
+//! order, and first looks whether the next key is the one that followed last time. A column may lie deeper, at a path: the
+//! objects and arrays on the way are *nodes*, each with its own memory of keys.
 
 use std::collections::HashMap;
 
-use wasmill_model::{Batch, DataType, Field};
+use wasmill_model::{Batch, DataType};
 
 use crate::{
-    Error,
     columns::{Column, ROWS_MAX},
     file_source::{
-        Decoder,
         blocks::Block,
         json_text::{Cursor, Fault, shorten, unescape},
+        text::{BadRows, Decoded, Decoder},
     },
     number::rfc3339_ms,
+    source_columns::{SourceColumn, Step},
 };
 
-/// Keys to remember at most; others are looked up each time.
+/// Keys of an object to remember at most; others are looked up each time.
 const LAYOUT_KEYS_MAX: usize = 64;
+
+/// The row itself, among the nodes.
+const ROW: usize = 0;
 
 pub(super) struct JsonDecoder {
     /// Number of columns of the schema.
@@ -28,36 +32,121 @@ pub(super) struct JsonDecoder {
     columns: Vec<Column>,
     /// Their places in the schema.
     places: Vec<usize>,
-    by_name: HashMap<Box<[u8]>, usize>,
-    layout: Vec<Key>,
+    /// The objects and arrays in which columns lie. The first is the row.
+    nodes: Vec<Node>,
+    several: Vec<Several>,
+    /// Columns that have a value in the row being read.
+    filled: usize,
     nesting: Vec<bool>,
     key_text: Vec<u8>,
     replace_surrogates: bool,
+}
+
+/// An object or an array.
+#[derive(Default)]
+struct Node {
+    by_name: HashMap<Box<[u8]>, Target>,
+    by_place: Vec<(usize, Target)>,
+    /// The keys met so far, in their order.
+    layout: Vec<Key>,
+    /// All columns that lie in it.
+    columns: Vec<usize>,
 }
 
 /// A key met before.
 struct Key {
     /// As written, with the closing quote.
     text: Box<[u8]>,
-    /// Its place in `columns`, if it is one that is read.
-    column: Option<usize>,
+    target: Target,
+}
+
+/// Who reads a value.
+#[derive(Clone, Copy)]
+enum Target {
+    Nobody,
+    /// The column of this place in `columns`.
+    Column(usize),
+    /// Its place in `several`.
+    Several(usize),
+}
+
+/// Columns that read the same value, and the node it is to columns that lie inside.
+#[derive(Default)]
+struct Several {
+    columns: Vec<usize>,
+    inside: Option<usize>,
 }
 
 impl JsonDecoder {
     /// `replace_surrogates`: whether `\ud800` without its other half becomes U+FFFD.
-    pub(super) fn new(fields: &[Field], wanted: &[bool], replace_surrogates: bool) -> Self {
-        let places: Vec<usize> = (0..fields.len()).filter(|&place| wanted[place]).collect();
-        let name = |(i, &place): (usize, &usize)| (fields[place].name.as_bytes().into(), i);
-        Self {
-            width: fields.len(),
-            columns: places.iter().map(|&place| Column::new(&fields[place])).collect(),
-            by_name: places.iter().enumerate().map(name).collect(),
-            places,
-            layout: Vec::new(),
+    pub(super) fn new(columns: &[SourceColumn], wanted: &[bool], replace_surrogates: bool) -> Self {
+        let places: Vec<usize> = (0..columns.len()).filter(|&place| wanted[place]).collect();
+        let mut decoder = Self {
+            width: columns.len(),
+            columns: places.iter().map(|&place| Column::new(&columns[place])).collect(),
+            nodes: vec![Node::default()],
+            several: Vec::new(),
+            filled: 0,
             nesting: Vec::new(),
             key_text: Vec::new(),
             replace_surrogates,
+            places,
+        };
+        for place in 0..decoder.places.len() {
+            let column = &columns[decoder.places[place]];
+            let own_name = [Step::Key(column.field.name.clone())];
+            decoder.plant(column.path.as_deref().unwrap_or(&own_name), place);
         }
+        decoder
+    }
+
+    /// Finds a place in the nodes for a column.
+    fn plant(&mut self, path: &[Step], column: usize) {
+        let mut node = ROW;
+        for (depth, step) in path.iter().enumerate() {
+            self.nodes[node].columns.push(column);
+            let is_last = depth + 1 == path.len();
+            let several = match self.target(node, step) {
+                Target::Several(several) => several,
+                Target::Nobody if is_last => return self.aim(node, step, Target::Column(column)),
+                other => {
+                    let columns = if let Target::Column(column) = other { vec![column] } else { Vec::new() };
+                    self.several.push(Several { columns, inside: None });
+                    self.aim(node, step, Target::Several(self.several.len() - 1));
+                    self.several.len() - 1
+                }
+            };
+            if is_last {
+                return self.several[several].columns.push(column);
+            }
+            let next = self.nodes.len();
+            node = *self.several[several].inside.get_or_insert(next);
+            if node == next {
+                self.nodes.push(Node::default());
+            }
+        }
+    }
+
+    fn target(&self, node: usize, step: &Step) -> Target {
+        let node = &self.nodes[node];
+        let found = match step {
+            Step::Key(name) => node.by_name.get(name.as_bytes()).copied(),
+            Step::Item(place) => node.by_place.iter().find(|(p, _)| p == place).map(|(_, target)| *target),
+        };
+        found.unwrap_or(Target::Nobody)
+    }
+
+    fn aim(&mut self, node: usize, step: &Step, target: Target) {
+        let node = &mut self.nodes[node];
+        let name = match step {
+            Step::Key(name) => name.clone(),
+            Step::Item(place) => {
+                node.by_place.retain(|(p, _)| p != place);
+                node.by_place.push((*place, target));
+                place.to_string()
+            }
+        };
+        node.by_name.insert(name.into_bytes().into(), target);
     }
 
     /// Reads a line as row number `row`. False: there is none, the line is blank.
@@ -70,84 +159,146 @@ impl JsonDecoder {
             }
             return Err(Fault { column: None, reason: format!("expected an object, found {}", cursor.describe()) });
         }
-        let mut filled = 0;
-        let mut predicted = 0;
-        cursor.skip_space();
-        if !cursor.pass(b'}') {
-            loop {
-                cursor.skip_space();
-                cursor.expect(b'"')?;
-                let column = self.read_key(&mut cursor, &mut predicted)?;
-                cursor.skip_space();
-                cursor.expect(b':')?;
-                cursor.skip_space();
-                match column {
-                    Some(column) => filled += self.read_value(&mut cursor, column, offset, row)?,
-                    None => cursor.skip_value(&mut self.nesting)?,
-                }
-                cursor.skip_space();
-                if !cursor.pass(b',') {
-                    break;
-                }
-            }
-            if !cursor.pass(b'}') {
-                return Err(cursor.expected("`,` or `}`"));
-            }
-        }
+        self.filled = 0;
+        self.read_members(&mut cursor, ROW, Place { offset, row })?;
         cursor.skip_space();
         if cursor.peek() != b'\n' {
             return Err(cursor.expected("the end of the line"));
         }
-        if filled < self.columns.len() {
+        if self.filled < self.columns.len() {
             self.fill_missing(row)?;
         }
         Ok(true)
     }
 
-    /// Passes a key whose opening quote was passed; returns the column it names, if that is read.
+    /// Passes an object whose opening brace was passed.
+    fn read_members(&mut self, cursor: &mut Cursor, node: usize, place: Place) -> Result<(), Fault> {
+        let mut predicted = 0;
+        cursor.skip_space();
+        if cursor.pass(b'}') {
+            return Ok(());
+        }
+        loop {
+            cursor.skip_space();
+            cursor.expect(b'"')?;
+            let target = self.read_key(cursor, node, &mut predicted)?;
+            cursor.skip_space();
+            cursor.expect(b':')?;
+            cursor.skip_space();
+            self.read_target(cursor, target, place)?;
+            cursor.skip_space();
+            if !cursor.pass(b',') {
+                break;
+            }
+        }
+        if cursor.pass(b'}') { Ok(()) } else { Err(cursor.expected("`,` or `}`")) }
+    }
+
+    /// Passes an array, at its bracket.
+    fn read_elements(&mut self, cursor: &mut Cursor, node: usize, place: Place) -> Result<(), Fault> {
+        cursor.at += 1;
+        cursor.skip_space();
+        if cursor.pass(b']') {
+            return Ok(());
+        }
+        for element in 0.. {
+            cursor.skip_space();
+            let target = self.target(node, &Step::Item(element));
+            self.read_target(cursor, target, place)?;
+            cursor.skip_space();
+            if !cursor.pass(b',') {
+                break;
+            }
+        }
+        if cursor.pass(b']') { Ok(()) } else { Err(cursor.expected("`,` or `]`")) }
+    }
+
     #[inline]
-    fn read_key(&mut self, cursor: &mut Cursor, predicted: &mut usize) -> Result<Option<usize>, Fault> {
-        if let Some(key) = self.layout.get(*predicted)
+    fn read_target(&mut self, cursor: &mut Cursor, target: Target, place: Place) -> Result<(), Fault> {
+        match target {
+            Target::Column(column) => self.read_value(cursor, column, place),
+            Target::Nobody => cursor.skip_value(&mut self.nesting),
+            Target::Several(several) => self.read_several(cursor, several, place),
+        }
+    }
+
+    fn read_several(&mut self, cursor: &mut Cursor, several: usize, place: Place) -> Result<(), Fault> {
+        let start = *cursor;
+        for i in 0..self.several[several].columns.len() {
+            *cursor = start;
+            self.read_value(cursor, self.several[several].columns[i], place)?;
+        }
+        let Some(node) = self.several[several].inside else { return Ok(()) };
+        *cursor = start;
+        // Of several values at one path the last counts, and all that lies in it.
+        for &column in &self.nodes[node].columns {
+            if self.columns[column].len() > place.row {
+                self.columns[column].truncate(place.row);
+                self.filled -= 1;
+            }
+        }
+        match cursor.peek() {
+            b'{' => {
+                cursor.at += 1;
+                self.read_members(cursor, node, place)
+            }
+            b'[' if !self.nodes[node].by_place.is_empty() => self.read_elements(cursor, node, place),
+            _ => cursor.skip_value(&mut self.nesting),
+        }
+    }
+
+    /// Passes a key whose opening quote was passed; returns who reads its value.
+    #[inline]
+    fn read_key(&mut self, cursor: &mut Cursor, node: usize, predicted: &mut usize) -> Result<Target, Fault> {
+        if let Some(key) = self.nodes[node].layout.get(*predicted)
             && cursor.pass_word(&key.text)
         {
             *predicted += 1;
-            return Ok(key.column);
+            return Ok(key.target);
         }
-        self.find_key(cursor, predicted)
+        self.find_key(cursor, node, predicted)
     }
 
-    fn find_key(&mut self, cursor: &mut Cursor, predicted: &mut usize) -> Result<Option<usize>, Fault> {
+    fn find_key(&mut self, cursor: &mut Cursor, node: usize, predicted: &mut usize) -> Result<Target, Fault> {
         let start = cursor.at;
         let quoted = cursor.string()?;
         let text = &cursor.line[start..cursor.at];
-        let after = (*predicted).min(self.layout.len());
-        let found = self.layout[after..].iter().position(|key| *key.text == *text).map(|i| i + after);
-        if let Some(place) = found.or_else(|| self.layout[..after].iter().position(|key| *key.text == *text)) {
+        let Node { by_name, layout, .. } = &mut self.nodes[node];
+        let after = (*predicted).min(layout.len());
+        let found = layout[after..].iter().position(|key| *key.text == *text).map(|i| i + after);
+        if let Some(place) = found.or_else(|| layout[..after].iter().position(|key| *key.text == *text)) {
             *predicted = place + 1;
-            return Ok(self.layout[place].column);
+            return Ok(layout[place].target);
         }
         self.key_text.clear();
         // A key with half a surrogate pair names no column.
         let named = unescape(&cursor.line[quoted.start..quoted.end], false, &mut self.key_text).is_ok();
-        let column = self.by_name.get(self.key_text.as_slice()).copied().filter(|_| named);
-        if self.layout.len() < LAYOUT_KEYS_MAX {
-            self.layout.insert(after, Key { text: text.into(), column });
+        let target = by_name.get(self.key_text.as_slice()).copied().filter(|_| named).unwrap_or(Target::Nobody);
+        if layout.len() < LAYOUT_KEYS_MAX {
+            layout.insert(after, Key { text: text.into(), target });
             *predicted = after + 1;
         }
-        Ok(column)
+        Ok(target)
     }
 
-    /// Reads a value into a column. Returns 1 if it is the column's first in this row, else 0.
+    /// Reads a value into a column.
     #[inline]
-    fn read_value(&mut self, cursor: &mut Cursor, place: usize, offset: usize, row: usize) -> Result<usize, Fault> {
-        let column = &mut self.columns[place];
-        let first = column.len() == row;
+    fn read_value(&mut self, cursor: &mut Cursor, column: usize, place: Place) -> Result<(), Fault> {
+        let Self { columns, nesting, .. } = self;
+        let values = &mut columns[column];
+        let first = values.len() == place.row;
         if !first {
-            column.truncate(row);
+            values.truncate(place.row);
         }
-        let replace = self.replace_surrogates;
-        read_into(cursor, column, offset, replace).map_err(|fault| Fault { column: Some(place), ..fault })?;
-        Ok(usize::from(first))
+        let read = match values.json {
+            true => read_json_text(cursor, values, place.offset, nesting),
+            false => read_into(cursor, values, place.offset, self.replace_surrogates),
+        };
+        read.map_err(|fault| Fault { column: Some(column), ..fault })?;
+        if first {
+            self.filled += 1;
+        }
+        Ok(())
     }
 
     /// Gives the columns that the row did not mention a null.
@@ -164,6 +315,32 @@ impl JsonDecoder {
         }
         Ok(())
     }
+}
+
+/// Where a value goes, and comes from.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Of the line in its block.
+    offset: usize,
+    /// The number of the row in the batch.
+    row: usize,
+}
+
+/// Takes the text of the value that stands at the cursor, whatever it is.
+fn read_json_text(
+    cursor: &mut Cursor,
+    column: &mut Column,
+    offset: usize,
+    nesting: &mut Vec<bool>,
+) -> Result<(), Fault> {
+    let start = cursor.at;
+    cursor.skip_value(nesting)?;
+    match &cursor.line[start..cursor.at] {
+        b"null" if column.field.nullable => column.push_null(),
+        b"null" => return Err(fault("expected a value, found null".to_owned())),
+        text => column.push_text(text, offset + start),
+    }
+    Ok(())
 }
 
 /// Reads the value that stands at the cursor, which must be one of the column's type.
@@ -184,7 +361,11 @@ fn read_into(cursor: &mut Cursor, column: &mut Column, offset: usize, replace: b
         }
         (DataType::Int64 | DataType::Timestamp, b'-' | b'0'..=b'9') => {
             let number = cursor.number()?;
-            let value = number.integer().map_err(|why| {
+            let value = match column.field.data_type {
+                DataType::Timestamp => number.time_ms(column.unit),
+                _ => number.integer(),
+            };
+            let value = value.map_err(|why| {
                 fault(format!("expected {}, found {}, {why}", column.field.data_type, shorten(number.text)))
             })?;
             column.push_integer(value);
@@ -204,7 +385,8 @@ fn read_into(cursor: &mut Cursor, column: &mut Column, offset: usize, replace: b
             let text = std::str::from_utf8(&cursor.line[quoted.start..quoted.end]).expect("blocks are UTF-8");
             let value = rfc3339_ms(text).filter(|_| !quoted.escaped).ok_or_else(|| {
                 let found = start.describe();
-                fault(format!("expected timestamp, as ms since the epoch or as in RFC 3339, found {found}"))
+                let unit = column.unit.name();
+                fault(format!("expected timestamp, as {unit} since the epoch or as in RFC 3339, found {found}"))
             })?;
             column.push_integer(value);
             Ok(())
@@ -230,33 +412,34 @@ fn fault(reason: String) -> Fault {
 }
 
 impl Decoder for JsonDecoder {
-    fn decode(&mut self, block: &mut Block) -> (Batch, Result<(), Error>) {
+    fn decode(&mut self, block: &mut Block, bad: &mut BadRows) -> Decoded {
         let mut rows = 0;
-        let mut result = Ok(());
-        while rows < ROWS_MAX {
+        let mut used_up = false;
+        while rows < ROWS_MAX && !bad.is_full() {
             let line = match block.next_line() {
                 Ok(Some(line)) => line,
-                Ok(None) => break,
-                Err(error) => {
-                    result = Err(error);
+                Ok(None) => {
+                    used_up = true;
                     break;
+                }
+                Err(row) => {
+                    bad.push(row);
+                    continue;
                 }
             };
             match self.read_row(&block.bytes[line.clone()], line.start, rows) {
                 Ok(is_row) => rows += usize::from(is_row),
                 Err(Fault { column, reason }) => {
-                    let (file, line) = (block.file.to_string(), block.line - 1);
+                    self.columns.iter_mut().for_each(|column| column.truncate(rows));
                     let column = column.map(|place| self.columns[place].field.name.clone());
-                    result = Err(Error::BadRow { file, line, column, reason });
-                    break;
+                    bad.push(block.bad_line(line, column, reason));
                 }
             }
         }
         let mut columns = vec![None; self.width];
         for (column, &place) in self.columns.iter_mut().zip(&self.places) {
-            column.truncate(rows);
             columns[place] = Some(column.finish(&block.bytes));
         }
-        (Batch { rows, event_times: None, columns, key_hashes: None }, result)
+        Decoded { batch: Batch { rows, event_times: None, columns, key_hashes: None }, used_up, failed: None }
     }
 }

@@ -6,10 +6,10 @@ use crate::number::Number;
 
 /// What is wrong with a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// The place of the column at fault among those that are read; none if the row as a whole is.
-    pub(super) column: Option<usize>,
-    pub(super) reason: String,
+    pub(crate) column: Option<usize>,
+    pub(crate) reason: String,
 }
 
 /// Characters of a value that are shown in messages.
@@ -17,28 +17,28 @@ const SHOWN_CHARS: usize = 40;
 
 /// Where a string lies, between its quotes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Quoted {
-    pub(super) start: usize,
-    pub(super) end: usize,
-    pub(super) escaped: bool,
+pub(crate) struct Quoted {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) escaped: bool,
 }
 
 /// A place in a line.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     /// Valid UTF-8 that ends in `\n`.
-    pub(super) line: &'a [u8],
-    pub(super) at: usize,
+    pub(crate) line: &'a [u8],
+    pub(crate) at: usize,
 }
 
 impl<'a> Cursor<'a> {
     #[inline]
-    pub(super) fn peek(&self) -> u8 {
+    pub(crate) fn peek(&self) -> u8 {
         self.line[self.at]
     }
 
     #[inline]
-    pub(super) fn skip_space(&mut self) {
+    pub(crate) fn skip_space(&mut self) {
         while matches!(self.line[self.at], b' ' | b'\t' | b'\r') {
             self.at += 1;
         }
@@ -46,7 +46,7 @@ impl<'a> Cursor<'a> {
 
     /// Passes this byte, if it is next.
     #[inline]
-    pub(super) fn pass(&mut self, byte: u8) -> bool {
+    pub(crate) fn pass(&mut self, byte: u8) -> bool {
         // No arithmetic with the outcome of a comparison that is also branched on: rustc 1.95 miscompiles that
         // (rust-lang/rust#158206).
         if self.line[self.at] == byte {
@@ -57,12 +57,12 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline]
-    pub(super) fn expect(&mut self, byte: u8) -> Result<(), Fault> {
+    pub(crate) fn expect(&mut self, byte: u8) -> Result<(), Fault> {
         if self.pass(byte) { Ok(()) } else { Err(self.expected(&format!("`{}`", byte as char))) }
     }
 
     #[inline]
-    pub(super) fn pass_word(&mut self, word: &[u8]) -> bool {
+    pub(crate) fn pass_word(&mut self, word: &[u8]) -> bool {
         if self.line[self.at..].starts_with(word) {
             self.at += word.len();
             return true;
@@ -72,7 +72,7 @@ impl<'a> Cursor<'a> {
 
     /// Not JSON, because something else should stand here.
     #[cold]
-    pub(super) fn expected(&self, what: &str) -> Fault {
+    pub(crate) fn expected(&self, what: &str) -> Fault {
         let rest = self.line[self.at..].trim_ascii_end();
         let found = match rest.first() {
             None => "the end of the line".to_owned(),
@@ -84,7 +84,7 @@ impl<'a> Cursor<'a> {
 
     /// Passes a string whose opening quote was passed.
     #[inline]
-    pub(super) fn string(&mut self) -> Result<Quoted, Fault> {
+    pub(crate) fn string(&mut self) -> Result<Quoted, Fault> {
         let start = self.at;
         let mut escaped = false;
         loop {
@@ -119,7 +119,7 @@ impl<'a> Cursor<'a> {
 
     /// Passes a number.
     #[inline]
-    pub(super) fn number(&mut self) -> Result<Number<'a>, Fault> {
+    pub(crate) fn number(&mut self) -> Result<Number<'a>, Fault> {
         let (number, length) = Number::scan(&self.line[self.at..]).ok_or_else(|| self.expected("a number"))?;
         self.at += length;
         Ok(number)
@@ -127,7 +127,7 @@ impl<'a> Cursor<'a> {
 
     /// Passes a value of any kind and depth. `nesting` is scratch memory: the kinds of what is open, true for an
     /// object; it takes the place of a call stack, which a deep value would overflow.
-    pub(super) fn skip_value(&mut self, nesting: &mut Vec<bool>) -> Result<(), Fault> {
+    pub(crate) fn skip_value(&mut self, nesting: &mut Vec<bool>) -> Result<(), Fault> {
         nesting.clear();
         loop {
             self.skip_space();
@@ -202,7 +202,7 @@ impl<'a> Cursor<'a> {
 
     /// The value that stands here, for messages.
     #[cold]
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let mut rest = *self;
         match self.peek() {
             b'{' => "an object".to_owned(),
@@ -224,7 +224,7 @@ impl<'a> Cursor<'a> {
 }
 
 /// The beginning of a text, to show.
-pub(super) fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
@@ -256,7 +256,7 @@ fn plain_text(bytes: &[u8]) -> usize {
 /// Appends the text of a string that has escapes, which [`Cursor::string`] has checked.
 ///
 /// Half a surrogate pair is no character: it becomes U+FFFD if `replace` says so, else it is a fault.
-pub(super) fn unescape(raw: &[u8], replace: bool, out: &mut Vec<u8>) -> Result<(), &'static str> {
+pub(crate) fn unescape(raw: &[u8], replace: bool, out: &mut Vec<u8>) -> Result<(), &'static str> {
     let mut at = 0;
     while let Some(plain) = memchr::memchr(b'\\', &raw[at..]) {
         out.extend_from_slice(&raw[at..at + plain]);

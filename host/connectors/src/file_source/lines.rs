@@ -5,9 +5,12 @@
 use wasmill_model::{Batch, DataType, Field};
 
 use crate::{
-    Error,
     columns::{Column, ROWS_MAX},
-    file_source::{Decoder, blocks::Block},
+    file_source::{
+        blocks::Block,
+        text::{BadRows, Decoded, Decoder},
+    },
+    source_columns::SourceColumn,
 };
 
 pub(super) struct LinesDecoder {
@@ -17,21 +20,25 @@ pub(super) struct LinesDecoder {
 
 impl LinesDecoder {
     pub(super) fn new(wanted: bool) -> Self {
-        Self { column: wanted.then(|| Column::new(&Field::new("line", DataType::Utf8))) }
+        let column = SourceColumn::plain(Field::new("line", DataType::Utf8));
+        Self { column: wanted.then(|| Column::new(&column)) }
     }
 }
 
 impl Decoder for LinesDecoder {
-    fn decode(&mut self, block: &mut Block) -> (Batch, Result<(), Error>) {
+    fn decode(&mut self, block: &mut Block, bad: &mut BadRows) -> Decoded {
         let mut rows = 0;
-        let mut result = Ok(());
-        while rows < ROWS_MAX {
+        let mut used_up = false;
+        while rows < ROWS_MAX && !bad.is_full() {
             let line = match block.next_line() {
                 Ok(Some(line)) => line,
-                Ok(None) => break,
-                Err(error) => {
-                    result = Err(error);
+                Ok(None) => {
+                    used_up = true;
                     break;
+                }
+                Err(row) => {
+                    bad.push(row);
+                    continue;
                 }
             };
             if let Some(column) = &mut self.column {
@@ -41,6 +48,6 @@ impl Decoder for LinesDecoder {
             rows += 1;
         }
         let columns = vec![self.column.as_mut().map(|column| column.finish(&block.bytes))];
-        (Batch { rows, event_times: None, columns, key_hashes: None }, result)
+        Decoded { batch: Batch { rows, event_times: None, columns, key_hashes: None }, used_up, failed: None }
     }
 }

@@ -17,8 +17,11 @@ use crate::{
     testing::{all, drain, read, source},
 };
 
+mod bad_rows;
+mod columnar;
 mod csv;
 mod json;
+mod nested;
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("room for a folder")
@@ -35,6 +38,10 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).expect("memory takes everything");
     encoder.finish().expect("memory takes everything")
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 1).expect("memory takes everything")
 }
 
 fn config(folder: &Path, keys: &str) -> SourceConfig {
@@ -56,7 +63,7 @@ fn shown(folder: &Path, result: Result<(), Error>) -> Result<(), String> {
 #[test]
 fn lines_end_where_they_should() {
     let check = |bytes: &[u8], expected: &[&str]| {
-        for (how, bytes) in [("plain", bytes.to_vec()), ("gzip", gzip(bytes))] {
+        for (how, bytes) in [("plain", bytes.to_vec()), ("gzip", gzip(bytes)), ("zstd", zstd(bytes))] {
             let folder = folder();
             put(folder.path(), "a.txt", bytes);
             let (lines, result) = lines_of(folder.path(), "path = \"a.txt\"");
@@ -89,13 +96,24 @@ fn gzip_is_told_by_its_first_bytes_and_may_have_several_members() {
 }
 
 #[test]
-fn a_gzip_file_that_breaks_off_is_an_error() {
+fn zstd_is_told_by_its_first_bytes_and_may_have_several_frames() {
     let folder = folder();
-    let packed = gzip(b"first\nsecond\n");
-    put(folder.path(), "a.gz", &packed[..packed.len() - 6]);
-    let (_, result) = lines_of(folder.path(), "path = \"a.gz\"");
-    let error = result.expect_err("it breaks off");
-    assert!(error.starts_with("could not read DIR/a.gz: "), "{error}");
+    put(folder.path(), "packed.txt", [zstd(b"a\nb"), zstd(b""), zstd(b"c\nd")].concat());
+    put(folder.path(), "plain.zst", "(");
+    let read = |name: &str| lines_of(folder.path(), &format!("path = \"{name}\""));
+    assert_eq!(read("packed.txt"), (vec!["a".into(), "bc".into(), "d".into()], Ok(())));
+    assert_eq!(read("plain.zst"), (vec!["(".into()], Ok(())));
+}
+
+#[test]
+fn a_packed_file_that_breaks_off_is_an_error() {
+    for packed in [gzip(b"first\nsecond\n"), zstd(b"first\nsecond\n")] {
+        let folder = folder();
+        put(folder.path(), "a", &packed[..packed.len() - 6]);
+        let (_, result) = lines_of(folder.path(), "path = \"a\"");
+        let error = result.expect_err("it breaks off");
+        assert!(error.starts_with("could not read DIR/a: "), "{error}");
+    }
 }
 
 #[test]
@@ -117,6 +135,7 @@ fn globs_find_files_in_order_each_once() {
     check("\"[ab].txt\"", &["a.txt", "b.txt"]);
     check("\"d[1].txt\"", &["d[1].txt"]);
     check("[\"b.txt\", \"*.txt\", \"sub/*\"]", &["a.txt", "b.txt", "d[1].txt", "sub/c.txt"]);
+    check("[\"a.txt\", \"./a.txt\", \"sub/../a.txt\"]", &["a.txt"]);
     let absolute = folder.path().join("a.txt");
     check(&format!("{absolute:?}"), &["a.txt"]);
 }
@@ -169,7 +188,7 @@ fn settings_that_are_refused() {
     );
     check(
         "path = \"a\"\nformat = \"jsn\"",
-        "job.toml:3: format: expected one of \"json\", \"lines\" or \"csv\", found \"jsn\"\n  hint: did you mean `json`?",
+        "job.toml:3: format: expected one of \"json\", \"lines\", \"csv\", \"parquet\" or \"arrow\", found \"jsn\"\n  hint: did you mean `json`?",
     );
     check("path = \"a\"\nformat = \"json\"", "job.toml:1: `schema` is missing");
     check(

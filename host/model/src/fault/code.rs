@@ -159,6 +159,10 @@ macro_rules! codes {
             RowTooLong = "row-too-long",
             /// the header of a CSV file lacks a column of the schema
             CsvHeader = "csv-header",
+            /// a file is not in the format it is read in, or is damaged
+            SourceFileDamaged = "source-file-damaged",
+            /// a file does not have the columns of its source's schema
+            SourceColumns = "source-columns",
             /// a sink cannot create or write its output
             SinkUnwritable = "sink-unwritable",
             /// whoever read the output has gone
@@ -195,7 +199,7 @@ macro_rules! codes {
             BatchTooLarge = "batch-too-large",
             /// an operator's timers set each other again for ever
             EndlessTimers = "endless-timers",
-            /// an operator fails on too many rows for `on_error` to go on
+            /// too many rows cannot be read or handled for `on_error` to go on
             TooManyBadRows = "too-many-bad-rows",
             /// it could not be found in time which rows an operator fails on
             BadRowsNotFound = "bad-rows-not-found",

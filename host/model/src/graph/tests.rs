@@ -282,7 +282,11 @@ fn event_times_come_from_a_timestamp_that_is_never_null() {
         check(&mut fake(o), &text)
     };
     for (column, expect) in [
-        ("late", "an event time is a `timestamp` that is never null; the column is `late: timestamp?`"),
+        (
+            "late",
+            "an event time is a `timestamp` that is never null; the column is `late: timestamp?`\n  hint: with \
+          `late = \"timestamp\"` in `schema`, a null is a bad row",
+        ),
         ("a", "an event time is a `timestamp` that is never null; the column is `a: int64`"),
         ("att", "there is no column `att`\n  hint: did you mean `at`?"),
         ("zebra", "there is no column `zebra`\n  hint: there are: a, b, f, k, at, late"),

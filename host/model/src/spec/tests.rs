@@ -42,7 +42,9 @@ fn all_there_is() {
     );
     let spec = spec.expect("it is a job");
     assert_eq!(spec.vertices.iter().map(|v| v.parallelism).collect::<Vec<_>>(), [1, 3, 3]);
-    let RoleSpec::Source { event_time: Some(time) } = &spec.vertices[0].role else { panic!("{:?}", spec.vertices[0]) };
+    let RoleSpec::Source { event_time: Some(time), .. } = &spec.vertices[0].role else {
+        panic!("{:?}", spec.vertices[0])
+    };
     assert_eq!((time.out_of_order, time.idle_after), (Duration::from_secs(2), Duration::from_secs(60)));
     let RoleSpec::Operator(operator) = &spec.vertices[1].role else { panic!("{:?}", spec.vertices[1]) };
     assert_eq!(operator.config, r#"{"a":[1,2.5],"b":{"c":"d"}}"#);

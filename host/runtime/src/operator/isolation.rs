@@ -5,16 +5,18 @@
 
 use std::time::{Duration, Instant};
 
-use arrow_array::{ArrayRef, Int64Array, StringViewArray};
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use wasmill_model::{Batch, Schema, keys::EncodedKeys, spec::OnError};
 use wasmill_plugin::{CallError, Level, LogLine};
 
 use super::{Emitted, Operator, Work, new_instance, now_ms};
-use crate::error::Error;
+use crate::{
+    error::Error,
+    letters::{self, Letter, Writer},
+};
 
 /// Rows over which the share of rows left out is watched.
-const WINDOW_ROWS: u64 = 10_000;
+pub(crate) const WINDOW_ROWS: u64 = 10_000;
 
 /// Rows of a window that may be left out: one in a hundred. More is no accident, and fails the job.
 const WINDOW_BLAMED_MAX: u64 = WINDOW_ROWS / 100;
@@ -162,7 +164,7 @@ impl Operator {
         self.blame.failed = true;
         // Another try of what never ended would most likely not end either.
         let retry = !matches!(first, Fault::Call(CallError::Deadline { .. }));
-        let (whole, mut letters) = (Piece { offset: 0, rows: work.rows(), retry }, Letters::default());
+        let (whole, mut letters) = (Piece { offset: 0, rows: work.rows(), retry }, Vec::new());
         let call_deadline = self.options.limits.call_deadline;
         let give_up = Instant::now() + call_deadline * 2;
         let mut emitted = Vec::new();
@@ -189,7 +191,10 @@ impl Operator {
         }
         self.replace_instance(call_deadline)?;
         if self.on_error == OnError::DeadLetter && !letters.is_empty() {
-            emitted.push((self.descriptor.ports.len(), letters.batch(self)));
+            let plugin = self.plugin.digest().to_string();
+            let writer = Writer::Operator { name: &self.name, plugin: &plugin };
+            let batch = letters::batch(writer, self.subtask, now_ms(), &letters);
+            emitted.push((self.descriptor.ports.len(), batch));
         }
         Ok(emitted)
     }
@@ -201,7 +206,7 @@ impl Operator {
         piece: Piece,
         fault: Fault,
         pieces: &mut Vec<Piece>,
-        letters: &mut Letters,
+        letters: &mut Vec<Letter>,
     ) -> Result<(), Error> {
         let Piece { offset, rows, retry } = piece;
         let named = fault.row().filter(|&row| row < rows);
@@ -225,7 +230,7 @@ impl Operator {
     }
 
     /// Counts a row that is to blame, and hands it to the dead letters.
-    fn blame(&mut self, work: Work<'_>, row: usize, fault: &Fault, letters: &mut Letters) -> Result<(), Error> {
+    fn blame(&mut self, work: Work<'_>, row: usize, fault: &Fault, letters: &mut Vec<Letter>) -> Result<(), Error> {
         self.counters.rejected.fetch_add(1, Relaxed);
         self.blame.window.1 += 1;
         self.blame.told += 1;
@@ -253,6 +258,7 @@ impl Operator {
                 backtrace: report_lines(fault, |report| &report.backtrace),
                 log: report_lines(fault, |report| &report.log),
                 row: self.row_text(work, row),
+                place: None,
             });
         }
         Ok(())
@@ -340,61 +346,5 @@ impl Part {
             Work::Rows { input, .. } => Work::Rows { input, batch: &self.batch },
             Work::Timers { domain, .. } => Work::Timers { domain, due: &self.batch, keys: &self.keys },
         }
-    }
-}
-
-/// A row that could not be handled, and why.
-struct Letter {
-    call: &'static str,
-    input: Option<i64>,
-    position: Option<i64>,
-    event_time: Option<i64>,
-    kind: &'static str,
-    reason: String,
-    backtrace: Option<String>,
-    log: Option<String>,
-    row: String,
-}
-
-/// Dead letters of one call. Their number is bounded by what a window allows.
-#[derive(Default)]
-struct Letters(Vec<Letter>);
-
-impl Letters {
-    fn push(&mut self, letter: Letter) {
-        self.0.push(letter);
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// In the columns of `dead_letters::schema`.
-    fn batch(&self, operator: &Operator) -> Batch {
-        let rows = self.0.len();
-        let same = |text: &str| -> ArrayRef { Arc::new(StringViewArray::from_iter_values(vec![text; rows])) };
-        let text = |of: fn(&Letter) -> Option<&str>| -> ArrayRef {
-            Arc::new(self.0.iter().map(of).collect::<StringViewArray>())
-        };
-        let number =
-            |of: fn(&Letter) -> Option<i64>| -> ArrayRef { Arc::new(self.0.iter().map(of).collect::<Int64Array>()) };
-        Batch::new(
-            rows,
-            vec![
-                Arc::new(Int64Array::from(vec![now_ms(); rows])),
-                same(&operator.name),
-                Arc::new(Int64Array::from(vec![i64::from(operator.subtask); rows])),
-                text(|letter| Some(letter.call)),
-                number(|letter| letter.input),
-                number(|letter| letter.position),
-                number(|letter| letter.event_time),
-                text(|letter| Some(letter.kind)),
-                text(|letter| Some(&letter.reason)),
-                text(|letter| letter.backtrace.as_deref()),
-                text(|letter| letter.log.as_deref()),
-                same(&operator.plugin.digest().to_string()),
-                text(|letter| Some(&letter.row)),
-            ],
-        )
     }
 }

@@ -8,7 +8,7 @@ use wasmill_model::{
     descriptor::{Port, Reads},
     graph::{PortSchema, Role},
     settings::Settings,
-    spec::{RoleSpec, VertexSpec},
+    spec::{BadRowPolicy, RoleSpec, VertexSpec},
 };
 
 use super::*;
@@ -48,7 +48,7 @@ fn output(shape: Shape, wanted: &[bool], event_times: bool) -> PortOutput {
         extra: Vec::new(),
     };
     let settings = Settings::parse(Path::new("job.toml"), "").expect("it is TOML");
-    let role = RoleSpec::Source { event_time: None };
+    let role = RoleSpec::Source { event_time: None, bad_rows: BadRowPolicy::default() };
     let vertex = Vertex {
         name: "o".into(),
         parallelism: 1,

@@ -87,11 +87,11 @@ fn rows_of_another_width() {
         let (_, result) = read_text(&format!("{TWO}\n{keys}"), text);
         assert_eq!(result, Err(format!("could not read DIR/a.csv:{line}: {reason}")), "{text}");
     };
-    check("", "n,s\n1,a\n2\n", 3, "expected 2 fields, found 1");
+    check("", "n,s\n1,a\n2\n", 3, "column `s`: expected 2 fields, found 1");
     check("", "n,s\r\n1,a\r\n2,b,c\r\n", 3, "expected 2 fields, found 3");
-    check("", "n,s,x\n1,a\n", 2, "expected 3 fields, found 2");
-    check("", &format!("n,s\n1,a{}\n", ",".repeat(1_000)), 2, "expected at most 2 fields, found more");
-    check("header = false", "1\n", 1, "expected 2 fields, found 1");
+    check("", "n,s,x\n1,a\n", 2, "column `x`: expected 3 fields, found 2");
+    check("", &format!("n,s\n1,a{}\n", ",".repeat(1_000)), 2, "expected 2 fields, found 1002");
+    check("header = false", "1\n", 1, "column `s`: expected 2 fields, found 1");
     check("", "n,s\n1,\"a\n2,b\n", 2, "not CSV: a quoted field is not closed before the end of the file");
 }
 
@@ -107,8 +107,8 @@ fn a_row_longer_than_a_line_may_be() {
     let check = |bytes: usize, good: bool| {
         let text = format!("n,s\n1,\"{}\"\n", "x\n".repeat(bytes / 2));
         let (rows, result) = read_text(&format!("{TWO}\nline_bytes_max = 1000"), &text);
-        let message = "could not read DIR/a.csv:2: the line is longer than 1000 bytes\n  \
-                       hint: raise `line_bytes_max` if such lines are meant to be";
+        let message = "could not read DIR/a.csv:2: the row is longer than 1000 bytes\n  \
+                       hint: raise `line_bytes_max` if such rows are meant to be; else a quote is not closed";
         assert_eq!(result, if good { Ok(()) } else { Err(message.to_owned()) });
         assert_eq!(rows.len(), usize::from(good));
     };
