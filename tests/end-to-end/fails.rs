@@ -143,11 +143,8 @@ fn what_cannot_start_within_its_limits_is_refused() {
     let bench = Bench::new(JOB);
     bench.put("in.jsonl", GOOD);
     for (limit, expect) in [
-        ("memory=\"3GiB\"", "`limits.memory` of operator `o` is 3221225472; an instance can have at most 2147483648"),
-        (
-            "table_elements=100001",
-            "`limits.table_elements` of operator `o` is 100001; an instance can have at most 100000",
-        ),
+        ("memory=\"3GiB\"", "operator.o.limits.memory: expected more than 0 and at most \"2GiB\", found \"3GiB\""),
+        ("table_elements=100001", "table_elements: expected a number from 1 to 100000, found 100001"),
         ("table_elements=1", "of 1 it may have (`limits.table_elements`)"),
         ("handles=100001", "expected a number from 1 to 100000, found 100001"),
     ] {

@@ -23,9 +23,14 @@ pub trait Catalogue {
     fn source(&mut self, vertex: &VertexSpec) -> Result<Vec<(String, Schema)>, Error>;
     /// Whether a sink takes these rows.
     fn sink(&mut self, vertex: &VertexSpec, schema: &Schema) -> Result<(), Error>;
-    /// What an operator is on these inputs.
-    fn operator(&mut self, vertex: &VertexSpec, operator: &OperatorSpec, inputs: &[Input])
-    -> Result<Descriptor, Error>;
+    /// What an operator is on these inputs, and the limits of its instances: those of the job file, and where that says
+    /// nothing, those that its plugin wants.
+    fn operator(
+        &mut self,
+        vertex: &VertexSpec,
+        operator: &OperatorSpec,
+        inputs: &[Input],
+    ) -> Result<(Descriptor, LimitsSpec), Error>;
 }
 
 /// A checked job. Vertices stand in topological order: an edge goes from a lower to a higher place.
@@ -316,7 +321,7 @@ fn operator_role(
     inputs: Vec<Input>,
     catalogue: &mut dyn Catalogue,
 ) -> Result<(Role, Vec<PortSchema>), Error> {
-    let descriptor = catalogue.operator(vertex, operator, &inputs)?;
+    let (descriptor, limits) = catalogue.operator(vertex, operator, &inputs)?;
     check::descriptor(vertex, operator, &descriptor, &inputs)?;
     let ports = (0..descriptor.ports.len()).map(|port| PortSchema {
         name: descriptor.ports[port].name.clone(),
@@ -337,7 +342,7 @@ fn operator_role(
         descriptor: Arc::new(descriptor),
         inputs,
         config: operator.config.clone(),
-        limits: operator.limits.clone(),
+        limits,
         on_error: operator.on_error,
     };
     Ok((role, ports))

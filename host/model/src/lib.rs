@@ -9,6 +9,8 @@ pub mod fault;
 pub mod graph;
 pub mod ids;
 pub mod keys;
+pub mod limits;
+pub mod manifest;
 pub mod plan;
 pub mod reply;
 pub mod schema;

@@ -16,12 +16,13 @@ use crate::{
     time::parse_duration,
 };
 
+mod json;
 mod parse;
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// A line (from 1) of a job file.
+    /// A line (from 1) of a job file; of JSON, always the first.
     File { file: Arc<str>, line: u32 },
     /// A `--set` on the command line, as typed.
     Set(Arc<str>),
@@ -67,6 +68,13 @@ impl Error {
 }
 
 impl std::error::Error for Error {}
+
+impl Error {
+    /// What was expected and what was found, where the message says both.
+    pub fn expected_and_found(&self) -> Option<(&str, &str)> {
+        self.message.strip_prefix("expected ")?.split_once(", found ")
+    }
+}
 
 impl Coded for Error {
     fn code(&self) -> Code {
@@ -289,6 +297,12 @@ impl Settings {
     /// Reads TOML text. `file` is the name to show in errors.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Error> {
         parse::document(&file.display().to_string(), text)
+    }
+
+    /// Reads JSON text, which must be an object; a key that stands twice and a null are errors. `name` is what to call
+    /// the text in errors.
+    pub fn parse_json(name: &str, text: &[u8]) -> Result<Self, Error> {
+        json::document(name, text)
     }
 
     /// Sets a value by its dotted path, as `--set a.b=c` does: the value is read as TOML, and as a string if it is none.

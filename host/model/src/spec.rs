@@ -11,13 +11,10 @@ use crate::{
     settings::{Error, Setting, Settings, did_you_mean},
 };
 
+pub use crate::limits::LimitsSpec;
+
 /// Most subtasks a vertex can have; also the most key groups.
 pub const PARALLELISM_MAX: u32 = KEY_GROUPS_MAX;
-
-/// What a job file may grant an instance at most: the host keeps a table of the handles, and a person reads the rest.
-const HANDLES_MAX: i64 = 100_000;
-const LOG_LINES_MAX: i64 = 10_000;
-const METRIC_NAMES_MAX: i64 = 1_000;
 
 /// How long a source that is not bounded may bring nothing before it stops holding back the watermark.
 pub const IDLE_AFTER_DEFAULT: Duration = Duration::from_secs(5);
@@ -97,21 +94,6 @@ impl Default for BadRowPolicy {
     fn default() -> Self {
         Self { on_error: OnError::Fail, percent_max: 1.0 }
     }
-}
-
-/// Limits an operator's table sets; the rest keep their defaults.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LimitsSpec {
-    pub memory_bytes: Option<u64>,
-    pub call_deadline: Option<Duration>,
-    pub output_bytes: Option<u64>,
-    pub output_rows: Option<u64>,
-    pub table_elements: Option<u64>,
-    pub handles: Option<u64>,
-    pub log_lines_per_second: Option<u64>,
-    pub metric_names: Option<u64>,
-    pub state_bytes: Option<u64>,
-    pub timers: Option<u64>,
 }
 
 /// An edge as its consumer writes it.
@@ -265,7 +247,7 @@ fn read_operator(table: &Settings) -> Result<RoleSpec, Error> {
     let config = table.optional("config", |setting| setting.table().map(|_| setting.json()))?;
     let config = config.map_or_else(|| "{}".to_owned(), |json| json.to_string());
     let on_error = read_on_error(table)?;
-    let limits = table.optional("limits", |setting| read_limits(setting.table()?))?.unwrap_or_default();
+    let limits = table.optional("limits", |setting| LimitsSpec::read(setting.table()?))?.unwrap_or_default();
     table.finish()?;
     Ok(RoleSpec::Operator(OperatorSpec { plugin, inputs, config, limits, on_error }))
 }
@@ -289,25 +271,6 @@ fn read_bad_rows(table: &Settings) -> Result<BadRowPolicy, Error> {
 
 fn read_sink(table: &Settings) -> Result<RoleSpec, Error> {
     Ok(RoleSpec::Sink { inputs: vec![read_input(table, "input")?] })
-}
-
-fn read_limits(table: &Settings) -> Result<LimitsSpec, Error> {
-    let up_to = |setting: &Setting, max| setting.integer(1, max).map(i64::unsigned_abs);
-    let count = |setting: &Setting| up_to(setting, i64::MAX);
-    let limits = LimitsSpec {
-        memory_bytes: table.optional("memory", Setting::bytes)?,
-        call_deadline: table.optional("call_deadline", Setting::duration)?,
-        output_bytes: table.optional("output", Setting::bytes)?,
-        output_rows: table.optional("output_rows", count)?,
-        table_elements: table.optional("table_elements", count)?,
-        handles: table.optional("handles", |s| up_to(s, HANDLES_MAX))?,
-        log_lines_per_second: table.optional("log_lines_per_second", |s| up_to(s, LOG_LINES_MAX))?,
-        metric_names: table.optional("metric_names", |s| up_to(s, METRIC_NAMES_MAX))?,
-        state_bytes: table.optional("state", Setting::bytes)?,
-        timers: table.optional("timers", count)?,
-    };
-    table.finish()?;
-    Ok(limits)
 }
 
 fn read_input(table: &Settings, from: &'static str) -> Result<InputSpec, Error> {

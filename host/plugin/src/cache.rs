@@ -9,6 +9,7 @@
 //! | `secret` | 32 random bytes, readable by the owner only |
 //! | `<key>.code` | compiled code, then 32 bytes of authentication code |
 //! | `<key>.failure` | why the component cannot be compiled, sealed in the same way |
+//! | `<key>.manifest` | what the component says of itself, sealed in the same way |
 //! | `<key>.lock` | empty; locked by the process that compiles |
 //!
 //! A key is BLAKE3 over all that decides what is compiled: the component's digest, the exact version of wasmtime, target
@@ -46,6 +47,9 @@ const SEAL: u64 = 32;
 
 /// Bytes of a reason why a component cannot be compiled, at most.
 const FAILURE_MAX: u64 = 16 << 10;
+
+/// Bytes of a manifest as it is kept, at most: several times what it has in a component, as it is kept in another form.
+const MANIFEST_MAX: u64 = 1 << 20;
 
 /// An unfinished file or a lock of this age was left behind by a process that is no more.
 const ABANDONED_AFTER: Duration = Duration::from_secs(3_600);
@@ -216,16 +220,31 @@ impl Cache {
 
     /// Why a component cannot be compiled, if that is known.
     pub(crate) fn failure(&self, key: &Key) -> Option<Vec<u8>> {
-        let mut reason = Vec::new();
-        let file = self.open_sealed(key, "failure")?;
-        file.take(FAILURE_MAX + SEAL).read_to_end(&mut reason).ok()?;
-        reason.truncate(reason.len().checked_sub(SEAL as usize)?);
-        Some(reason)
+        self.small(key, "failure", FAILURE_MAX)
     }
 
     /// Remembers why a component cannot be compiled.
     pub(crate) fn put_failure(&self, key: &Key, reason: &[u8]) -> Result<(), Error> {
         self.write_sealed(key, "failure", &reason[..reason.len().min(FAILURE_MAX as usize)])
+    }
+
+    /// The manifest of a component, as it was put there.
+    pub(crate) fn manifest(&self, key: &Key) -> Option<Vec<u8>> {
+        self.small(key, "manifest", MANIFEST_MAX)
+    }
+
+    /// Keeps the manifest of a component. It must come from a worker of this program.
+    pub(crate) fn put_manifest(&self, key: &Key, manifest: &[u8]) -> Result<(), Error> {
+        self.write_sealed(key, "manifest", manifest)
+    }
+
+    /// The content of a small file.
+    fn small(&self, key: &Key, kind: &str, bytes_max: u64) -> Option<Vec<u8>> {
+        let mut content = Vec::new();
+        let file = self.open_sealed(key, kind)?;
+        file.take(bytes_max + SEAL).read_to_end(&mut content).ok()?;
+        content.truncate(content.len().checked_sub(SEAL as usize)?);
+        Some(content)
     }
 
     /// Waits until no other process compiles what this key is for, and keeps others waiting until the file is dropped.
@@ -311,7 +330,7 @@ impl Cache {
             let Ok(metadata) = path.metadata() else { continue };
             let Ok(used) = metadata.modified() else { continue };
             match path.extension().and_then(|e| e.to_str()) {
-                Some("code" | "failure") => entries.push((used, metadata.len(), path)),
+                Some("code" | "failure" | "manifest") => entries.push((used, metadata.len(), path)),
                 Some("unfinished" | "lock") if used.elapsed().is_ok_and(|age| age > ABANDONED_AFTER) => {
                     let _ = fs::remove_file(path);
                 }

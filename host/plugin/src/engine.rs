@@ -14,7 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wasmill_model::fault::{Code, Coded};
+use wasmill_model::{
+    fault::{Code, Coded},
+    limits,
+};
 use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, RegallocAlgorithm};
 
 /// How often a running guest can be interrupted. Deadlines are counted in these.
@@ -37,9 +40,9 @@ pub(crate) const MEMORIES_PER_COMPONENT: u32 = 4;
 pub(crate) const TABLES_PER_COMPONENT: u32 = 16;
 pub(crate) const TABLES_PER_MODULE: u32 = 8;
 
-/// The defaults of `EngineOptions`.
-pub(crate) const MEMORY_BYTES_MAX: u64 = 2 << 30;
-pub(crate) const TABLE_ELEMENTS_MAX: u32 = 100_000;
+/// The defaults of `EngineOptions`: what a limit may be, an instance can have.
+pub(crate) const MEMORY_BYTES_MAX: u64 = limits::MEMORY_BYTES_MAX;
+pub(crate) const TABLE_ELEMENTS_MAX: u32 = limits::TABLE_ELEMENTS_MAX as u32;
 
 /// Core instances in the pool for each component instance in it. They are small, so that plenty is cheap.
 const CORE_INSTANCES_AVERAGE: u32 = 8;

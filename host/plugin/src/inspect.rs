@@ -6,10 +6,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use wasmill_model::fault::Code;
+use wasmill_model::{fault::Code, manifest::Manifest};
 use wasmparser::{
-    ComponentExternalKind, ComponentTypeRef, Encoding, KnownCustom, Parser, Payload, ValidPayload, Validator,
-    WasmFeatures,
+    ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, ValidPayload, Validator, WasmFeatures,
     component_types::ComponentEntityType,
     types::{Types, TypesRef},
 };
@@ -17,6 +16,8 @@ use wasmparser::{
 use crate::{digest::Digest, log, plugin, wasi};
 
 mod contract;
+mod manifest;
+mod producers;
 mod refusal;
 mod signature;
 mod structure;
@@ -24,6 +25,8 @@ mod structure;
 pub use refusal::{Finding, Place, Refusal};
 pub use signature::Interface;
 
+use manifest::Manifests;
+use producers::Producers;
 use structure::Structure;
 
 /// Bytes of a component, at most. Python with its interpreter takes 18 MB.
@@ -49,7 +52,9 @@ pub struct Inspection {
     pub size: u64,
     pub imports: Vec<Interface>,
     pub exports: Vec<Interface>,
-    /// Languages it says it was made of, with versions, such as `Rust` or `C11`.
+    /// What it says of itself, if it does.
+    pub manifest: Option<Manifest>,
+    /// Languages it says its functions were written in, such as `Rust` or `C11`.
     pub languages: Vec<String>,
     /// Tools it says it was made with, with versions, such as `wit-component 0.254.2`.
     pub tools: Vec<String>,
@@ -70,10 +75,11 @@ pub fn inspect_up_to(bytes: &[u8], size_max: usize) -> Result<Inspection, Refusa
         return Err(too_large(bytes.len() as u64, size_max as u64));
     }
     refuse_other_formats(bytes)?;
-    let contents = Contents::read(bytes)?;
+    let mut contents = Contents::read(bytes)?;
     let mut findings = contents.structure.findings.clone();
     findings.extend(contents.interface());
     findings.extend(contents.imports_not_granted());
+    findings.append(&mut contents.manifests.findings);
     findings.truncate(FINDINGS_MAX);
     if !findings.is_empty() {
         return Err(Refusal::new(findings));
@@ -83,8 +89,9 @@ pub fn inspect_up_to(bytes: &[u8], size_max: usize) -> Result<Inspection, Refusa
         size: bytes.len() as u64,
         imports: contents.imports.into_values().collect(),
         exports: contents.exports.into_values().collect(),
-        languages: contents.languages,
-        tools: contents.tools,
+        manifest: contents.manifests.manifest,
+        languages: contents.producers.languages(),
+        tools: contents.producers.tools,
         custom_bytes: contents.structure.custom_bytes,
         modules: u32::try_from(contents.structure.module_count).expect("there is a maximum"),
     })
@@ -172,8 +179,8 @@ struct Contents {
     bare_imports: Vec<String>,
     /// Of the contract's interfaces among them: each function and what it takes and gives, without names of types.
     structures: BTreeMap<String, Vec<(String, String)>>,
-    languages: Vec<String>,
-    tools: Vec<String>,
+    manifests: Manifests,
+    producers: Producers,
     structure: Structure,
 }
 
@@ -221,6 +228,7 @@ impl Contents {
             };
             let components = open.iter().filter(|is_component| **is_component).count();
             contents.structure.count(&payload, &open)?;
+            contents.producers.add(&payload, &open)?;
             match payload {
                 Payload::Version { encoding, ref range, .. } => {
                     let is_component = encoding == Encoding::Component;
@@ -256,7 +264,7 @@ impl Contents {
                         }
                     }
                 }
-                Payload::CustomSection(section) => contents.add_producers(&section),
+                Payload::CustomSection(section) => contents.manifests.add(&section, open.len()),
                 _ => {}
             }
             if let (Some(types), true) = (types, open.is_empty()) {
@@ -264,21 +272,6 @@ impl Contents {
             }
         }
         Ok(())
-    }
-
-    fn add_producers(&mut self, section: &wasmparser::CustomSectionReader<'_>) {
-        let KnownCustom::Producers(fields) = section.as_known() else { return };
-        for field in fields.into_iter().flatten() {
-            let list = if field.name == "language" { &mut self.languages } else { &mut self.tools };
-            for value in field.values.into_iter().flatten() {
-                let shown = format!("{} {}", value.name, value.version);
-                let shown: String =
-                    shown.trim().chars().filter(|c| !c.is_control()).take(PRODUCER_CHARACTERS_MAX).collect();
-                if list.len() < PRODUCERS_MAX && !list.contains(&shown) {
-                    list.push(shown);
-                }
-            }
-        }
     }
 
     fn add_interfaces(&mut self, types: &Types, imports: &[String], exports: &[String]) {

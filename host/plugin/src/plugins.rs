@@ -10,6 +10,7 @@ use std::{
 use wasmill_model::{
     descriptor::{Descriptor, Input},
     fault::{Code, Coded},
+    manifest::Manifest,
 };
 use wasmtime::component::Component;
 
@@ -91,6 +92,7 @@ pub struct Checked {
 #[derive(Debug, Clone)]
 struct Loaded {
     plugin: Plugin,
+    manifest: Option<Manifest>,
     tier: Tier,
     key: Key,
     compile_time: Option<Duration>,
@@ -99,6 +101,7 @@ struct Loaded {
 /// Code that the cache or the compiler has.
 struct Found {
     component: Component,
+    manifest: Option<Manifest>,
     tier: Tier,
     key: Key,
     compile_time: Option<Duration>,
@@ -166,6 +169,11 @@ impl PluginStore {
         Ok(self.loaded(wasm)?.plugin)
     }
 
+    /// What a component says of itself. It is compiled if it has not been: whoever asks is about to run it.
+    pub fn manifest(&self, wasm: &[u8]) -> Result<Option<Manifest>, Error> {
+        Ok(self.loaded(wasm)?.manifest)
+    }
+
     /// The plugin of a component, and with how much care its code was made.
     pub fn load_with_tier(&self, wasm: &[u8]) -> Result<(Plugin, Tier), Error> {
         let loaded = self.loaded(wasm)?;
@@ -218,7 +226,7 @@ impl PluginStore {
         if let Some(loaded) = &*loaded {
             return Ok(loaded.clone());
         }
-        let Found { component, tier, key, compile_time } = match self.find(&digest)? {
+        let Found { component, manifest, tier, key, compile_time } = match self.find(&digest, wasm)? {
             Some(found) => found,
             None => self.find_or_compile(&digest, wasm)?,
         };
@@ -226,7 +234,7 @@ impl PluginStore {
         if let Some(recorder) = &self.recorder {
             plugin = plugin.recorded_by(recorder.of_component(wasm));
         }
-        Ok(loaded.insert(Loaded { plugin, tier, key, compile_time }).clone())
+        Ok(loaded.insert(Loaded { plugin, manifest, tier, key, compile_time }).clone())
     }
 
     fn place(&self, digest: Digest) -> Arc<Place> {
@@ -245,11 +253,12 @@ impl PluginStore {
     }
 
     /// What the cache has of either tier, or why there can be none.
-    fn find(&self, digest: &Digest) -> Result<Option<Found>, Error> {
+    fn find(&self, digest: &Digest, wasm: &[u8]) -> Result<Option<Found>, Error> {
         for tier in [Tier::Optimized, Tier::Baseline] {
             let key = Key::new(&self.engine, digest, tier);
             if let Some(component) = self.cache.get(&self.engine, &key) {
-                return Ok(Some(Found { component, tier, key, compile_time: None }));
+                let manifest = self.find_manifest(digest, wasm)?;
+                return Ok(Some(Found { component, manifest, tier, key, compile_time: None }));
             }
         }
         let failure = self.cache.failure(&Key::new(&self.engine, digest, Tier::Baseline));
@@ -259,10 +268,31 @@ impl PluginStore {
         }
     }
 
+    /// The manifest from the cache, or, where its file has been evicted, from the component.
+    fn find_manifest(&self, digest: &Digest, wasm: &[u8]) -> Result<Option<Manifest>, Error> {
+        let kept = self.cache.manifest(&self.manifest_key(digest));
+        if let Some(manifest) = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            return Ok(manifest);
+        }
+        let manifest = self.worker.inspect(wasm)?.manifest;
+        self.keep_manifest(digest, manifest.as_ref())?;
+        Ok(manifest)
+    }
+
+    fn keep_manifest(&self, digest: &Digest, manifest: Option<&Manifest>) -> Result<(), Error> {
+        let bytes = serde_json::to_vec(&manifest).expect("a manifest has text keys only");
+        Ok(self.cache.put_manifest(&self.manifest_key(digest), &bytes)?)
+    }
+
+    /// The same whichever compiler made the code.
+    fn manifest_key(&self, digest: &Digest) -> Key {
+        Key::new(&self.engine, digest, Tier::Optimized)
+    }
+
     /// Compiles what this process has not found, unless another one is just doing that.
     fn find_or_compile(&self, digest: &Digest, wasm: &[u8]) -> Result<Found, Error> {
         let _lock = self.cache.lock(&Key::new(&self.engine, digest, Tier::Optimized))?;
-        match self.find(digest)? {
+        match self.find(digest, wasm)? {
             Some(found) => Ok(found),
             None => self.compile(digest, wasm),
         }
@@ -279,10 +309,12 @@ impl PluginStore {
         };
         let compile_time = started.elapsed();
         let key = Key::new(&self.engine, digest, compiled.tier);
+        let manifest = compiled.inspection.manifest;
+        self.keep_manifest(digest, manifest.as_ref())?;
         self.cache.put(&key, &compiled.code)?;
         // By way of the file, which is mapped instead of copied.
         let component = self.cache.get(&self.engine, &key).ok_or(Error::Lost { digest: *digest })?;
-        Ok(Found { component, tier: compiled.tier, key, compile_time: Some(compile_time) })
+        Ok(Found { component, manifest, tier: compiled.tier, key, compile_time: Some(compile_time) })
     }
 
     /// So that the next attempt costs nothing. Where it cannot be remembered, it is found out again.

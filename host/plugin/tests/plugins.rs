@@ -224,3 +224,9 @@ fn a_failure_of_the_machine_is_not_remembered() {
     assert_eq!(error.code(), Code::CompileBudget);
     World::store(world.folder.path(), Budget::default()).load(&guest()).expect("it is sound");
 }
+
+#[test]
+fn a_guest_in_c_is_not_taken_for_one_in_rust() {
+    let languages = wasmill_plugin::inspect::inspect(&guest()).expect("it is an operator").languages;
+    assert_eq!(languages, ["C11"]);
+}

@@ -16,7 +16,7 @@ use wasmill_model::{
     settings::{Error, Setting, Settings},
     spec::{InputSpec, JobSpec, LimitsSpec, OperatorSpec, VertexSpec},
 };
-use wasmill_plugin::{EngineOptions, Limits, Plugin, PluginStore, plugins};
+use wasmill_plugin::{Limits, Plugin, PluginStore, plugins};
 
 use crate::counters::Counters;
 
@@ -114,7 +114,7 @@ impl Catalogue for Parts<'_> {
         vertex: &VertexSpec,
         operator: &OperatorSpec,
         inputs: &[Input],
-    ) -> Result<Descriptor, Error> {
+    ) -> Result<(Descriptor, LimitsSpec), Error> {
         let path = plugin_path(&operator.plugin, self.base)?;
         let wasm = std::fs::read(&path).map_err(|e| {
             let near = wasmill_connectors::similar_file(&path);
@@ -128,23 +128,9 @@ impl Catalogue for Parts<'_> {
         let refuse =
             |e: plugins::Error| operator.plugin.error(format!("plugin {}: {e}", path.display())).coded(e.code());
         let plugin = self.plugins.load(&wasm).map_err(refuse)?;
-        let limits = instance_limits(&operator.limits);
-        let engine = EngineOptions::default();
-        for (name, wanted, max) in [
-            ("memory", limits.memory_bytes as u64, engine.memory_bytes_max),
-            ("table_elements", limits.table_elements as u64, u64::from(engine.table_elements_max)),
-        ] {
-            if wanted > max {
-                let operator_name = &vertex.name;
-                let message = format!(
-                    "`limits.{name}` of operator `{operator_name}` is {wanted}; an instance can have at most {max}"
-                );
-                let limits = vertex.settings.get("limits").and_then(|limits| limits.table().ok());
-                let written = limits.and_then(|limits| limits.get(name)).unwrap_or(&operator.plugin);
-                return Err(written.out_of_range(message));
-            }
-        }
-        let described = self.plugins.describe(&wasm, &limits, &operator.config, inputs);
+        let manifest = self.plugins.manifest(&wasm).map_err(refuse)?;
+        let limits = manifest.map_or_else(|| operator.limits.clone(), |wants| operator.limits.or(&wants.limits));
+        let described = self.plugins.describe(&wasm, &instance_limits(&limits), &operator.config, inputs);
         let descriptor = described.map_err(|e| {
             let given = given(operator, inputs);
             let hint = match e.code() {
@@ -154,7 +140,7 @@ impl Catalogue for Parts<'_> {
             Error { hint: Some(hint), ..refuse(e) }
         })?;
         self.found.insert(vertex.name.clone(), Part::Operator(plugin));
-        Ok(descriptor)
+        Ok((descriptor, limits))
     }
 }
 
@@ -179,7 +165,7 @@ fn plugin_path(plugin: &Setting, base: &Path) -> Result<PathBuf, Error> {
     plugin.path(base)
 }
 
-/// The limits of an operator's instances: what its table sets, else the defaults.
+/// The limits of an operator's instances: what is set, else the defaults.
 pub(crate) fn instance_limits(spec: &LimitsSpec) -> Limits {
     let defaults = Limits::default();
     let size = |wanted: Option<u64>, default: usize| wanted.map_or(default, |wanted| wanted as usize);

@@ -11,9 +11,13 @@ use clap::{Parser, Subcommand};
 use error::Error;
 use wasmill_model::fault::Code;
 
+mod build;
 mod check;
+mod checked;
+mod dev;
 mod error;
 mod explain;
+mod new;
 mod plugin;
 mod plugins;
 mod replay;
@@ -41,6 +45,12 @@ struct Arguments {
 enum Verb {
     /// Runs a job in this process, until its sources end or Ctrl-C.
     Run(run::Arguments),
+    /// Begins a project: an operator with its tests and a job that runs it.
+    New(new::Arguments),
+    /// Builds a project to a component that a job can run, and checks it. Exit code 2 if there is none.
+    Build(build::Arguments),
+    /// Runs a job, and builds and runs it again whenever its file or the source of an operator changes, until Ctrl-C.
+    Dev(dev::Arguments),
     /// Says whether a component can be an operator, and all that is wrong if not. Exit code 2 if not.
     Check(check::Arguments),
     /// Says which columns a file has, as the `schema` of a source to paste into a job file.
@@ -73,6 +83,9 @@ fn main() -> ExitCode {
     };
     match arguments.verb {
         Verb::Run(arguments) => run::run(&arguments),
+        Verb::Build(arguments) => build::run(&arguments),
+        Verb::New(arguments) => new::run(&arguments),
+        Verb::Dev(arguments) => dev::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),

@@ -130,7 +130,7 @@ fn prepare(arguments: &Arguments) -> Result<Job, Error> {
 }
 
 /// The text of the job file.
-fn read(path: &Path) -> Result<String, Error> {
+pub(crate) fn read(path: &Path) -> Result<String, Error> {
     let bytes = std::fs::read(path).map_err(|e| {
         let hint = match similar_file(path) {
             _ if path.is_dir() => "\n  hint: name the file in it, such as `job.toml`".to_owned(),

@@ -31,6 +31,8 @@ macro_rules! codes {
             Interface = "interface",
             /// a component imports what an operator cannot have
             ImportNotGranted = "import-not-granted",
+            /// a component's manifest is wrong, or wants more than it can have
+            Manifest = "manifest",
             /// a component takes too long or too much memory to compile
             CompileBudget = "compile-budget",
             /// the compiler crashed on a component
@@ -47,6 +49,10 @@ macro_rules! codes {
             FileUnreadable = "file-unreadable",
             /// what the command says cannot be written to standard output
             OutputUnwritable = "output-unwritable",
+            /// a project cannot be begun under this name or in this language
+            ProjectNotBegun = "project-not-begun",
+            /// a project cannot be built to a component
+            ProjectNotBuilt = "project-not-built",
             /// the folder of compiled plugins cannot be used
             PluginCache = "plugin-cache",
             /// the process that inspects and compiles plugins cannot do its work

@@ -32,9 +32,14 @@ impl Catalogue for Fake {
         vertex.settings.finish()
     }
 
-    fn operator(&mut self, vertex: &VertexSpec, _: &OperatorSpec, _: &[Input]) -> Result<Descriptor, Error> {
+    fn operator(
+        &mut self,
+        vertex: &VertexSpec,
+        operator: &OperatorSpec,
+        _: &[Input],
+    ) -> Result<(Descriptor, LimitsSpec), Error> {
         self.asked.push(vertex.name.clone());
-        Ok(self.operators[vertex.name.as_str()].clone())
+        Ok((self.operators[vertex.name.as_str()].clone(), operator.limits.clone()))
     }
 }
 

@@ -88,7 +88,7 @@ fn insert(table: &mut Settings, names: &[&str], setting: Setting) -> Result<(), 
     }
 }
 
-fn join(path: &str, name: &str) -> String {
+pub(super) fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 

@@ -133,7 +133,7 @@ fn operators_that_are_refused() {
         ),
         (
             "plugin = \"x\"\ninput = \"s\"\nlimits = { timers = 0 }",
-            "10: operator.o.limits.timers: expected at least 1, found 0",
+            "10: operator.o.limits.timers: expected a number from 1 to 4294967296, found 0",
         ),
         (
             "plugin = \"x\"\ninput = \"s\"\nlimits = { memroy = 0 }",

@@ -291,3 +291,55 @@ fn types_that_share_their_parts_are_not_written_without_end() {
     let written: usize = found.imports[0].functions.iter().map(|(_, signature)| signature.len()).sum();
     assert!((50_000..1_000_000).contains(&written), "{written} bytes of signatures");
 }
+
+/// A custom section with a manifest, in the text form.
+fn manifest(json: &str) -> String {
+    format!("(@custom \"wasmill:manifest\" \"{}\")", json.replace('"', "\\\""))
+}
+
+#[test]
+fn a_manifest_is_read_from_the_component_itself() {
+    let found = |extra: &str| inspect(&guest(extra, &GUEST_FUNCTIONS));
+    assert_eq!(found("").expect("it needs none").manifest, None);
+    assert_eq!(found(&manifest("{}")).expect("it may be empty").manifest, Some(Manifest::default()));
+    let text = r#"{"name":"a-1","version":"0.1.0","description":"b\u202ec","limits":{"handles":7}}"#;
+    let read = found(&manifest(&text.replace('\\', "\\\\"))).expect("it is good").manifest.expect("there is one");
+    assert_eq!((read.name.as_deref(), read.limits.handles), (Some("a-1"), Some(7)));
+    assert_eq!(read.description.as_deref(), Some("b\\u{202e}c"), "what turns text around is escaped");
+}
+
+#[test]
+fn a_manifest_that_is_wrong_is_a_finding_behind_all_others_of_the_component() {
+    let found = |extra: &str| inspect(&guest(extra, &GUEST_FUNCTIONS)).expect_err(extra);
+    let two = found(&(manifest("{}") + &manifest("{}")));
+    assert_eq!(two.findings[0].found, "another one");
+    let module = found(&format!("(core module {})", manifest("{}")));
+    assert_eq!(
+        (module.findings[0].found.as_str(), module.findings[0].hint.is_some()),
+        ("one inside of a part of it", true)
+    );
+    let wide = found(&manifest(&format!("{{}}{}", " ".repeat(64 << 10))));
+    assert_eq!(wide.findings[0].found, "65538 bytes");
+    let unknown = found(&manifest(r#"{"limits":{"memroy":1}}"#));
+    let [finding] = unknown.findings.as_slice() else { panic!("{unknown}") };
+    assert_eq!((finding.code, finding.expected.as_str()), (Code::Manifest, "`limits.memroy`: a key that is known"));
+    assert_eq!(finding.hint.as_deref(), Some("did you mean `memory`?"));
+    assert!(matches!(finding.place, Place::Byte(1..)), "{unknown}");
+    let import = r#"(import "wasi:http/types@0.2.10" (instance))"#;
+    let both = found(&format!("{}{import}", manifest("[]")));
+    assert_eq!(codes(&both), [Code::ImportNotGranted, Code::Manifest]);
+}
+
+#[test]
+fn languages_are_those_of_the_modules_whose_functions_are_exported() {
+    let other = "(core module $adapter (@producers (language \"Rust\" \"1.9\") (processed-by \"rustc\" \"1.9\")))\
+                 (core instance (instantiate $adapter))";
+    let found = inspect(&guest(other, &GUEST_FUNCTIONS)).expect("it is an operator");
+    assert_eq!((found.languages, found.tools), (vec![], vec!["rustc 1.9".to_owned()]));
+    let exports = GUEST_FUNCTIONS.map(|f| format!("(export \"{f}\" (func ${f}))")).concat();
+    let own = "(core module $guest-module (@producers (language \"C11\" \"\"))";
+    let text = include_str!("../../tests/guest.wat").replace("(core module $guest-module", own);
+    let export = r#"(export "wasmill:operator/guest@0.1.0" (instance $guest))"#;
+    let found = inspect(&component(&format!("{other}{text} (instance $guest {exports}) {export}")));
+    assert_eq!(found.expect("it is an operator").languages, ["C11"]);
+}

@@ -30,7 +30,7 @@ pub(crate) fn build(folders: &Folders, source: &Path) -> Result<Vec<u8>> {
                 "-Werror",
                 "-Wno-unused-parameter",
                 "-mexec-model=reactor",
-                "-Wl,--strip-all",
+                "-Wl,--strip-debug",
             ])
             .arg("-I")
             .arg(&work)
