@@ -3,7 +3,7 @@
 //! A call lowers the columns the operator declared, runs the guest under its limits, and checks its answer. After a trap
 //! the instance is dead; whoever owns it starts another.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use arrow_array::ArrayRef;
 use arrow_buffer::{ScalarBuffer, ToByteSlice};
@@ -219,6 +219,18 @@ impl Instance {
         self.guest.store.data().log.dropped()
     }
 
+    /// Lets it log no more than what `other`, which it comes in place of, might still have logged: an operator that traps
+    /// again and again would else begin anew each time.
+    pub fn share_log(&mut self, other: &Self) {
+        self.guest.store.data_mut().log.share(&other.guest.store.data().log);
+    }
+
+    /// What a call may take from now on, in place of what the instance was started with.
+    pub fn set_call_deadline(&mut self, deadline: Duration) {
+        self.guest.limits.call_deadline = deadline;
+        self.guest.ticks = ticks(deadline);
+    }
+
     /// Whether it has trapped. All calls are refused then.
     pub fn is_dead(&self) -> bool {
         self.guest.dead
@@ -328,6 +340,11 @@ impl<'a, C: Iterator<Item = &'a ArrayRef> + Clone> Arrays<'a, C> {
     }
 }
 
+/// Ticks of the engine that a call may take. One more than the time takes: the tick that is under way counts for nothing.
+fn ticks(deadline: Duration) -> u64 {
+    u64::try_from(deadline.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX / 2) + 1
+}
+
 /// A guest in its store, and the one way to call it.
 struct Running {
     plugin: Plugin,
@@ -349,9 +366,7 @@ impl Running {
         store.limiter(|guest| &mut guest.limiter);
         store.set_hostcall_fuel(limits.output_bytes);
         store.set_max_component_handles(limits.handles);
-        // One more than the time takes: the tick that is under way counts for nothing.
-        let ticks =
-            u64::try_from(limits.call_deadline.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX / 2) + 1;
+        let ticks = ticks(limits.call_deadline);
         store.set_epoch_deadline(ticks);
         let started = plugin.engine().elapsed_at_tick();
         match plugin.pre().instantiate(&mut store) {

@@ -78,6 +78,13 @@ impl Log {
         }
     }
 
+    /// Goes on with the other's lines: with what is left of them, and with those that were dropped.
+    pub(crate) fn share(&mut self, other: &Self) {
+        self.bucket.level = self.bucket.level.min(other.bucket.level);
+        self.bucket.filled_at = self.bucket.filled_at.or(other.bucket.filled_at);
+        self.dropped += other.dropped;
+    }
+
     /// Takes a line of the `log` import. `now` is the time of the call.
     pub(crate) fn write(&mut self, now: Timestamp, level: Level, message: &str) {
         let message = clean(message, self.line_bytes);

@@ -103,7 +103,7 @@ impl Operator {
             now_ms: now_ms(),
         };
         let failed = |source| Error::Start { vertex: vertex.name.clone(), subtask, source };
-        let instance = new_instance(plugin, options.clone()).map_err(failed)?;
+        let instance = new_instance(plugin, options.clone(), None).map_err(failed)?;
         // Behind the ports of the descriptor comes that of the dead letters, which the host fills.
         let ports = wanted.iter().enumerate().take(descriptor.ports.len());
         let ports = ports.map(|(port, wanted)| PortOutput::new(descriptor, inputs, vertex, port, wanted.clone()));
@@ -255,9 +255,16 @@ impl Operator {
     }
 }
 
-/// A new instance, opened.
-fn new_instance(plugin: &Plugin, options: InstanceOptions) -> Result<Instance, CallError> {
+/// A new instance, opened; in place of another, of whose share of the log it has what is left.
+fn new_instance(
+    plugin: &Plugin,
+    options: InstanceOptions,
+    instead_of: Option<&Instance>,
+) -> Result<Instance, CallError> {
     let mut instance = plugin.instantiate(options)?;
+    if let Some(other) = instead_of {
+        instance.share_log(other);
+    }
     instance.open()?;
     Ok(instance)
 }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{Capsule, Error, write};
 
-/// Failed calls saved of each operator, at most. Finding the row that is to blame makes a dozen calls fail.
+/// Failed calls saved of each operator, at most. Finding a row that is to blame makes five calls fail.
 pub const CALLS_MAX: u32 = 16;
 
 /// Names tried for one capsule: those of earlier runs stay.

@@ -1,13 +1,17 @@
 //! A call that failed: finding the rows that are to blame, leaving them out, and going on with the rest.
 //!
-//! The call is tried once more in a new instance, unless it ran into its deadline. If it fails again it is cut in two, and each half is handled by itself,
-//! the first half's effects first, down to single rows. A row that the guest names itself is left out at once.
+//! The rows are tried once more in a new instance, in pieces, one after the other, and a piece that fails is cut into
+//! pieces again, down to single rows. A row is left out if it fails alone in a new instance, or alone runs into its
+//! deadline; one that the guest names itself is left out at once.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::Range,
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
 
-use std::sync::atomic::Ordering::Relaxed;
 use wasmill_model::{Batch, Schema, keys::EncodedKeys, spec::OnError};
-use wasmill_plugin::{CallError, Level, LogLine};
+use wasmill_plugin::{CallError, InstanceOptions, Level, LogLine};
 
 use super::{Emitted, Operator, Work, new_instance, now_ms};
 use crate::{
@@ -21,9 +25,16 @@ pub(crate) const WINDOW_ROWS: u64 = 10_000;
 /// Rows of a window that may be left out: one in a hundred. More is no accident, and fails the job.
 const WINDOW_BLAMED_MAX: u64 = WINDOW_ROWS / 100;
 
-/// The least a piece of a call may take, as a part of the call deadline. Cutting a full batch down to one row takes eleven
-/// failing calls, so that several rows that never end can be found within the time of two deadlines.
-const PIECE_PART: u32 = 128;
+/// Pieces that a call which failed is cut into. A failure costs an instance, some twenty times what a call does that is
+/// none: with sixteen, a row of a full batch is found after three failures and some twenty calls.
+const PIECES: usize = 16;
+
+/// Rows blamed in one call until what is left of it is tried as one piece. After more of them, it will have others.
+const FEW_BLAMED: usize = 2;
+
+/// The least a piece of a call may take, as a part of the call deadline. With what the row itself may take, more than ten
+/// rows of a full batch that never end can be found within the time of two deadlines.
+const PIECE_PART: u32 = 64;
 
 /// What a single row may take, as a part of the call deadline.
 const ROW_PART: u32 = 16;
@@ -89,6 +100,15 @@ impl Fault {
         }
     }
 
+    /// Whether the guest did as the contract says, so that its instance can be called again.
+    fn is_orderly(&self) -> bool {
+        matches!(self, Self::Call(CallError::Failure { .. } | CallError::InputBytes { .. }) | Self::State(_))
+    }
+
+    fn is_deadline(&self) -> bool {
+        matches!(self, Self::Call(CallError::Deadline { .. }))
+    }
+
     fn reason(&self) -> String {
         match self {
             Self::Call(error) => error.to_string(),
@@ -131,15 +151,11 @@ impl Blame {
 }
 
 impl Blame {
-    /// What a piece may take. The second try is like the first.
+    /// What a piece may take.
     fn deadline(&self, piece: Piece, call_deadline: Duration) -> Duration {
-        let least = match piece {
-            Piece { retry: true, .. } => call_deadline,
-            Piece { rows: 1, .. } => call_deadline / ROW_PART,
-            _ => call_deadline / PIECE_PART,
-        };
+        let part = if piece.rows == 1 { ROW_PART } else { PIECE_PART };
         let usual = Duration::from_nanos(self.pace_ns.saturating_mul(piece.rows as u64)) * PIECE_PACES;
-        least.max(usual).min(call_deadline)
+        usual.max(call_deadline / part).min(call_deadline)
     }
 }
 
@@ -148,89 +164,131 @@ impl Blame {
 struct Piece {
     offset: usize,
     rows: usize,
-    /// Whether it is tried again before it is cut.
-    retry: bool,
+    /// Whether it has failed before, and is to be tried in a new instance.
+    again: bool,
 }
 
 impl Piece {
-    fn new(offset: usize, rows: usize) -> Self {
-        Self { offset, rows, retry: false }
+    fn new(rows: Range<usize>) -> Self {
+        Self { offset: rows.start, rows: rows.len(), again: false }
     }
+
+    fn end(self) -> usize {
+        self.offset + self.rows
+    }
+}
+
+/// What is left of a call to be handled: pieces that follow one another, the last one first.
+#[derive(Debug, Default)]
+struct Pieces(Vec<Piece>);
+
+impl Pieces {
+    /// These rows come next, as they are.
+    fn push(&mut self, rows: Range<usize>) {
+        if !rows.is_empty() {
+            self.0.push(Piece::new(rows));
+        }
+    }
+
+    /// These rows come next, in parts.
+    fn push_cut(&mut self, rows: Range<usize>) {
+        let at = |part: usize| rows.start + rows.len() * part / PIECES;
+        (0..PIECES).rev().for_each(|part| self.push(at(part)..at(part + 1)));
+    }
+
+    /// Makes one piece of all that is left.
+    fn join(&mut self) {
+        if let (Some(last), Some(next)) = (self.0.first(), self.0.last()) {
+            let rest = Piece::new(next.offset..last.end());
+            self.0.clear();
+            self.0.push(rest);
+        }
+    }
+}
+
+/// How far the rows of one call have been told apart.
+struct Isolation<'a> {
+    work: Work<'a>,
+    pieces: Pieces,
+    /// Bounded by what a window allows.
+    letters: Vec<Letter>,
+    blamed: usize,
 }
 
 impl Operator {
     /// Handles what can be handled of a call that failed.
     pub(super) fn isolate(&mut self, work: Work<'_>, first: Fault) -> Result<Emitted, Error> {
         self.blame.failed = true;
-        // Another try of what never ended would most likely not end either.
-        let retry = !matches!(first, Fault::Call(CallError::Deadline { .. }));
-        let (whole, mut letters) = (Piece { offset: 0, rows: work.rows(), retry }, Vec::new());
         let call_deadline = self.options.limits.call_deadline;
         let give_up = Instant::now() + call_deadline * 2;
+        let mut isolation = Isolation { work, pieces: Pieces::default(), letters: Vec::new(), blamed: 0 };
         let mut emitted = Vec::new();
-        // What is to be handled, the next piece last.
-        let mut pieces = Vec::new();
-        self.divide(work, whole, first, &mut pieces, &mut letters)?;
-        while let Some(piece) = pieces.pop() {
+        // Whether the instance may have another call, and whether it has had one since it was made.
+        let (mut usable, mut used) = (first.row().is_some(), true);
+        self.divide(&mut isolation, Piece::new(0..work.rows()), &first, used)?;
+        while let Some(piece) = isolation.pieces.0.pop() {
             if Instant::now() > give_up {
                 return Err(Error::Isolation { vertex: self.name.clone(), subtask: self.subtask, rows: work.rows() });
             }
-            if self.instance.is_dead() || piece.retry || piece.rows == 1 {
-                self.replace_instance(self.blame.deadline(piece, call_deadline))?;
+            if piece.again || !usable {
+                self.replace_instance()?;
+                (usable, used) = (true, false);
             }
+            self.instance.set_call_deadline(self.blame.deadline(piece, call_deadline));
             let part = Part::of(work, piece);
             match self.call(part.work(work)) {
                 Ok(rows) => emitted.extend(rows),
                 Err(Fault::Job(error)) => return Err(error),
                 Err(fault) if fault.is_fatal() => return Err(self.fault_error(fault)),
                 Err(fault) => {
-                    let piece = Piece { retry: false, ..piece };
-                    self.divide(work, piece, fault, &mut pieces, &mut letters)?;
+                    usable = fault.is_orderly();
+                    self.divide(&mut isolation, piece, &fault, used)?;
                 }
             }
+            used = true;
         }
-        self.replace_instance(call_deadline)?;
-        if self.on_error == OnError::DeadLetter && !letters.is_empty() {
+        if !usable {
+            self.replace_instance()?;
+        }
+        self.instance.set_call_deadline(call_deadline);
+        if self.on_error == OnError::DeadLetter && !isolation.letters.is_empty() {
             let plugin = self.plugin.digest().to_string();
             let writer = Writer::Operator { name: &self.name, plugin: &plugin };
-            let batch = letters::batch(writer, self.subtask, now_ms(), &letters);
+            let batch = letters::batch(writer, self.subtask, now_ms(), &isolation.letters);
             emitted.push((self.descriptor.ports.len(), batch));
         }
         Ok(emitted)
     }
 
-    /// What to do with a piece that failed: blame a row, or cut it in two.
-    fn divide(
-        &mut self,
-        work: Work<'_>,
-        piece: Piece,
-        fault: Fault,
-        pieces: &mut Vec<Piece>,
-        letters: &mut Vec<Letter>,
-    ) -> Result<(), Error> {
-        let Piece { offset, rows, retry } = piece;
-        let named = fault.row().filter(|&row| row < rows);
-        match named.or((rows == 1 && !retry).then_some(0)) {
-            Some(row) => {
-                self.blame(work, offset + row, &fault, letters)?;
-                if row + 1 < rows {
-                    pieces.push(Piece::new(offset + row + 1, rows - row - 1));
-                }
-                if row > 0 {
-                    pieces.push(Piece::new(offset, row));
-                }
-            }
-            None if retry => pieces.push(piece),
-            None => {
-                pieces.push(Piece::new(offset + rows / 2, rows - rows / 2));
-                pieces.push(Piece::new(offset, rows / 2));
-            }
+    /// What to do with a piece that failed: blame a row, try it again, or cut it. `used`: its instance had other calls before.
+    fn divide(&mut self, isolation: &mut Isolation<'_>, piece: Piece, fault: &Fault, used: bool) -> Result<(), Error> {
+        let rows = piece.offset..piece.end();
+        if let Some(named) = fault.row().filter(|&row| row < piece.rows) {
+            let row = piece.offset + named;
+            isolation.pieces.push(row + 1..rows.end);
+            isolation.pieces.push(rows.start..row);
+            return self.blame(isolation, row, fault);
         }
+        if piece.rows == 1 {
+            // Another try of what never ended would most likely not end either.
+            if !used || fault.is_deadline() {
+                return self.blame(isolation, piece.offset, fault);
+            }
+            isolation.pieces.0.push(Piece { again: true, ..piece });
+            return Ok(());
+        }
+        // Most calls have one such row: what is behind the piece is most likely good.
+        if isolation.blamed < FEW_BLAMED {
+            isolation.pieces.join();
+        }
+        isolation.pieces.push_cut(rows);
         Ok(())
     }
 
     /// Counts a row that is to blame, and hands it to the dead letters.
-    fn blame(&mut self, work: Work<'_>, row: usize, fault: &Fault, letters: &mut Vec<Letter>) -> Result<(), Error> {
+    fn blame(&mut self, isolation: &mut Isolation<'_>, row: usize, fault: &Fault) -> Result<(), Error> {
+        let work = isolation.work;
+        isolation.blamed += 1;
         self.counters.rejected.fetch_add(1, Relaxed);
         self.blame.window.1 += 1;
         self.blame.told += 1;
@@ -248,7 +306,7 @@ impl Operator {
             return Err(Error::TooManyBlamed { vertex, subtask: self.subtask, rows: WINDOW_ROWS, last });
         }
         if self.on_error == OnError::DeadLetter {
-            letters.push(Letter {
+            isolation.letters.push(Letter {
                 call: work.name(),
                 input,
                 position,
@@ -279,12 +337,10 @@ impl Operator {
         text
     }
 
-    fn replace_instance(&mut self, call_deadline: Duration) -> Result<(), Error> {
-        let mut options = self.options.clone();
-        options.limits.call_deadline = call_deadline;
-        options.now_ms = now_ms();
+    fn replace_instance(&mut self) -> Result<(), Error> {
+        let options = InstanceOptions { now_ms: now_ms(), ..self.options.clone() };
         let failed = |source| Error::Start { vertex: self.name.clone(), subtask: self.subtask, source };
-        self.instance = new_instance(&self.plugin, options).map_err(failed)?;
+        self.instance = new_instance(&self.plugin, options, Some(&self.instance)).map_err(failed)?;
         Ok(())
     }
 

@@ -168,6 +168,37 @@ fn a_guest_that_stays_within_its_limits_is_cut_short_all_the_same() {
     assert_eq!(memory, hosts::limits(WELL).memory_bytes);
 }
 
+/// An operator that traps again and again logs no more than one that does not.
+#[test]
+fn an_instance_in_place_of_another_has_what_was_left_of_its_log() {
+    let store = hosts::store(hosts::engine(2));
+    let plugin = hosts::load(&store, "call_log-flood");
+    let lines = Arc::new(Mutex::new(0));
+    let start = || {
+        let count = Arc::clone(&lines);
+        let sink: LogSink = Arc::new(move |_| *count.lock().expect("no panic") += 1);
+        start(&plugin, &hosts::limits(WELL), sink).expect("it starts")
+    };
+    let (mut first, descriptor) = start();
+    calls(&mut first, &descriptor).expect("it answers");
+    let (mut second, _) = start();
+    second.share_log(&first);
+    calls(&mut second, &descriptor).expect("it answers");
+    assert_eq!(*lines.lock().expect("no panic"), 100);
+    assert_eq!(second.log_dropped(), 199_900);
+}
+
+#[test]
+fn a_call_deadline_can_be_moved() {
+    let store = hosts::store(hosts::engine(1));
+    let plugin = hosts::load(&store, "call_process-loop");
+    let (mut instance, _) = start(&plugin, &hosts::limits(WELL), Arc::new(|_| {})).expect("it starts");
+    let soon = hosts::limits("deadline").call_deadline;
+    instance.set_call_deadline(soon);
+    let stopped = instance.process(AT, 0, &batch(), None, &[]);
+    assert!(matches!(stopped, Err(CallError::Deadline { limit, .. }) if limit == soon), "{stopped:?}");
+}
+
 #[test]
 fn an_error_names_the_limit_that_was_crossed() {
     let store = hosts::store(hosts::engine(1));

@@ -182,6 +182,25 @@ fn a_neighbour_keeps_its_results_while_rows_are_left_out() {
     }
 }
 
+/// A guest that fails by how often it was called, not by what it was given, loses no row.
+#[test]
+fn a_row_is_left_out_only_if_it_fails_alone_in_a_new_instance() {
+    let every_third_call = "(global $calls (mut i32) (i32.const 0))
+        (func $process (type $process)
+          (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+          (if (i32.eq (global.get $calls) (i32.const 3)) (then unreachable))
+          (i32.const 0x400))";
+    let folder = folder();
+    let wasm = template::component(every_third_call).expect("it is a component");
+    fs::write(folder.path().join("later.wasm"), wasm).expect("the folder takes files");
+    let text = job("later", "plugin = \"./later.wasm\"\ninput = \"s\"\non_error = \"skip\"");
+    let job = prepare(&text, folder.path(), &hosts::store(hosts::engine(4))).expect("nothing is wrong with it");
+    let cluster = Cluster::start(1, Arc::new(|_, _, _| {})).expect("threads can be started");
+    end(&cluster.submit(Arc::clone(&job)), "later").expect("no row is to blame");
+    assert_eq!(sorted(&folder.path().join("later.jsonl")).len(), ROWS);
+    assert!(job.counters.iter().all(|counters| counters.totals().rejected == 0));
+}
+
 /// 0: its results are there, 1: it failed while it ran, 2: it was refused.
 #[test]
 fn the_program_ends_as_it_should() {
