@@ -151,30 +151,40 @@ fn gather(views: &[u128], buffers: &[Buffer], nulls: Option<&NullBuffer>, to: &m
     if u32::try_from(total).is_err() {
         return Err(TooLong);
     }
-    // Short values are copied 16 bytes at a time, beyond their end; the next one writes over it.
-    if to.text.len() < total + 16 {
-        to.text.resize(total + 16, 0);
+    let Made { offsets, text, .. } = to;
+    // Values are copied in whole steps, beyond their end; the next one writes over it.
+    if text.len() < total + STEP {
+        text.resize(total + STEP, 0);
     }
-    to.offsets.reserve(views.len() + 1);
-    to.offsets.push(0);
     let mut end = 0;
-    for (place, &view) in views.iter().enumerate() {
+    offsets.push(0);
+    offsets.extend(views.iter().enumerate().map(|(place, &view)| {
         if nulls.is_none_or(|nulls| nulls.is_valid(place)) {
             let length = length(view);
             if length <= INLINE {
-                let bytes = (view >> 32).to_le_bytes();
-                to.text[end..end + 16].copy_from_slice(&bytes);
+                text[end..end + 16].copy_from_slice(&(view >> 32).to_le_bytes());
             } else {
-                let buffer = (view >> 64) as u32 as usize;
-                let start = (view >> 96) as usize;
-                to.text[end..end + length].copy_from_slice(&buffers[buffer][start..start + length]);
+                let (buffer, start) = ((view >> 64) as u32 as usize, (view >> 96) as usize);
+                copy(&buffers[buffer], start, length, &mut text[end..]);
             }
             end += length;
         }
-        to.offsets.push(end as u32);
-    }
+        end as u32
+    }));
     to.text_bytes = end;
     Ok(())
+}
+
+/// Bytes that are copied at once: most values are not longer, and a copy of a length that is known needs no call.
+const STEP: usize = 64;
+
+/// Copies `length` bytes from `start` on, and perhaps some of what follows.
+#[inline]
+fn copy(from: &[u8], start: usize, length: usize, to: &mut [u8]) {
+    match (from.get(start..start + STEP), to.first_chunk_mut::<STEP>()) {
+        (Some(from), Some(to)) if length <= STEP => to.copy_from_slice(from),
+        _ => to[..length].copy_from_slice(&from[start..start + length]),
+    }
 }
 
 #[cfg(test)]
@@ -237,6 +247,18 @@ mod tests {
         check(array.slice(3, 1), None, Some(&[0, 24]), long.as_bytes());
         check(array.slice(0, 0), None, Some(&[0]), b"");
         check(Arc::new(BinaryViewArray::from(vec![b"\xff".as_slice()])), None, Some(&[0, 1]), b"\xff");
+    }
+
+    /// Steps of a copy end within both the source and what it is copied to.
+    #[test]
+    fn values_of_every_length_are_gathered() {
+        for longest in [STEP - 1, STEP, STEP + 1, 3 * STEP] {
+            let texts: Vec<String> =
+                (0..=longest).map(|length| char::from(b'a' + (length % 26) as u8).to_string().repeat(length)).collect();
+            let array: ArrayRef = Arc::new(StringViewArray::from_iter_values(&texts));
+            let offsets: Vec<u32> = (0..=longest + 1).map(|n| (n * n.saturating_sub(1) / 2) as u32).collect();
+            check(array, None, Some(&offsets), texts.concat().as_bytes());
+        }
     }
 
     #[test]

@@ -88,13 +88,12 @@ impl<'a> Located<'a> {
 
     fn into_parts(self) -> (ScalarBuffer<u128>, Arc<[Buffer]>, Option<NullBuffer>) {
         let Self { offsets, values, nulls } = self;
-        let mut outside = false;
-        let mut views: Vec<u128> = Vec::with_capacity(offsets.len() - 1);
-        views.extend(offsets.windows(2).map(|pair| {
-            let (start, end) = (pair[0] as usize, pair[1] as usize);
-            outside |= end - start > INLINE;
-            view(&values, start, end)
-        }));
+        // Apart from the views, so that it can be done for many at a time.
+        let longest = offsets.windows(2).fold(0, |longest, pair| longest.max(pair[1] - pair[0]));
+        let outside = longest as usize > INLINE;
+        let bytes = values.as_slice();
+        let mut views: Vec<u128> =
+            offsets.windows(2).map(|pair| view(bytes, pair[0] as usize, pair[1] as usize)).collect();
         if let Some(nulls) = &nulls {
             views.iter_mut().enumerate().filter(|(row, _)| nulls.is_null(*row)).for_each(|(_, view)| *view = 0);
         }
@@ -104,24 +103,37 @@ impl<'a> Located<'a> {
     }
 }
 
+/// What is kept of the first twelve bytes behind the start of a value: of a short one its own, of a long one four. The place
+/// is the length of the value, 13 for all that are longer than twelve.
+const KEPT: [(u32, u64); INLINE + 2] = {
+    let mut kept = [(u32::MAX, 0); INLINE + 2];
+    let mut length = 0;
+    while length <= INLINE {
+        let all: u128 = (1 << (8 * length)) - 1;
+        kept[length] = (all as u32, (all >> 32) as u64);
+        length += 1;
+    }
+    kept
+};
+
 /// The view of `values[start..end]`: length, then the value itself, or its first four bytes, buffer 0 and `start`.
 #[inline]
 fn view(values: &[u8], start: usize, end: usize) -> u128 {
     let length = end - start;
-    if length > INLINE {
-        let prefix = u32::from_le_bytes(values[start..start + 4].try_into().expect("4 bytes"));
-        return length as u128 | u128::from(prefix) << 32 | (start as u128) << 96;
-    }
-    let bytes = match values.get(start..start + 16) {
+    let window = match values.get(start..start + 16) {
         Some(window) => u128::from_le_bytes(window.try_into().expect("16 bytes")),
         None => {
             let mut window = [0; 16];
-            window[..length].copy_from_slice(&values[start..end]);
+            let rest = &values[start..];
+            window[..rest.len()].copy_from_slice(rest);
             u128::from_le_bytes(window)
         }
     };
-    let value = bytes & ((1 << (8 * length)) - 1);
-    length as u128 | value << 32
+    let (first, second) = KEPT[length.min(INLINE + 1)];
+    let low = length as u64 | u64::from(window as u32 & first) << 32;
+    let place = if length > INLINE { (start as u64) << 32 } else { 0 };
+    let high = (window >> 32) as u64 & second | place;
+    u128::from(low) | u128::from(high) << 64
 }
 
 #[cfg(test)]
