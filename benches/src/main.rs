@@ -1,9 +1,11 @@
-//! Whole jobs measured beside native loops that do the same work on the same events, in CPU seconds.
+//! Whole jobs measured beside native loops that do the same work on the same events, in CPU seconds, and what strangers'
+//! plugins cost.
 //!
 //! `wasmill-benches runs [NAME...] [--events N] [--megabytes N] [--repeat N] [-o json]`
+//! `wasmill-benches strangers [NAME...] [-o json]`
 //!
-//! Every job and every twin runs in a process of its own, so that its CPU time and its memory are its own. The two
-//! are run in turn, so that a busy machine slows both.
+//! Every job and every twin of `runs` runs in a process of its own, so that its CPU time and its memory are its own. What
+//! is compared is run in turn, so that a busy machine slows both.
 
 use std::{env, io::Write as _, process::ExitCode};
 
@@ -12,6 +14,7 @@ use anyhow::{Context, Result, bail};
 mod events;
 mod measure;
 mod runs;
+mod strangers;
 mod table;
 mod twin;
 mod words;
@@ -27,7 +30,11 @@ wasmill-benches runs [NAME...] [--events N] [--megabytes N] [--repeat N] [-o jso
   --events      events of each job but wordcount (20000000)
   --megabytes   size of wordcount's text (200)
   --repeat      runs of each job and its twin, of which the median counts (3)
-  -o json       one object a line instead of a table";
+  -o json       one object a line instead of a table
+
+wasmill-benches strangers [NAME...] [-o json]
+
+  NAME          poison, replace, deadline, reply, neighbour, traps; all of them if none is named";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -44,6 +51,8 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["runs", rest @ ..] => runs::run(&options(rest)?).map(|()| ExitCode::SUCCESS),
+        ["strangers", rest @ ..] => strangers::run(&strangers_options(rest)?).map(|()| ExitCode::SUCCESS),
+        [strangers::WORKER] => Ok(wasmill_plugin::worker::main()),
         [twin::TWIN, name, rest @ ..] => {
             let outcome = twin::run(name, rest)?;
             writeln!(std::io::stdout(), "{}", serde_json::json!({ "events": outcome.events, "rows": outcome.rows }))?;
@@ -72,15 +81,32 @@ fn options(words: &[&str]) -> Result<runs::Options> {
             "--events" => options.events = number()?,
             "--megabytes" => options.megabytes = number()?,
             "--repeat" => options.repeat = usize::try_from(number()?)?,
-            "-o" => match words.next() {
-                Some(&"json") => options.output = runs::Output::Json,
-                other => bail!("-o knows `json`, not `{}`", other.unwrap_or(&"")),
-            },
+            "-o" => options.output = output(words.next())?,
             name if runs::NAMES.contains(&name) => options.names.push(name.to_owned()),
             _ => bail!("`{word}` is no run and no option\n\n{USAGE}"),
         }
     }
     Ok(options)
+}
+
+fn strangers_options(words: &[&str]) -> Result<strangers::Options> {
+    let mut options = strangers::Options { names: Vec::new(), output: runs::Output::Table };
+    let mut words = words.iter();
+    while let Some(&word) = words.next() {
+        match word {
+            "-o" => options.output = output(words.next())?,
+            name if strangers::NAMES.contains(&name) => options.names.push(name.to_owned()),
+            _ => bail!("`{word}` is no figure and no option\n\n{USAGE}"),
+        }
+    }
+    Ok(options)
+}
+
+fn output(word: Option<&&str>) -> Result<runs::Output> {
+    match word {
+        Some(&"json") => Ok(runs::Output::Json),
+        other => bail!("-o knows `json`, not `{}`", other.unwrap_or(&"")),
+    }
 }
 
 #[cfg(test)]
@@ -95,5 +121,7 @@ mod tests {
         for nonsense in [&["q9"][..], &["--events"], &["--events", "many"], &["--events", "0"], &["-o", "xml"]] {
             assert!(options(nonsense).is_err(), "{nonsense:?}");
         }
+        assert_eq!(strangers_options(&["traps", "-o", "json"]).expect("is well formed").names, ["traps"]);
+        assert!(strangers_options(&["q1"]).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: figures. Small parts by criterion, whole jobs beside native loops by `wasmill-benches`.
+//! `cargo xtask bench`: figures. Small parts by criterion, whole jobs beside native loops and strangers' plugins by `wasmill-benches`.
 
 use std::process::Command;
 
@@ -13,6 +13,8 @@ use crate::{
 /// The crate that measures whole jobs, and its name on the command line.
 const WHOLE: &str = "wasmill-benches";
 const RUNS: &str = "runs";
+/// What strangers' plugins cost, measured by the same crate.
+const STRANGERS: &str = "strangers";
 
 /// Runs one set of benches, with whatever else is on the command line handed on to it, or all of them.
 pub(crate) fn run_named(workspace: &Workspace, words: &[&str]) -> Result<()> {
@@ -21,9 +23,10 @@ pub(crate) fn run_named(workspace: &Workspace, words: &[&str]) -> Result<()> {
             for package in workspace.packages.iter().filter(|package| !package.benches.is_empty()) {
                 parts(workspace, package, &[])?;
             }
-            whole_runs(workspace, &[])
+            whole(workspace, RUNS, &[])?;
+            whole(workspace, STRANGERS, &[])
         }
-        [RUNS, rest @ ..] => whole_runs(workspace, rest),
+        [what @ (RUNS | STRANGERS), rest @ ..] => whole(workspace, what, rest),
         [name, rest @ ..] => match find(workspace, name) {
             Some(package) => parts(workspace, package, rest),
             None => bail!("there are no benches named `{name}`; there are {}", names(workspace).join(", ")),
@@ -43,7 +46,7 @@ fn short(name: &str) -> &str {
 fn names(workspace: &Workspace) -> Vec<&str> {
     let parts =
         workspace.packages.iter().filter(|package| !package.benches.is_empty()).map(|package| short(&package.name));
-    [RUNS].into_iter().chain(parts).collect()
+    [RUNS, STRANGERS].into_iter().chain(parts).collect()
 }
 
 fn parts(workspace: &Workspace, package: &Package, arguments: &[&str]) -> Result<()> {
@@ -57,8 +60,8 @@ fn parts(workspace: &Workspace, package: &Package, arguments: &[&str]) -> Result
     run(&mut command)
 }
 
-fn whole_runs(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
+fn whole(workspace: &Workspace, what: &str, arguments: &[&str]) -> Result<()> {
     plugins::build(workspace)?;
     run(workspace.native(&["build", "--release"]).args(["--bin", "wasmill", "--bin", WHOLE]))?;
-    run(Command::new(workspace.program(WHOLE)).arg(RUNS).args(arguments).current_dir(&workspace.root))
+    run(Command::new(workspace.program(WHOLE)).arg(what).args(arguments).current_dir(&workspace.root))
 }

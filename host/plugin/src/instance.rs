@@ -130,6 +130,20 @@ impl Instance {
         groups: Option<&Groups>,
         state: &[ArrayRef],
     ) -> Result<Reply, CallError> {
+        self.process_noting(at, input, batch, groups, state, || ())
+    }
+
+    /// As `process`; `answered` is called when the guest has answered and its reply is about to be checked, so that what
+    /// the check costs can be measured.
+    pub fn process_noting(
+        &mut self,
+        at: CallTime,
+        input: u32,
+        batch: &Batch,
+        groups: Option<&Groups>,
+        state: &[ArrayRef],
+        answered: impl FnOnce(),
+    ) -> Result<Reply, CallError> {
         assert!(batch.rows > 0, "a call without rows");
         let (columns, event_times) = &self.plan.inputs[input as usize];
         let lowered = Arrays { batch, columns: columns.iter().map(|&at| batch.column(at)), state };
@@ -138,6 +152,7 @@ impl Instance {
             self.guest.call("process", Some(at), self.process, (input, rows, groups, state))
         });
         let call = Call { of: Caller::Input(input), rows: batch.rows, groups: groups.map(|groups| groups.count) };
+        answered();
         let reply = self.answer("process", &call, result);
         if let (Err(error), Some(recording)) = (&reply, &self.recording) {
             let (columns, event_times) = &self.plan.inputs[input as usize];

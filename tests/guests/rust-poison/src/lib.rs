@@ -1,4 +1,4 @@
-//! Doubles `value`, but fails on the values that leave `rest` when divided by `every`, in the way that `how` says.
+//! Doubles `value`, or the column it is told, but fails on the values that leave `rest` when divided by `every`, in the way that `how` says.
 
 use wasmill_sdk::{Config, Error, Row, map, prelude::*};
 
@@ -20,6 +20,12 @@ struct Settings {
     every: i64,
     #[config(default = 0)]
     rest: i64,
+    /// The column it doubles.
+    #[config(default = "value", renames = "value")]
+    column: String,
+    /// Where it puts the double: in place of a column of this name, or behind all columns.
+    #[config(default = "doubled", renames = "doubled")]
+    result: String,
 }
 
 #[derive(Config, Clone, Copy, PartialEq)]
