@@ -6,6 +6,7 @@ mod capsules;
 mod contract;
 mod errors;
 mod fails;
+mod fixtures;
 mod formats;
 mod life;
 mod manifests;

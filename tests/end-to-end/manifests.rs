@@ -115,7 +115,7 @@ fn limits_that_a_plugin_wants_stand_behind_those_of_the_job_file() {
     let bench = bench("{\"limits\":{\"memory\":\"1100KiB\",\"output\":\"16B\"}}");
     // The second run finds the plugin compiled, and its manifest with it.
     for _ in 0..2 {
-        let message = bench.fail(&[]);
+        let message = bench.refused(&[]);
         assert!(message.contains("more than 16 bytes at once (`limits.output`)"), "{message}");
     }
     bench.succeed(&["operator.words.limits.output=1MiB"]);

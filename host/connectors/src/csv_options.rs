@@ -13,11 +13,18 @@ pub(crate) struct CsvOptions {
     pub(crate) quote: u8,
 }
 
+impl Default for CsvOptions {
+    fn default() -> Self {
+        Self { header: true, delimiter: b',', quote: b'"' }
+    }
+}
+
 impl CsvOptions {
     pub(crate) fn read(settings: &Settings) -> Result<Self, Error> {
-        let header = settings.optional("header", Setting::boolean)?.unwrap_or(true);
-        let delimiter = settings.optional("delimiter", one_byte)?.unwrap_or(b',');
-        let quote = settings.optional("quote", one_byte)?.unwrap_or(b'"');
+        let default = Self::default();
+        let header = settings.optional("header", Setting::boolean)?.unwrap_or(default.header);
+        let delimiter = settings.optional("delimiter", one_byte)?.unwrap_or(default.delimiter);
+        let quote = settings.optional("quote", one_byte)?.unwrap_or(default.quote);
         if delimiter == quote {
             let error = settings.error("`delimiter` and `quote` are the same character");
             return Err(error.coded(Code::JobFileConflict));

@@ -111,8 +111,33 @@ impl Encoder {
 /// The one row of a batch as a JSON object. Bytes of a `binary` column are written as hexadecimal text; columns that the
 /// batch does not hold are left out.
 pub fn row_as_json(schema: &Schema, row: &Batch) -> String {
+    rows_as_json(schema, row).trim_end().to_owned()
+}
+
+/// The rows of a batch as JSON lines, in the same way.
+pub fn rows_as_json(schema: &Schema, batch: &Batch) -> String {
+    let (schema, batch) = printable(schema, batch);
+    let mut text = Vec::new();
+    json::JsonEncoder::new(&schema).rows(&batch, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// The rows of batches as CSV with a header, in the same way.
+pub fn rows_as_csv(schema: &Schema, batches: &[Batch]) -> String {
+    let options = CsvOptions::default();
+    let mut text = Vec::new();
+    csv::CsvEncoder::new(options, schema).header(&mut text);
+    for batch in batches {
+        let (schema, batch) = printable(schema, batch);
+        csv::CsvEncoder::new(options, &schema).rows(&batch, &mut text);
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// The columns that a batch holds, bytes as hexadecimal text.
+fn printable(schema: &Schema, batch: &Batch) -> (Schema, Batch) {
     let present =
-        schema.fields().iter().zip(&row.columns).filter_map(|(field, column)| Some((field, column.as_ref()?)));
+        schema.fields().iter().zip(&batch.columns).filter_map(|(field, column)| Some((field, column.as_ref()?)));
     let (fields, columns): (Vec<Field>, Vec<ArrayRef>) = present
         .map(|(field, column)| match field.data_type {
             DataType::Binary => {
@@ -123,10 +148,7 @@ pub fn row_as_json(schema: &Schema, row: &Batch) -> String {
             _ => (field.clone(), column.clone()),
         })
         .unzip();
-    let schema = Schema::new(fields).expect("columns of a schema are named once");
-    let mut text = Vec::new();
-    json::JsonEncoder::new(&schema).rows(&Batch::new(row.rows, columns), &mut text);
-    String::from_utf8_lossy(&text).trim_end().to_owned()
+    (Schema::new(fields).expect("columns of a schema are named once"), Batch::new(batch.rows, columns))
 }
 
 /// A null is an empty line. Text with line ends in it makes several lines.

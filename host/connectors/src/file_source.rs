@@ -42,6 +42,9 @@ mod parquet;
 mod paths;
 mod standard_input;
 mod text;
+mod text_reader;
+
+pub use text_reader::{TextFormat, TextReader};
 
 /// Bytes of the longest line that a source reads if its table does not say.
 const LINE_BYTES_MAX_DEFAULT: usize = 16 << 20;

@@ -28,9 +28,11 @@ mod stdout;
 mod testing;
 
 pub use bad_row::BadRow;
-pub use encode::row_as_json;
+pub use encode::{row_as_json, rows_as_csv, rows_as_json};
 pub use error::Error;
+pub use file_source::{TextFormat, TextReader};
 pub use infer::{InferOptions, Inferred, InferredColumn, infer};
+pub use number::rfc3339_ms;
 pub use similar_file::similar_file;
 pub use sink::{Sink, SinkConfig};
 pub use source::{Polled, Source, SourceConfig, SourcePort, Split};

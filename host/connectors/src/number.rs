@@ -172,7 +172,7 @@ fn signed(negative: bool, size: u64) -> Result<i64, NotInteger> {
 }
 
 /// Milliseconds since the epoch of an RFC 3339 time such as `2018-02-07T01:26:13.840Z`; finer digits are cut off.
-pub(crate) fn rfc3339_ms(text: &str) -> Option<i64> {
+pub fn rfc3339_ms(text: &str) -> Option<i64> {
     chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_millis())
 }
 

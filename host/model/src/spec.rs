@@ -1,6 +1,7 @@
 //! The job file: which sources, operators and sinks there are and how they are wired. Wiring only, no logic.
 //!
 //! Keys of connectors are not read here: each vertex keeps its table, and the connector reads its own keys from it.
+//! `fixture` reads the file of a fixture, which is a job of one operator with the same keys.
 
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use crate::{
 };
 
 pub use crate::limits::LimitsSpec;
+
+pub mod fixture;
 
 /// Most subtasks a vertex can have; also the most key groups.
 pub const PARALLELISM_MAX: u32 = KEY_GROUPS_MAX;
@@ -207,19 +210,21 @@ impl InputSpec {
 type ReadRole = fn(&Settings) -> Result<RoleSpec, Error>;
 
 fn read_source(table: &Settings) -> Result<RoleSpec, Error> {
-    let event_time = table.optional("event_time", |setting| {
-        let table = setting.table()?;
-        let column = table.require("column")?.clone();
-        column.string()?;
-        let event_time = EventTime {
-            column,
-            out_of_order: table.optional("out_of_order", Setting::duration)?.unwrap_or_default(),
-            idle_after: table.optional("idle_after", Setting::duration)?.unwrap_or(IDLE_AFTER_DEFAULT),
-        };
-        table.finish()?;
-        Ok(event_time)
-    })?;
+    let event_time = table.optional("event_time", read_event_time)?;
     Ok(RoleSpec::Source { event_time, bad_rows: read_bad_rows(table)? })
+}
+
+fn read_event_time(setting: &Setting) -> Result<EventTime, Error> {
+    let table = setting.table()?;
+    let column = table.require("column")?.clone();
+    column.string()?;
+    let event_time = EventTime {
+        column,
+        out_of_order: table.optional("out_of_order", Setting::duration)?.unwrap_or_default(),
+        idle_after: table.optional("idle_after", Setting::duration)?.unwrap_or(IDLE_AFTER_DEFAULT),
+    };
+    table.finish()?;
+    Ok(event_time)
 }
 
 fn read_operator(table: &Settings) -> Result<RoleSpec, Error> {
@@ -244,19 +249,24 @@ fn read_operator(table: &Settings) -> Result<RoleSpec, Error> {
     if inputs.is_empty() {
         return Err(table.error("an operator needs at least one input").coded(Code::JobFileMissingKey));
     }
-    let config = table.optional("config", |setting| setting.table().map(|_| setting.json()))?;
-    let config = config.map_or_else(|| "{}".to_owned(), |json| json.to_string());
-    let on_error = read_on_error(table)?;
+    let config = read_config(table)?;
+    let on_error = read_on_error(table)?.unwrap_or_default();
     let limits = table.optional("limits", |setting| LimitsSpec::read(setting.table()?))?.unwrap_or_default();
     table.finish()?;
     Ok(RoleSpec::Operator(OperatorSpec { plugin, inputs, config, limits, on_error }))
 }
 
-fn read_on_error(table: &Settings) -> Result<OnError, Error> {
+/// `config` as JSON text.
+fn read_config(table: &Settings) -> Result<String, Error> {
+    let config = table.optional("config", |setting| setting.table().map(|_| setting.json()))?;
+    Ok(config.map_or_else(|| "{}".to_owned(), |json| json.to_string()))
+}
+
+fn read_on_error(table: &Settings) -> Result<Option<OnError>, Error> {
     const POLICIES: [(&str, OnError); 3] =
         [("fail", OnError::Fail), ("skip", OnError::Skip), ("dead_letter", OnError::DeadLetter)];
     let on_error = table.optional("on_error", |s| s.choice(&POLICIES.map(|(name, _)| name)))?;
-    Ok(on_error.map_or(OnError::Fail, |place| POLICIES[place].1))
+    Ok(on_error.map(|place| POLICIES[place].1))
 }
 
 fn read_bad_rows(table: &Settings) -> Result<BadRowPolicy, Error> {
@@ -264,7 +274,7 @@ fn read_bad_rows(table: &Settings) -> Result<BadRowPolicy, Error> {
         percent if (0.0..=100.0).contains(&percent) => Ok(percent),
         percent => Err(setting.out_of_range(format!("expected a number from 0 to 100, found {percent}"))),
     };
-    let on_error = read_on_error(table)?;
+    let on_error = read_on_error(table)?.unwrap_or_default();
     let percent_max = table.optional("bad_rows_percent_max", percent)?;
     Ok(BadRowPolicy { on_error, percent_max: percent_max.unwrap_or(BadRowPolicy::default().percent_max) })
 }
@@ -276,12 +286,7 @@ fn read_sink(table: &Settings) -> Result<RoleSpec, Error> {
 fn read_input(table: &Settings, from: &'static str) -> Result<InputSpec, Error> {
     let from = table.require(from)?.clone();
     from.string()?;
-    let key_by = table.get("key_by").cloned();
-    if let Some(setting) = &key_by
-        && setting.strings()?.is_empty()
-    {
-        return Err(setting.error("`key_by` names no column"));
-    }
+    let key_by = read_key_by(table)?;
     const EXCHANGES: [(&str, ExchangeSpec); 4] = [
         ("forward", ExchangeSpec::Forward),
         ("hash", ExchangeSpec::Hash),
@@ -305,6 +310,16 @@ fn read_input(table: &Settings, from: &'static str) -> Result<InputSpec, Error> 
 /// An error about a key that does not go with another one.
 fn conflict(setting: &Setting, message: &str) -> Error {
     setting.error(message).coded(Code::JobFileConflict)
+}
+
+fn read_key_by(table: &Settings) -> Result<Option<Setting>, Error> {
+    let key_by = table.get("key_by").cloned();
+    if let Some(setting) = &key_by
+        && setting.strings()?.is_empty()
+    {
+        return Err(setting.error("`key_by` names no column"));
+    }
+    Ok(key_by)
 }
 
 fn parallelism(setting: &Setting) -> Result<u32, Error> {

@@ -3,7 +3,7 @@
 use wasmill_model::Timestamp;
 use wasmtime::{
     StoreContextMut,
-    component::{ComponentType, Lift, LinkerInstance, WasmStr},
+    component::{ComponentType, Lift, LinkerInstance, Resource, WasmStr},
 };
 
 use crate::{
@@ -28,6 +28,7 @@ pub(crate) struct Guest {
     pub(crate) metrics: Metrics,
     pub(crate) time: CallTime,
     pub(crate) random: Random,
+    pub(crate) handles: Handles,
 }
 
 impl Guest {
@@ -38,7 +39,34 @@ impl Guest {
             metrics: Metrics::new(limits.metric_names),
             time,
             random: Random(seed),
+            handles: Handles::default(),
         }
+    }
+}
+
+/// Handles that the host has given out.
+#[derive(Debug, Default)]
+pub(crate) struct Handles {
+    open: usize,
+    most: usize,
+}
+
+impl Handles {
+    /// Gives out a handle to what this number stands for.
+    pub(crate) fn open<T: 'static>(&mut self, number: u32) -> Resource<T> {
+        self.open += 1;
+        self.most = self.most.max(self.open);
+        Resource::new_own(number)
+    }
+
+    /// The guest has dropped one.
+    pub(crate) fn dropped(&mut self) {
+        self.open = self.open.saturating_sub(1);
+    }
+
+    /// The most that were open at one time.
+    pub(crate) fn most(&self) -> usize {
+        self.most
     }
 }
 

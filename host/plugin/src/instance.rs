@@ -3,7 +3,11 @@
 //! A call lowers the columns the operator declared, runs the guest under its limits, and checks its answer. After a trap
 //! the instance is dead; whoever owns it starts another.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arrow_array::ArrayRef;
 use arrow_buffer::{ScalarBuffer, ToByteSlice};
@@ -36,10 +40,13 @@ use crate::{
 
 mod error;
 mod recording;
+mod usage;
 
 pub use error::{CallError, DescribeError, Misfit, Report, TrapKind};
+pub use usage::Usage;
 
 use recording::{Recording, arguments_of};
+use usage::Meter;
 
 /// What an instance is started with.
 #[derive(Clone)]
@@ -263,7 +270,11 @@ impl Instance {
         call: &Call,
         result: Result<reply::Results, CallError>,
     ) -> Result<Reply, CallError> {
-        match result?.0 {
+        let result = result?.0;
+        if let (Some(meter), Ok(reply)) = (&mut self.guest.meter, &result) {
+            meter.answer(reply::size(reply));
+        }
+        match result {
             Ok(reply) => reply::check(reply, &self.plan.ports, call).map_err(|bad| match bad {
                 Bad::Reply(what) => CallError::BadReply { function, what },
                 Bad::Rows { rows } => CallError::OutputRows { function, rows, limit: self.plan.ports.rows_max() },
@@ -372,6 +383,8 @@ struct Running {
     /// Ticks of the engine that a call may take.
     ticks: u64,
     dead: bool,
+    /// None: nobody asked.
+    meter: Option<Box<Meter>>,
 }
 
 impl Running {
@@ -386,7 +399,8 @@ impl Running {
         let started = plugin.engine().elapsed_at_tick();
         match plugin.pre().instantiate(&mut store) {
             Ok(instance) => {
-                Ok(Self { plugin: plugin.clone(), seed, calls: 0, store, instance, limits, ticks, dead: false })
+                let plugin = plugin.clone();
+                Ok(Self { plugin, seed, calls: 0, store, instance, limits, ticks, dead: false, meter: None })
             }
             Err(error) => {
                 let used = plugin.engine().elapsed() - started;
@@ -434,7 +448,12 @@ impl Running {
         limiter.take_table_denied();
         self.store.set_epoch_deadline(self.ticks);
         let started = self.plugin.engine().elapsed_at_tick();
-        function.call(&mut self.store, arguments).map_err(|error| {
+        let began = self.meter.as_ref().map(|_| Instant::now());
+        let result = function.call(&mut self.store, arguments);
+        if let (Some(meter), Some(began)) = (&mut self.meter, began) {
+            meter.call(began);
+        }
+        result.map_err(|error| {
             self.dead = true;
             let used = self.plugin.engine().elapsed() - started;
             error::of_trap(&error, name, used, &self.limits, self.store.data_mut())

@@ -22,7 +22,7 @@ pub use capsule::{Capsule, Recorder};
 pub use digest::Digest;
 pub use engine::{Engine, EngineOptions, Mode, Tier};
 pub use guest::CallTime;
-pub use instance::{CallError, DescribeError, Instance, InstanceOptions, Misfit, Notice, describe};
+pub use instance::{CallError, DescribeError, Instance, InstanceOptions, Misfit, Notice, Usage, describe};
 pub use limits::Limits;
 pub use log::{Level, LogLine, LogSink};
 pub use metrics::{Metric, Metrics};

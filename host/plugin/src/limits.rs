@@ -103,6 +103,11 @@ impl Limiter {
         self.memory.used
     }
 
+    /// Elements of all tables.
+    pub(crate) fn table_elements(&self) -> usize {
+        self.table.used
+    }
+
     /// The first refusal since the last call of this.
     pub(crate) fn take_denied(&mut self) -> Option<Denied> {
         self.denied.take()

@@ -61,6 +61,8 @@ struct Bucket {
     rate: u32,
     /// Thousandths of a line.
     level: u64,
+    /// The lowest it has been.
+    lowest: u64,
     filled_at: Option<Timestamp>,
 }
 
@@ -70,7 +72,7 @@ impl Log {
         Self {
             sink,
             line_bytes: limits.log_line_bytes,
-            bucket: Bucket { rate, level: u64::from(rate) * 1_000, filled_at: None },
+            bucket: Bucket::full(rate),
             dropped: 0,
             tail: VecDeque::new(),
             output: Unfinished::default(),
@@ -123,6 +125,11 @@ impl Log {
         self.dropped
     }
 
+    /// The most lines that were taken out of what the rate allows at once.
+    pub(crate) fn at_once(&self) -> u32 {
+        self.bucket.rate - u32::try_from(self.bucket.lowest / 1_000).expect("a bucket is never fuller than its rate")
+    }
+
     /// The last lines, the oldest first.
     pub(crate) fn tail(&self) -> Vec<String> {
         self.tail.iter().cloned().collect()
@@ -155,6 +162,11 @@ impl fmt::Debug for Log {
 }
 
 impl Bucket {
+    fn full(rate: u32) -> Self {
+        let level = u64::from(rate) * 1_000;
+        Self { rate, level, lowest: level, filled_at: None }
+    }
+
     fn take(&mut self, now: Timestamp) -> bool {
         let passed = self.filled_at.map_or(0, |at| now.saturating_sub(at).max(0));
         self.filled_at = Some(now);
@@ -162,6 +174,7 @@ impl Bucket {
         self.level = passed.unsigned_abs().saturating_mul(rate).saturating_add(self.level).min(rate * 1_000);
         let full = self.level >= 1_000;
         self.level -= if full { 1_000 } else { 0 };
+        self.lowest = self.lowest.min(self.level);
         full
     }
 }

@@ -8,7 +8,10 @@
 //! has no answer here may be imported, and traps when it is called. (Nothing can be done with a file or a stream that
 //! nobody can get.)
 
-use wasmtime::component::{LinkerInstance, ResourceType, types::ComponentItem};
+use wasmtime::{
+    StoreContextMut,
+    component::{LinkerInstance, ResourceType, types::ComponentItem},
+};
 
 use crate::guest::Guest;
 
@@ -48,7 +51,10 @@ pub(crate) fn offer(
         ComponentItem::Type(_) => Ok(true),
         ComponentItem::Resource(_) => {
             // Resources hold nothing in the host: the number in a handle says all, if there ever is a handle.
-            at.resource(name, resource(name), |_, _| Ok(()))?;
+            at.resource(name, resource(name), |mut cx: StoreContextMut<'_, Guest>, _| {
+                cx.data_mut().handles.dropped();
+                Ok(())
+            })?;
             Ok(true)
         }
         ComponentItem::ComponentFunc(_) => {

@@ -16,7 +16,7 @@ use crate::{
     error::Error,
     exchange::{Gate, Sender, Stopper, gate},
     job::{Job, Part},
-    operator::{Operator, Start},
+    operator::{Conduct, Operator, Start},
     partition::Partitioner,
     signal::{Signal, Wish},
     source::{Head, Open},
@@ -175,6 +175,7 @@ fn open_vertex(job: &Job, vertex: usize, subtask: u32, log: &OperatorLog) -> Res
                 plugin,
                 log: Arc::new(move |line| log(&operator, subtask, line)),
                 counters: job.counters[vertex].clone(),
+                conduct: Conduct::default(),
             };
             Ok(Kind::Operator(Box::new(Operator::start(start)?)))
         }

@@ -11,10 +11,11 @@ use wasmill_model::{
 use wasmill_plugin::{Level, LogLine, LogSink};
 
 use crate::{
+    clock::now_ms,
     counters::Counters,
     error::Error,
     letters::{self, Letter, Place, Writer},
-    operator::{WINDOW_ROWS, now_ms},
+    operator::WINDOW_ROWS,
 };
 
 /// Bad rows that are told in the log; the rest is counted.

@@ -1,6 +1,9 @@
 //! What is counted for each vertex of a job, over all its subtasks.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -70,6 +73,11 @@ impl CpuTime {
         counters.cpu_ns.fetch_add(spent, Relaxed);
         spent
     }
+}
+
+/// CPU time of this thread so far.
+pub(crate) fn thread_cpu() -> Duration {
+    Duration::from_nanos(thread_cpu_ns())
 }
 
 fn thread_cpu_ns() -> u64 {

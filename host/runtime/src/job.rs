@@ -45,7 +45,7 @@ impl Job {
     /// themselves. Nothing is opened yet. Relative paths are relative to `base`, the folder of the job file.
     pub fn prepare(settings: &Settings, base: &Path, plugins: &PluginStore) -> Result<Self, Error> {
         let spec = JobSpec::read(settings)?;
-        let mut parts = Parts { base, plugins, found: BTreeMap::new(), written: BTreeMap::new(), standard_input: None };
+        let mut parts = Parts::new(base, plugins);
         let graph = JobGraph::check(&spec, &mut parts)?;
         let plan = Plan::new(&graph);
         let key_groups = KeyGroups::new(graph.key_groups).map_err(|e| settings.error(e.to_string()).coded(e.code()))?;
@@ -64,14 +64,20 @@ impl Job {
 }
 
 /// Answers the checker, and keeps what it finds.
-struct Parts<'a> {
+pub(crate) struct Parts<'a> {
     base: &'a Path,
     plugins: &'a PluginStore,
-    found: BTreeMap<String, Part>,
+    pub(crate) found: BTreeMap<String, Part>,
     /// The file of each `file` sink, and the sink's name.
     written: BTreeMap<PathBuf, String>,
     /// The source that reads standard input.
     standard_input: Option<String>,
+}
+
+impl<'a> Parts<'a> {
+    pub(crate) fn new(base: &'a Path, plugins: &'a PluginStore) -> Self {
+        Self { base, plugins, found: BTreeMap::new(), written: BTreeMap::new(), standard_input: None }
+    }
 }
 
 impl Catalogue for Parts<'_> {

@@ -6,6 +6,7 @@
 mod attempt;
 mod bad_rows;
 mod chain;
+mod clock;
 pub mod counters;
 mod error;
 mod exchange;
@@ -17,9 +18,11 @@ mod partition;
 mod signal;
 mod source;
 mod subtask;
+pub mod trial;
 
 pub use attempt::{Attempt, OnProgress, OperatorLog};
 pub use error::Error;
 pub use job::Job;
+pub use operator::OperatorUsage;
 pub use signal::Wish;
 pub use subtask::Progress;

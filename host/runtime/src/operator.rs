@@ -3,10 +3,7 @@
 //! Each call is a transaction: the reply is checked by `plugin`, then state and timers are applied, all or nothing, and
 //! only then do rows go on.
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use wasmill_flow::{NextTimers, Wants};
 use wasmill_model::{
@@ -18,9 +15,10 @@ use wasmill_model::{
     spec::OnError,
     time,
 };
-use wasmill_plugin::{CallError, CallTime, Instance, InstanceOptions, LogSink, Notice, Plugin};
+use wasmill_plugin::{CallError, CallTime, Instance, InstanceOptions, LogSink, Notice, Plugin, Usage};
 
 use crate::{
+    clock::Clock,
     counters::{Counters, CpuTime},
     error::Error,
     job::instance_limits,
@@ -33,6 +31,7 @@ mod keyed;
 pub(crate) use isolation::WINDOW_ROWS;
 use isolation::{Blame, Fault};
 use keyed::Keyed;
+pub(crate) use keyed::state_limits;
 
 /// Rows that leave by ports, in the order of the ports.
 pub(crate) type Emitted = Vec<(usize, Batch)>;
@@ -57,6 +56,30 @@ pub(crate) struct Operator {
     counters: Arc<Counters>,
     last_memory: u64,
     last_state: u64,
+    conduct: Conduct,
+    /// None: it is not asked for.
+    usage: Option<Box<OperatorUsage>>,
+}
+
+/// How an operator is run. By default as a job runs it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Conduct {
+    pub(crate) clock: Clock,
+    /// Whether every call gets a new instance, as any call may.
+    pub(crate) renew: bool,
+    /// Whether it is counted how near the operator comes to its limits.
+    pub(crate) meter: bool,
+}
+
+/// How near an operator has come to its limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OperatorUsage {
+    /// Of its instances.
+    pub instance: Usage,
+    /// Bytes of keyed state, at most.
+    pub state_bytes: usize,
+    /// Timers that were set at one time, at most.
+    pub timers: usize,
 }
 
 /// What one call is about.
@@ -75,12 +98,13 @@ pub(crate) struct Start<'a> {
     pub(crate) plugin: &'a Plugin,
     pub(crate) log: LogSink,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) conduct: Conduct,
 }
 
 impl Operator {
     /// Makes the instance and opens it.
     pub(crate) fn start(start: Start<'_>) -> Result<Self, Error> {
-        let Start { graph, vertex: place, subtask, wanted, plugin, log, counters } = start;
+        let Start { graph, vertex: place, subtask, wanted, plugin, log, counters, conduct } = start;
         let vertex = &graph.vertices[place];
         let Role::Operator { descriptor, inputs, config, limits, on_error } = &vertex.role else {
             panic!("vertex {} is not an operator", vertex.name)
@@ -100,10 +124,10 @@ impl Operator {
             descriptor: (**descriptor).clone(),
             log,
             seed: u64::from(subtask),
-            now_ms: now_ms(),
+            now_ms: conduct.clock.now_ms(),
         };
         let failed = |source| Error::Start { vertex: vertex.name.clone(), subtask, source };
-        let instance = new_instance(plugin, options.clone(), None).map_err(failed)?;
+        let instance = new_instance(plugin, options.clone(), conduct.meter, None).map_err(failed)?;
         // Behind the ports of the descriptor comes that of the dead letters, which the host fills.
         let ports = wanted.iter().enumerate().take(descriptor.ports.len());
         let ports = ports.map(|(port, wanted)| PortOutput::new(descriptor, inputs, vertex, port, wanted.clone()));
@@ -125,6 +149,8 @@ impl Operator {
             counters,
             last_memory: 0,
             last_state: 0,
+            usage: conduct.meter.then(Box::default),
+            conduct,
         })
     }
 
@@ -147,12 +173,18 @@ impl Operator {
 
     /// Calls the operator; what fails is isolated, or ends the job.
     fn handle(&mut self, work: Work<'_>) -> Result<Emitted, Error> {
+        self.renew()?;
         match self.call(work) {
             Ok(emitted) => Ok(emitted),
             Err(Fault::Job(error)) => Err(error),
             Err(fault) if self.on_error == OnError::Fail || fault.is_fatal() => Err(self.fault_error(fault)),
             Err(fault) => self.isolate(work, fault),
         }
+    }
+
+    /// Replaces the instance before a call, if that is how the operator is run.
+    fn renew(&mut self) -> Result<(), Error> {
+        if self.conduct.renew { self.replace_instance() } else { Ok(()) }
     }
 
     /// One call, as a transaction.
@@ -220,6 +252,7 @@ impl Operator {
     /// Tells it what it asked to be told.
     pub(crate) fn notice(&mut self, notice: Notice) -> Result<Emitted, Error> {
         let cpu = CpuTime::start();
+        self.renew()?;
         let at = self.call_time();
         let reply = self.instance.on_notice(at, notice);
         let emitted = self.settle(reply, CallRows::Notice).map_err(|fault| self.fault_error(fault))?;
@@ -237,6 +270,10 @@ impl Operator {
             keyed.state.apply(&reply.cells, &reply.timers).map_err(Fault::State)?;
             let bytes = keyed.state.bytes() as u64;
             Counters::adjust(&self.counters.state_bytes, &mut self.last_state, bytes);
+            if let Some(usage) = &mut self.usage {
+                usage.state_bytes = usage.state_bytes.max(keyed.state.bytes());
+                usage.timers = usage.timers.max(keyed.state.timers());
+            }
         }
         let memory = self.instance.memory_bytes() as u64;
         Counters::adjust(&self.counters.guest_memory_bytes, &mut self.last_memory, memory);
@@ -250,8 +287,20 @@ impl Operator {
         Ok(emitted)
     }
 
+    /// Rows, and timers, that it could not handle so far.
+    pub(crate) fn rejected(&self) -> u64 {
+        self.counters.rejected.load(Relaxed)
+    }
+
+    /// How near it has come to its limits, if that is counted.
+    pub(crate) fn usage(&self) -> Option<OperatorUsage> {
+        let mut usage = self.usage.as_deref().cloned()?;
+        usage.instance.join(&self.instance.usage());
+        Some(usage)
+    }
+
     fn call_time(&self) -> CallTime {
-        CallTime { now_ms: now_ms(), watermark: self.watermark }
+        CallTime { now_ms: self.conduct.clock.now_ms(), watermark: self.watermark }
     }
 }
 
@@ -259,17 +308,16 @@ impl Operator {
 fn new_instance(
     plugin: &Plugin,
     options: InstanceOptions,
+    meter: bool,
     instead_of: Option<&Instance>,
 ) -> Result<Instance, CallError> {
     let mut instance = plugin.instantiate(options)?;
     if let Some(other) = instead_of {
         instance.share_log(other);
     }
+    if meter {
+        instance.meter();
+    }
     instance.open()?;
     Ok(instance)
-}
-
-/// The host's clock, ms since the epoch.
-pub(crate) fn now_ms() -> Timestamp {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Timestamp)
 }

@@ -16,9 +16,9 @@ use wasmill_model::{
 use crate::{
     bad_rows::BadRows,
     chain::Chain,
+    clock::now_ms,
     counters::{Counters, CpuTime},
     error::Error,
-    operator::now_ms,
     signal::{Signal, Wish},
 };
 
@@ -144,9 +144,7 @@ impl Head {
     fn deliver(&mut self, chain: &mut Chain, port: usize, mut batch: Batch) -> Result<(), Error> {
         let column = self.time.as_ref().and_then(|time| time.column_of_port[port]);
         if let Some(column) = column {
-            let times = batch.column(column).as_primitive::<Int64Type>();
-            assert_eq!(times.null_count(), 0, "the checker refuses event times that may be null");
-            batch.event_times = Some(times.values().clone());
+            set_event_times(&mut batch, column);
             if !self.wanted[port][column] {
                 batch.columns[column] = None;
             }
@@ -178,4 +176,11 @@ impl Head {
             Some(Progress::Finished) | None => Ok(()),
         }
     }
+}
+
+/// Takes the event times of rows from one of their columns.
+pub(crate) fn set_event_times(batch: &mut Batch, column: usize) {
+    let times = batch.column(column).as_primitive::<Int64Type>();
+    assert_eq!(times.null_count(), 0, "the checker refuses event times that may be null");
+    batch.event_times = Some(times.values().clone());
 }

@@ -9,9 +9,9 @@ use wasmill_flow::{Event, Progress as Together, Watermarks};
 
 use crate::{
     chain::Chain,
+    clock::now_ms,
     error::Error,
     exchange::{Element, Gate, Received},
-    operator::now_ms,
     signal::{Signal, Wish},
     source::Head,
 };

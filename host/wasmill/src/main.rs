@@ -11,12 +11,14 @@ use clap::{Parser, Subcommand};
 use error::Error;
 use wasmill_model::fault::Code;
 
+mod bench;
 mod build;
 mod check;
 mod checked;
 mod dev;
 mod error;
 mod explain;
+mod fixtures;
 mod new;
 mod plugin;
 mod plugins;
@@ -25,6 +27,7 @@ mod report;
 mod run;
 mod schema;
 mod status;
+mod test;
 
 /// The exit code of what was refused before anything was started.
 const REFUSED: u8 = 2;
@@ -53,6 +56,10 @@ enum Verb {
     Dev(dev::Arguments),
     /// Says whether a component can be an operator, and all that is wrong if not. Exit code 2 if not.
     Check(check::Arguments),
+    /// Runs an operator on its fixtures. Exit code 1 if one fails, 2 if there is none or one cannot be read.
+    Test(test::Arguments),
+    /// Measures an operator on the rows of its fixtures.
+    Bench(bench::Arguments),
     /// Says which columns a file has, as the `schema` of a source to paste into a job file.
     Schema(schema::Arguments),
     /// Makes a call again that failed in a job. Exit code 0 if it fails in the same way, 1 if not.
@@ -87,6 +94,8 @@ fn main() -> ExitCode {
         Verb::New(arguments) => new::run(&arguments),
         Verb::Dev(arguments) => dev::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
+        Verb::Test(arguments) => test::run(&arguments),
+        Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),

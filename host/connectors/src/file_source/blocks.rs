@@ -61,6 +61,13 @@ pub(crate) struct Block {
 }
 
 impl Block {
+    /// Whole lines of text that did not come out of a file. `line` is the number of the first.
+    pub(super) fn of_text(file: Arc<str>, text: &str, line: u64, line_bytes_max: usize) -> Self {
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        let bytes = Buffer::from_vec([text, end].concat().into_bytes());
+        Self { file, bytes, at: 0, line, line_bytes_max }
+    }
+
     /// Passes the next line and returns where it lies, with its `\n`; `None` at the end. The error: it is too long.
     #[inline]
     pub(crate) fn next_line(&mut self) -> Result<Option<Range<usize>>, BadRow> {

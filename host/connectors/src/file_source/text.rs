@@ -45,6 +45,15 @@ pub(super) struct BadRows {
 }
 
 impl BadRows {
+    pub(super) fn up_to(max: usize) -> Self {
+        Self { rows: Vec::new(), max }
+    }
+
+    /// Those that have come since the last time.
+    pub(super) fn take(&mut self) -> Vec<BadRow> {
+        mem::take(&mut self.rows)
+    }
+
     pub(super) fn push(&mut self, row: BadRow) {
         self.rows.push(row);
     }
@@ -82,7 +91,7 @@ enum Input {
 
 impl TextSource {
     pub(super) fn new(splits: &[Split], options: BlockOptions, decoder: Box<dyn Decoder>) -> Self {
-        let bad = BadRows { rows: Vec::new(), max: 1 };
+        let bad = BadRows::up_to(1);
         Self { splits: splits.to_vec().into(), options, decoder, open: None, bad, failed: None }
     }
 }
@@ -109,7 +118,7 @@ impl Source for TextSource {
         loop {
             if !self.bad.rows.is_empty() {
                 self.bad.max = AT_ONCE_MAX;
-                return Ok(Polled::Bad(mem::take(&mut self.bad.rows)));
+                return Ok(Polled::Bad(self.bad.take()));
             }
             if let Some(error) = self.failed.take() {
                 return Err(error);

@@ -65,6 +65,14 @@ macro_rules! codes {
             CapsuleUnwritable = "capsule-unwritable",
             /// a capsule and the plugin it is replayed with do not belong together
             CapsulePlugin = "capsule-plugin",
+            /// there is no fixture to run
+            FixtureNotFound = "fixture-not-found",
+            /// the files of a fixture do not make a whole
+            FixtureFiles = "fixture-files",
+            /// a line of a fixture is none of what may stand there
+            FixtureBadLine = "fixture-bad-line",
+            /// what was found cannot be written to a fixture
+            FixtureUnwritable = "fixture-unwritable",
 
             // The text of the job file.
             /// the job file cannot be read

@@ -19,6 +19,12 @@ pub(crate) struct Column {
 }
 
 impl Column {
+    /// Bytes of its buffers.
+    pub(crate) fn bytes(&self) -> usize {
+        let length = |buffer: &Option<Vec<u8>>| buffer.as_ref().map_or(0, Vec::len);
+        length(&self.validity) + length(&self.offsets) + self.values.len()
+    }
+
     /// The array of `rows` values, or what is wrong with it.
     pub(crate) fn into_array(self, rows: usize, data_type: DataType, nullable: bool) -> Result<ArrayRef, String> {
         let Self { validity, offsets, values } = self;

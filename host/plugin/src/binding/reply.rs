@@ -169,6 +169,39 @@ pub(crate) fn check(reply: WitReply, ports: &Ports, call: &Call) -> Result<Reply
     Ok(Reply { emissions, cells: cells(reply.cells, ports, call)?, timers: timers(reply.timers, ports, call)? })
 }
 
+/// How much a reply hands over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// Bytes of all its buffers.
+    pub(crate) bytes: usize,
+    /// Rows that the guest made.
+    pub(crate) rows: usize,
+}
+
+/// The size of a reply, checked or not.
+pub(crate) fn size(reply: &WitReply) -> Size {
+    let buffer = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+    let of_outcome = |outcome: &WitOutcome| match outcome {
+        WitOutcome::Unchanged | WitOutcome::DropAll => 0,
+        WitOutcome::Keep(bytes) | WitOutcome::Take(bytes) => bytes.len(),
+        WitOutcome::Extend(extension) => {
+            let columns = extension.columns.iter().map(|new| new.column.bytes());
+            buffer(&extension.take) + columns.sum::<usize>()
+        }
+        WitOutcome::Replace(rows) => buffer(&rows.event_times) + rows.columns.iter().map(Column::bytes).sum::<usize>(),
+    };
+    let of_cell = |update: &WitCellUpdate| match update {
+        WitCellUpdate::Unchanged => 0,
+        WitCellUpdate::All(column) => column.bytes(),
+        WitCellUpdate::Marked(marked) => marked.groups.len() + marked.values.bytes(),
+    };
+    let emitted = reply.emissions.iter().map(|emission| of_outcome(&emission.rows)).sum::<usize>();
+    let cells = reply.cells.iter().map(of_cell).sum::<usize>();
+    let timers = reply.timers.iter().map(|change| change.groups.len() + change.times.len()).sum::<usize>();
+    let rows = reply.emissions.iter().map(|emission| made_rows(&emission.rows)).fold(0, usize::saturating_add);
+    Size { bytes: emitted + cells + timers, rows }
+}
+
 /// Rows that the guest made, as opposed to let through.
 fn made_rows(outcome: &WitOutcome) -> usize {
     match outcome {

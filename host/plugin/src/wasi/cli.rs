@@ -1,6 +1,9 @@
 //! `wasi:cli`: nothing around the program, and its two output streams.
 
-use wasmtime::component::{LinkerInstance, Resource};
+use wasmtime::{
+    StoreContextMut,
+    component::{LinkerInstance, Resource},
+};
 
 use super::{
     Exit,
@@ -12,6 +15,12 @@ use crate::guest::Guest;
 pub(super) enum TerminalInput {}
 /// A terminal to write to. There is none.
 pub(super) enum TerminalOutput {}
+
+type Cx<'a> = StoreContextMut<'a, Guest>;
+
+fn open<T: 'static>(cx: &mut Cx<'_>, number: u32) -> Resource<T> {
+    cx.data_mut().handles.open(number)
+}
 
 /// Offers a function of this package; false if there is no answer to it.
 pub(super) fn offer(at: &mut LinkerInstance<'_, Guest>, interface: &str, name: &str) -> wasmtime::Result<bool> {
@@ -25,9 +34,13 @@ pub(super) fn offer(at: &mut LinkerInstance<'_, Guest>, interface: &str, name: &
         ("exit", "exit-with-code") => {
             at.func_wrap(name, |_, (code,): (u8,)| -> wasmtime::Result<()> { Err(Exit(code).into()) })?
         }
-        ("stdin", "get-stdin") => at.func_wrap(name, |_, ()| Ok((Resource::<InputStream>::new_own(0),)))?,
-        ("stdout", "get-stdout") => at.func_wrap(name, |_, ()| Ok((Resource::<OutputStream>::new_own(STDOUT),)))?,
-        ("stderr", "get-stderr") => at.func_wrap(name, |_, ()| Ok((Resource::<OutputStream>::new_own(STDERR),)))?,
+        ("stdin", "get-stdin") => at.func_wrap(name, |mut cx: Cx<'_>, ()| Ok((open::<InputStream>(&mut cx, 0),)))?,
+        ("stdout", "get-stdout") => {
+            at.func_wrap(name, |mut cx: Cx<'_>, ()| Ok((open::<OutputStream>(&mut cx, STDOUT),)))?
+        }
+        ("stderr", "get-stderr") => {
+            at.func_wrap(name, |mut cx: Cx<'_>, ()| Ok((open::<OutputStream>(&mut cx, STDERR),)))?
+        }
         ("terminal-stdin", _) => at.func_wrap(name, |_, ()| Ok((None::<Resource<TerminalInput>>,)))?,
         ("terminal-stdout" | "terminal-stderr", _) => {
             at.func_wrap(name, |_, ()| Ok((None::<Resource<TerminalOutput>>,)))?;

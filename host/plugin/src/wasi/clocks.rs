@@ -25,7 +25,10 @@ pub(super) fn offer(at: &mut LinkerInstance<'_, Guest>, interface: &str, name: &
         }
         ("monotonic-clock", "resolution") => at.func_wrap(name, |_, ()| Ok((1_000_000u64,)))?,
         ("monotonic-clock", "subscribe-instant" | "subscribe-duration") => {
-            at.func_wrap(name, |_, (_,): (u64,)| Ok((Resource::<Pollable>::new_own(0),)))?;
+            at.func_wrap(name, |mut cx: Cx<'_>, (_,): (u64,)| {
+                let handle: Resource<Pollable> = cx.data_mut().handles.open(0);
+                Ok((handle,))
+            })?;
         }
         ("wall-clock", "now") => at.func_wrap(name, |cx: Cx<'_>, ()| {
             let ms = now_ms(&cx);

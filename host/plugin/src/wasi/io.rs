@@ -47,8 +47,8 @@ pub(super) fn offer(at: &mut LinkerInstance<'_, Guest>, interface: &str, name: &
     }
 }
 
-fn pollable() -> Resource<Pollable> {
-    Resource::new_own(0)
+fn pollable(cx: &mut Cx<'_>) -> Resource<Pollable> {
+    cx.data_mut().handles.open(0)
 }
 
 fn poll(at: &mut LinkerInstance<'_, Guest>, name: &str) -> wasmtime::Result<bool> {
@@ -71,7 +71,9 @@ fn input(at: &mut LinkerInstance<'_, Guest>, name: &str) -> wasmtime::Result<boo
         "[method]input-stream.skip" | "[method]input-stream.blocking-skip" => {
             at.func_wrap(name, |_, (_, _): (Input, u64)| Ok((Err::<u64, _>(StreamError::Closed),)))?;
         }
-        "[method]input-stream.subscribe" => at.func_wrap(name, |_, (_,): (Input,)| Ok((pollable(),)))?,
+        "[method]input-stream.subscribe" => {
+            at.func_wrap(name, |mut cx: Cx<'_>, (_,): (Input,)| Ok((pollable(&mut cx),)))?
+        }
         _ => return Ok(false),
     }
     Ok(true)
@@ -100,7 +102,9 @@ fn output(at: &mut LinkerInstance<'_, Guest>, name: &str) -> wasmtime::Result<bo
         "[method]output-stream.flush" | "[method]output-stream.blocking-flush" => {
             at.func_wrap(name, |_, (_,): (Output,)| Ok((Done::Ok(()),)))?;
         }
-        "[method]output-stream.subscribe" => at.func_wrap(name, |_, (_,): (Output,)| Ok((pollable(),)))?,
+        "[method]output-stream.subscribe" => {
+            at.func_wrap(name, |mut cx: Cx<'_>, (_,): (Output,)| Ok((pollable(&mut cx),)))?
+        }
         "[method]output-stream.splice" | "[method]output-stream.blocking-splice" => {
             at.func_wrap(name, |_, (_, _, _): (Output, Input, u64)| Ok((Err::<u64, _>(StreamError::Closed),)))?;
         }

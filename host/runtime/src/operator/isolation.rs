@@ -13,7 +13,7 @@ use std::{
 use wasmill_model::{Batch, Schema, keys::EncodedKeys, spec::OnError};
 use wasmill_plugin::{CallError, InstanceOptions, Level, LogLine};
 
-use super::{Emitted, Operator, Work, new_instance, now_ms};
+use super::{Emitted, Operator, Work, new_instance};
 use crate::{
     error::Error,
     letters::{self, Letter, Writer},
@@ -254,7 +254,7 @@ impl Operator {
         if self.on_error == OnError::DeadLetter && !isolation.letters.is_empty() {
             let plugin = self.plugin.digest().to_string();
             let writer = Writer::Operator { name: &self.name, plugin: &plugin };
-            let batch = letters::batch(writer, self.subtask, now_ms(), &isolation.letters);
+            let batch = letters::batch(writer, self.subtask, self.conduct.clock.now_ms(), &isolation.letters);
             emitted.push((self.descriptor.ports.len(), batch));
         }
         Ok(emitted)
@@ -337,10 +337,14 @@ impl Operator {
         text
     }
 
-    fn replace_instance(&mut self) -> Result<(), Error> {
-        let options = InstanceOptions { now_ms: now_ms(), ..self.options.clone() };
+    pub(super) fn replace_instance(&mut self) -> Result<(), Error> {
+        if let Some(usage) = &mut self.usage {
+            usage.instance.join(&self.instance.usage());
+        }
+        let options = InstanceOptions { now_ms: self.conduct.clock.now_ms(), ..self.options.clone() };
         let failed = |source| Error::Start { vertex: self.name.clone(), subtask: self.subtask, source };
-        self.instance = new_instance(&self.plugin, options, Some(&self.instance)).map_err(failed)?;
+        let instance = new_instance(&self.plugin, options, self.conduct.meter, Some(&self.instance));
+        self.instance = instance.map_err(failed)?;
         Ok(())
     }
 

@@ -13,6 +13,15 @@ use wasmill_state::{KeyedState, StateLimits};
 
 use crate::error::Error;
 
+/// How much state an operator may have: what its table sets, else the defaults.
+pub(crate) fn state_limits(limits: &LimitsSpec) -> StateLimits {
+    let defaults = StateLimits::default();
+    StateLimits {
+        bytes_max: limits.state_bytes.map_or(defaults.bytes_max, |bytes| bytes as usize),
+        timers_max: limits.timers.map_or(defaults.timers_max, |timers| timers as usize),
+    }
+}
+
 /// What a keyed operator keeps.
 #[derive(Debug)]
 pub(super) struct Keyed {
@@ -53,12 +62,7 @@ impl Keyed {
             let encoder = KeyEncoder::new(&fields).map_err(keys_error)?;
             keyed_inputs.push(Some(KeyedInput { columns, encoder }));
         }
-        let defaults = StateLimits::default();
-        let state_limits = StateLimits {
-            bytes_max: limits.state_bytes.map_or(defaults.bytes_max, |bytes| bytes as usize),
-            timers_max: limits.timers.map_or(defaults.timers_max, |timers| timers as usize),
-        };
-        let state = KeyedState::new(&descriptor.cells, state_limits).map_err(|source| Error::State {
+        let state = KeyedState::new(&descriptor.cells, state_limits(limits)).map_err(|source| Error::State {
             vertex: vertex.to_owned(),
             subtask,
             source,

@@ -1,12 +1,13 @@
 //! An operator on the bare bindings, for the tests and benches of the host.
 //!
 //! Its configuration is `{"mode": ...}`, with `"lasting": true` for cells without a time to live; each mode drives one answer of the contract, one mistake in an answer
-//! (`mistakes`), or one way to misbehave (`hostile`). `modes` says what each mode declares.
+//! (`mistakes`), one way to misbehave (`hostile`), or one rule that is broken silently (`breaks`). `modes` says what each mode declares.
 
 use std::cell::{Cell, RefCell};
 
 wit_bindgen::generate!({ path: "../../../wit", world: "operator" });
 
+mod breaks;
 mod bytes;
 mod hostile;
 mod mistakes;
@@ -58,6 +59,9 @@ impl Guest for Operator {
             if !HARMLESS.get() {
                 if let Some(result) = hostile::process(mode, &rows) {
                     return result;
+                }
+                if let Some(reply) = breaks::process(mode, &rows) {
+                    return Ok(reply);
                 }
                 if let Some(reply) = mistakes::process(mode, &rows) {
                     return Ok(reply);

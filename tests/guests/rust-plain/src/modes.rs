@@ -53,6 +53,8 @@ pub(crate) fn describe(mode: &str, inputs: &[Input]) -> Result<Descriptor, Strin
         }
         "keep" | "take" | "fail" | "loop" => plain(inputs, &["a"], vec![port("out", Shape::Pass(0))]),
         "map" | "map-take" => plain(inputs, &["a"], vec![port("out", extended("twice", "int64"))]),
+        "breaks" if mode == "breaks:memory" => plain(inputs, &[], vec![port("out", extended("seen", "int64"))]),
+        "breaks" => plain(inputs, &[], vec![port("out", Shape::New(vec![field("rows", "int64")]))]),
         "types" | "rewrite" => {
             let schema = same(inputs);
             let names = all(inputs);
