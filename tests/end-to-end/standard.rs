@@ -253,9 +253,9 @@ fn sessionize_sums_up_between_pauses() {
 fn sample_takes_every_nth_row_of_a_key_or_a_fraction_of_the_keys() {
     let flights = flights();
     let (out, _) = run("sample", "origin", "{ every = 10 }", None, &flights);
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let is_tenth = |row: &&Value| {
-        let seen = seen.entry(origin(row)).or_default();
+        let seen = seen.entry(origin(row).to_owned()).or_default();
         *seen += 1;
         (*seen - 1) % 10 == 0
     };
