@@ -15,7 +15,7 @@ use wasmill_model::{
 use wasmill_plugin::inspect::inspect;
 
 /// With the bytes of code each may have. A parser of SQL, and the tables of Unicode, have their price.
-const ALL: [(&str, usize); 15] = [
+const ALL: [(&str, u64); 15] = [
     ("anomaly", SMALL),
     ("auction_filter", SMALL),
     ("currency_converter", SMALL),
@@ -33,7 +33,7 @@ const ALL: [(&str, usize); 15] = [
     ("tokenizer", SMALL),
 ];
 
-const SMALL: usize = 131_072;
+const SMALL: u64 = 131_072;
 
 fn numbers(values: &[i64]) -> ArrayRef {
     Arc::new(Int64Array::from(values.to_vec()))
