@@ -273,6 +273,7 @@ input = "o"
 connector = "file"
 path = "out.txt"
 format = "lines"
+roll = false
 [sink.rows]
 input = "timed.bids"
 connector = "stdout"

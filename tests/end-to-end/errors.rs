@@ -14,7 +14,7 @@ mod cases;
 
 use cases::{BESIDE, COMMANDS, Case, JOB, JOB_FILE, PLUGINS, Provoke, RUNNING, WIRING, swap};
 
-/// Runs a case in a folder of its own; returns what it wrote to standard error.
+/// Runs a case in a folder of its own; returns what it wrote to standard error, with paths as seen from there.
 fn provoke(case: &Case) -> String {
     let bench = Bench::new(JOB);
     bench.put("in.jsonl", "{\"a\":1,\"k\":\"x\"}\n{\"a\":-7,\"k\":\"y\"}\n");
@@ -50,7 +50,7 @@ fn provoke(case: &Case) -> String {
     command.current_dir(bench.folder.path());
     let ended = Running::start(command).end();
     assert!(matches!(ended.code, Some(1 | 2)), "{}: {:?} {}{}", case.0, ended.code, ended.stdout, ended.stderr);
-    ended.stderr
+    ended.stderr.replace(&format!("{}/", bench.folder.path().display()), "")
 }
 
 /// `wasmill run job.toml` in the folder of a bench, whose messages then name it as a user would.

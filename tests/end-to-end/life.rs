@@ -32,6 +32,7 @@ input = "pass"
 connector = "file"
 path = "out.jsonl"
 format = "json"
+roll = false
 "#;
 
 /// Every row that was shown is in the file, and no other: what was read has been handled, nothing else was.

@@ -8,7 +8,7 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, 
 use arrow_ipc::writer::FileWriter;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
-use wasmill_connectors::{Polled, SinkConfig, SourceConfig};
+use wasmill_connectors::{Polled, SinkConfig, SinkPlace, SourceConfig};
 use wasmill_model::{Batch, settings::Settings};
 
 /// As in the product: glibc gives large blocks back to the system and asks for them again, batch by batch.
@@ -162,13 +162,13 @@ fn text(c: &mut Criterion) {
     let schema = &configs[0].1.ports()[0].schema;
     let mut group = c.benchmark_group("write");
     group.throughput(Throughput::Elements(ROWS as u64)).measurement_time(Duration::from_secs(3)).sample_size(10);
-    for format in ["json", "csv"] {
+    for format in ["json", "csv", "parquet", "arrow"] {
         let text = format!("connector = \"file\"\npath = \"out\"\nformat = \"{format}\"");
         let settings = Settings::parse(Path::new("bench.toml"), &text).expect("valid TOML");
         let config = SinkConfig::read(&settings, folder.path()).expect("valid settings");
         group.bench_function(format, |b| {
             b.iter(|| {
-                let mut sink = config.open(schema, 0, 1).expect("it opens");
+                let mut sink = config.open(schema, SinkPlace::only(true)).expect("it opens");
                 batches.iter().for_each(|batch| sink.write(batch).expect("room on disk"));
             })
         });

@@ -1,6 +1,6 @@
-//! Rows as text: what the `file` and `stdout` sinks write.
+//! Rows as bytes of a format: what the `file` and `stdout` sinks write.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, StringViewArray, cast::AsArray, types};
 use wasmill_model::{
@@ -10,8 +10,15 @@ use wasmill_model::{
 
 use crate::csv_options::CsvOptions;
 
+mod arrow;
 mod csv;
 mod json;
+mod parquet;
+mod record;
+
+pub(crate) use arrow::Container;
+use arrow::{ArrowEncoder, ArrowOptions};
+use parquet::{ParquetEncoder, ParquetOptions};
 
 /// How a sink writes rows.
 #[derive(Debug, Clone)]
@@ -20,23 +27,38 @@ pub(crate) enum EncoderConfig {
     Csv(CsvOptions),
     /// The column to write; none: the only one.
     Lines(Option<String>),
+    Parquet(ParquetOptions),
+    Arrow(ArrowOptions),
 }
 
 impl EncoderConfig {
     /// Reads `format`, `json` if it is missing, and the keys that belong to it.
     pub(crate) fn read(settings: &Settings) -> Result<Self, settings::Error> {
-        let format = settings.optional("format", |s| s.choice(&["json", "lines", "csv"]))?;
+        let format = settings.optional("format", |s| s.choice(&["json", "lines", "csv", "parquet", "arrow"]))?;
         Ok(match format {
             None | Some(0) => Self::Json,
             Some(1) => Self::Lines(settings.optional("column", |s| s.string().map(str::to_owned))?),
-            Some(_) => Self::Csv(CsvOptions::read(settings)?),
+            Some(2) => Self::Csv(CsvOptions::read(settings)?),
+            Some(3) => Self::Parquet(ParquetOptions::read(settings)?),
+            Some(_) => Self::Arrow(ArrowOptions::read(settings)?),
         })
+    }
+
+    /// Whether rows become lines of text, which can be packed and written by several in turns.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self, Self::Json | Self::Csv(_) | Self::Lines(_))
     }
 
     /// Whether rows of this schema can be written; if not, why.
     pub(crate) fn check(&self, schema: &Schema) -> Result<(), String> {
         if let Self::Lines(column) = self {
             return line_column(column.as_deref(), schema).map(|_| ());
+        }
+        if !self.is_text() {
+            return match schema.is_empty() {
+                true => Err("the rows have no columns, which the format cannot hold".to_owned()),
+                false => Ok(()),
+            };
         }
         match schema.fields().iter().find(|field| field.data_type == DataType::Binary) {
             Some(field) => Err(format!("column `{}` is of type binary, which a text format cannot hold", field.name)),
@@ -46,7 +68,7 @@ impl EncoderConfig {
 
     pub(crate) fn columns_read(&self, schema: &Schema) -> Vec<bool> {
         match self {
-            Self::Json | Self::Csv(_) => vec![true; schema.len()],
+            Self::Json | Self::Csv(_) | Self::Parquet(_) | Self::Arrow(_) => vec![true; schema.len()],
             Self::Lines(column) => {
                 let read = line_column(column.as_deref(), schema).expect("the schema was checked");
                 (0..schema.len()).map(|place| place == read).collect()
@@ -56,13 +78,15 @@ impl EncoderConfig {
 
     /// # Panics
     /// If [`EncoderConfig::check`] refuses the schema.
-    pub(crate) fn open(&self, schema: &Schema) -> Encoder {
+    pub(crate) fn open(&self, schema: &Schema, container: Container) -> Encoder {
         match self {
             Self::Json => Encoder::Json(json::JsonEncoder::new(schema)),
             Self::Csv(options) => Encoder::Csv(csv::CsvEncoder::new(*options, schema)),
             Self::Lines(column) => {
                 Encoder::Lines(line_column(column.as_deref(), schema).expect("the schema was checked"))
             }
+            Self::Parquet(options) => Encoder::Parquet(Box::new(ParquetEncoder::new(*options, schema))),
+            Self::Arrow(options) => Encoder::Arrow(Box::new(ArrowEncoder::new(*options, schema, container))),
         }
     }
 }
@@ -81,29 +105,62 @@ fn line_column(column: Option<&str>, schema: &Schema) -> Result<usize, String> {
     }
 }
 
-/// Writes rows of one schema as text.
+/// Writes rows of one schema. Errors are those of data that the format cannot hold.
 #[derive(Debug)]
 pub(crate) enum Encoder {
     Json(json::JsonEncoder),
     Csv(csv::CsvEncoder),
     /// The place of the column.
     Lines(usize),
+    Parquet(Box<ParquetEncoder>),
+    Arrow(Box<ArrowEncoder>),
 }
 
 impl Encoder {
     /// Appends what stands before the first row.
-    pub(crate) fn begin(&self, out: &mut Vec<u8>) {
-        if let Self::Csv(encoder) = self {
-            encoder.header(out);
+    pub(crate) fn begin(&mut self, out: &mut Vec<u8>) {
+        match self {
+            Self::Csv(encoder) => encoder.header(out),
+            Self::Arrow(encoder) => encoder.begin(out),
+            Self::Json(_) | Self::Lines(_) | Self::Parquet(_) => {}
         }
     }
 
-    /// Appends the rows, each with its line's end.
-    pub(crate) fn rows(&self, batch: &Batch, out: &mut Vec<u8>) {
+    /// Appends the rows: as text, each with its line's end; else as soon as enough have come together.
+    pub(crate) fn rows(&mut self, batch: &Batch, out: &mut Vec<u8>) -> io::Result<()> {
         match self {
             Self::Json(encoder) => encoder.rows(batch, out),
             Self::Csv(encoder) => encoder.rows(batch, out),
             Self::Lines(place) => lines(batch.column(*place).as_string_view(), out),
+            Self::Parquet(encoder) => encoder.rows(batch, out)?,
+            Self::Arrow(encoder) => encoder.rows(batch, out)?,
+        }
+        Ok(())
+    }
+
+    /// Bytes of rows that it has taken and not appended yet.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Json(_) | Self::Csv(_) | Self::Lines(_) => 0,
+            Self::Parquet(encoder) => encoder.held_bytes(),
+            Self::Arrow(encoder) => encoder.held_bytes(),
+        }
+    }
+
+    /// Appends all rows that it has taken, where the format can be read before its end.
+    pub(crate) fn flush(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        match self {
+            Self::Arrow(encoder) => encoder.flush(out),
+            _ => Ok(()),
+        }
+    }
+
+    /// Appends what is left, and what stands behind the last row.
+    pub(crate) fn end(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        match self {
+            Self::Json(_) | Self::Csv(_) | Self::Lines(_) => Ok(()),
+            Self::Parquet(encoder) => encoder.end(out),
+            Self::Arrow(encoder) => encoder.end(out),
         }
     }
 }
@@ -194,5 +251,7 @@ impl<'a> Cells<'a> {
     }
 }
 
+#[cfg(test)]
+mod columnar_tests;
 #[cfg(test)]
 mod tests;

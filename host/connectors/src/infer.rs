@@ -9,6 +9,7 @@ use crate::{
     Error, Split,
     file_source::{BlockOptions, Blocks, Columnar, Opened, Piece, column_of, guarded},
     infer::kinds::Kinds,
+    meter::Meter,
     source_columns::{SourceColumn, Step},
 };
 
@@ -188,7 +189,7 @@ fn text(split: &Split, format: Option<&str>, options: InferOptions<'_>) -> Resul
         BlockOptions { line_bytes_max: LINE_BYTES_MAX, replace_invalid_utf8: true, rows_are_lines: false };
     let mut blocks = match split.is_standard_input() {
         true => Blocks::of_standard_input(block_options)?,
-        false => Blocks::open(split, block_options)?,
+        false => Blocks::open(split, block_options, &Meter::default())?,
     };
     let first = match blocks.next()? {
         Some(Piece::Lines(block)) => Some(block),

@@ -1,6 +1,10 @@
 //! Sinks: their configuration, and the trait that the runtime writes to.
 
-use std::path::Path;
+use std::{
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use wasmill_model::{
     Batch, Schema,
@@ -35,12 +39,47 @@ pub trait Sink: Send {
     /// The input is empty for the moment: shows what was written, where it can be shown before the end.
     fn flush(&mut self) -> Result<(), Error>;
 
+    /// When [`Sink::flush`] is to be called although nothing has come; `None`: it need not be.
+    fn flush_at(&self) -> Option<Instant> {
+        None
+    }
+
     /// The input has ended: makes everything durable and, where it can, nothing visible yet.
     fn prepare(&mut self) -> Result<(), Error>;
 
     /// Makes everything visible. A second call does nothing. [`Sink::prepare`] must have succeeded.
     fn commit(&mut self) -> Result<(), Error>;
 }
+
+/// Which of a sink's subtasks one is, and in what job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SinkPlace {
+    /// From 0, below `parallelism`.
+    pub subtask: u32,
+    pub parallelism: u32,
+    /// Whether the job ends by itself. In one that does not, files roll unless they are told not to.
+    pub bounded: bool,
+}
+
+impl SinkPlace {
+    /// The one subtask of a sink.
+    pub fn only(bounded: bool) -> Self {
+        Self { subtask: 0, parallelism: 1, bounded }
+    }
+}
+
+/// How a sink uses standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StdoutUse {
+    Never,
+    /// Line by line: others may write lines too.
+    Lines,
+    /// From the first byte to the last.
+    Alone,
+}
+
+/// The `path` of a `file` sink that means standard output.
+const STANDARD: &str = "-";
 
 impl SinkConfig {
     /// Reads the keys of a `[sink.x]` table, as [`crate::SourceConfig::read`] does for a source.
@@ -49,6 +88,10 @@ impl SinkConfig {
     /// The first key that is missing or wrong.
     pub fn read(settings: &Settings, base: &Path) -> Result<Self, settings::Error> {
         let kind = match settings.require("connector")?.choice(&CONNECTORS)? {
+            0 if settings.require("path")?.string()? == STANDARD => {
+                settings.require("format")?;
+                Kind::Stdout(EncoderConfig::read(settings)?)
+            }
             0 => Kind::File(FileSinkConfig::read(settings, base)?),
             1 => Kind::Stdout(EncoderConfig::read(settings)?),
             _ => Kind::Blackhole,
@@ -65,6 +108,41 @@ impl SinkConfig {
         }
     }
 
+    /// Whether so many subtasks can write to standard output as it is. The error says why not.
+    pub fn check_stdout(&self, parallelism: u32) -> Result<(), String> {
+        if self.stdout_use() != StdoutUse::Alone {
+            return Ok(());
+        }
+        if parallelism > 1 {
+            let reason = "several subtasks cannot write one stream of bytes that are no lines";
+            return Err(format!("{reason}\n  hint: set the sink's `parallelism` to 1"));
+        }
+        match io::stdout().is_terminal() {
+            true => Err("the format is not for people, and standard output is a terminal\n  \
+                         hint: write to a file, or into a pipe"
+                .to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    /// How it uses standard output.
+    pub fn stdout_use(&self) -> StdoutUse {
+        match &self.kind {
+            Kind::Stdout(encoder) if encoder.is_text() => StdoutUse::Lines,
+            Kind::Stdout(_) => StdoutUse::Alone,
+            Kind::File(_) | Kind::Blackhole => StdoutUse::Never,
+        }
+    }
+
+    /// Files that an earlier run with another parallelism has left beside those that this one writes, so that whoever
+    /// reads them all together would read some rows of then.
+    pub fn leftovers(&self, parallelism: u32, bounded: bool) -> Vec<PathBuf> {
+        match &self.kind {
+            Kind::File(config) => config.leftovers(parallelism, bounded),
+            Kind::Stdout(_) | Kind::Blackhole => Vec::new(),
+        }
+    }
+
     /// Which columns it reads. The blackhole reads all: it stands for a sink that does.
     ///
     /// # Panics
@@ -77,15 +155,15 @@ impl SinkConfig {
         }
     }
 
-    /// Opens the sink of a subtask (from 0, below `parallelism`) for rows of this schema.
+    /// Opens the sink of a subtask for rows of this schema.
     ///
     /// # Errors
     /// [`Error::Write`] if it cannot be opened.
-    pub fn open(&self, schema: &Schema, subtask: u32, parallelism: u32) -> Result<Box<dyn Sink>, Error> {
-        assert!(subtask < parallelism, "subtask {subtask} of {parallelism}");
+    pub fn open(&self, schema: &Schema, place: SinkPlace) -> Result<Box<dyn Sink>, Error> {
+        assert!(place.subtask < place.parallelism, "{place:?}");
         Ok(match &self.kind {
-            Kind::File(config) => Box::new(config.open(schema, subtask, parallelism)?),
-            Kind::Stdout(encoder) => Box::new(StdoutSink::open(encoder, schema, subtask)?),
+            Kind::File(config) => config.open(schema, place)?,
+            Kind::Stdout(encoder) => Box::new(StdoutSink::open(encoder, schema, place.subtask)?),
             Kind::Blackhole => Box::new(Blackhole),
         })
     }

@@ -71,6 +71,11 @@ pub trait Source: Send {
     ///
     /// It does not wait, but for files. After an error or [`Polled::End`] it must not be polled again.
     fn poll(&mut self, now_ms: i64) -> Result<Polled, Error>;
+
+    /// Bytes read so far, of how many, if that can be known: those of the files as they lie on disk.
+    fn progress(&self) -> Option<(u64, u64)> {
+        None
+    }
 }
 
 /// What a poll brought.

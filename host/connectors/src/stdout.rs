@@ -1,4 +1,4 @@
-//! The `stdout` sink: rows on standard output, whole lines at a time.
+//! The `stdout` sink: rows on standard output, whole lines at a time; Arrow and Parquet as one stream of bytes.
 
 use std::{
     io::{self, Write},
@@ -9,7 +9,7 @@ use wasmill_model::{Batch, Schema};
 
 use crate::{
     Error, Sink,
-    encode::{Encoder, EncoderConfig},
+    encode::{Container, Encoder, EncoderConfig},
 };
 
 /// Bytes to gather before they are written, if nothing asks for them sooner.
@@ -19,6 +19,7 @@ const GATHER_BYTES: usize = 64 << 10;
 pub(crate) struct StdoutSink<W = io::Stdout> {
     encoder: Encoder,
     gathered: Vec<u8>,
+    ended: bool,
     out: W,
 }
 
@@ -31,7 +32,8 @@ impl StdoutSink {
 impl<W: Write + Send> StdoutSink<W> {
     /// The first subtask writes what stands before the first row, at once.
     fn over(out: W, config: &EncoderConfig, schema: &Schema, subtask: u32) -> Result<Self, Error> {
-        let mut sink = Self { encoder: config.open(schema), gathered: Vec::new(), out };
+        let mut sink =
+            Self { encoder: config.open(schema, Container::Stream), gathered: Vec::new(), ended: false, out };
         if subtask == 0 {
             sink.encoder.begin(&mut sink.gathered);
             sink.write_gathered()?;
@@ -48,23 +50,31 @@ impl<W: Write + Send> StdoutSink<W> {
         self.gathered.clear();
         result.map_err(|source| match source.kind() {
             io::ErrorKind::BrokenPipe => Error::OutputClosed,
-            _ => Error::Write { doing: "write to", path: PathBuf::from("standard output"), source },
+            _ => failed(source),
         })
     }
 }
 
+fn failed(source: io::Error) -> Error {
+    Error::Write { doing: "write to", path: PathBuf::from("standard output"), source }
+}
+
 impl<W: Write + Send> Sink for StdoutSink<W> {
     fn write(&mut self, batch: &Batch) -> Result<(), Error> {
-        self.encoder.rows(batch, &mut self.gathered);
+        self.encoder.rows(batch, &mut self.gathered).map_err(failed)?;
         if self.gathered.len() >= GATHER_BYTES { self.write_gathered() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), Error> {
+        self.encoder.flush(&mut self.gathered).map_err(failed)?;
         self.write_gathered()
     }
 
     /// Shows everything: standard output can take nothing back.
     fn prepare(&mut self) -> Result<(), Error> {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.encoder.end(&mut self.gathered).map_err(failed)?;
+        }
         self.write_gathered()
     }
 

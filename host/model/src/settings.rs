@@ -24,7 +24,7 @@ mod parse;
 pub enum Origin {
     /// A line (from 1) of a job file; of JSON, always the first.
     File { file: Arc<str>, line: u32 },
-    /// A `--set` on the command line, as typed.
+    /// An argument of the command line, as typed: `--set a.b=c`.
     Set(Arc<str>),
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { file, line } => write!(f, "{file}:{line}"),
-            Self::Set(text) => write!(f, "--set {text}"),
+            Self::Set(text) => f.write_str(text),
         }
     }
 }
@@ -308,6 +308,22 @@ impl Settings {
     /// Sets a value by its dotted path, as `--set a.b=c` does: the value is read as TOML, and as a string if it is none.
     pub fn set(&mut self, assignment: &str) -> Result<(), Error> {
         parse::assign(self, assignment)
+    }
+
+    /// Sets the value that these names lead to, on behalf of an argument of the command line.
+    pub fn put(&mut self, names: &[&str], value: Value, argument: &str) -> Result<(), Error> {
+        let setting = Setting { value, origin: Origin::Set(argument.into()), key: names.join(".") };
+        parse::insert(self, names, setting)
+    }
+
+    /// Takes out of the table that these names lead to all keys but some. A table that is not there has none.
+    pub fn retain(&mut self, names: &[&str], keep: impl Fn(&str) -> bool) {
+        let [name, rest @ ..] = names else { return self.entries.retain(|(key, _)| keep(key)) };
+        if let Some((_, Setting { value: Value::Table(inner), .. })) =
+            self.entries.iter_mut().find(|(key, _)| key == name)
+        {
+            inner.retain(rest, keep);
+        }
     }
 
     /// Dotted path of the table.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, thread};
 
-use wasmill_connectors::Split;
+use wasmill_connectors::{SinkPlace, Split};
 use wasmill_flow::{Rounds, Wants};
 use wasmill_model::{
     graph::{Edge, Exchange, Role},
@@ -18,6 +18,7 @@ use crate::{
     job::{Job, Part},
     operator::{Conduct, Operator, Start},
     partition::Partitioner,
+    row_limit::RowLimit,
     signal::{Signal, Wish},
     source::{Head, Open},
     subtask::{self, Feed, Progress},
@@ -38,6 +39,7 @@ pub struct Attempt {
 
 /// What a subtask is made of, before its thread opens it.
 struct Parts {
+    limit: Option<Arc<RowLimit>>,
     feed: Option<(Gate, Vec<usize>)>,
     /// Senders of each edge that leaves the chain here: the edge's place, one sender a reader.
     senders: Vec<(usize, Vec<Sender>)>,
@@ -69,8 +71,10 @@ impl Attempt {
 /// Makes all channels: for each chain, for each of its subtasks, its gate and its senders.
 fn connect(job: &Job, stoppers: &mut Vec<Stopper>) -> Vec<Vec<Parts>> {
     let (graph, plan) = (&job.graph, &job.plan);
+    let limit = job.bounds.rows.map(|rows| Arc::new(RowLimit::new(rows)));
     let parts = |chain: &wasmill_model::plan::Chain| {
-        (0..chain.parallelism).map(|_| Parts { feed: None, senders: Vec::new() }).collect::<Vec<_>>()
+        let parts = |_| Parts { limit: limit.clone(), feed: None, senders: Vec::new() };
+        (0..chain.parallelism).map(parts).collect::<Vec<_>>()
     };
     let mut all: Vec<Vec<Parts>> = plan.chains.iter().map(parts).collect();
     for (place, chain) in plan.chains.iter().enumerate() {
@@ -156,7 +160,7 @@ fn open(job: &Job, subtask: Subtask, mut parts: Parts, log: &OperatorLog) -> Res
     }
     let feed = match parts.feed {
         Some((gate, input_of_channel)) => Feed::Gate { gate, input_of_channel },
-        None => Feed::Source(Box::new(open_source(job, vertices[0], subtask.index, log)?)),
+        None => Feed::Source(Box::new(open_source(job, vertices[0], subtask.index, parts.limit, log)?)),
     };
     Ok((Chain { nodes }, feed))
 }
@@ -182,14 +186,21 @@ fn open_vertex(job: &Job, vertex: usize, subtask: u32, log: &OperatorLog) -> Res
         Part::Sink(config) => {
             let edge = job.graph.inputs_of(vertex).next().expect("a sink has one input");
             let schema = &job.graph.vertices[edge.from].ports[edge.port].schema;
-            let sink = config.open(schema, subtask, job.graph.vertices[vertex].parallelism);
+            let parallelism = job.graph.vertices[vertex].parallelism;
+            let sink = config.open(schema, SinkPlace { subtask, parallelism, bounded: job.is_bounded() });
             let sink = sink.map_err(|source| Error::Sink { vertex: name.clone(), subtask, source })?;
             Ok(Kind::Sink(SinkNode { sink, subtask }))
         }
     }
 }
 
-fn open_source(job: &Job, vertex: usize, subtask: u32, log: &OperatorLog) -> Result<Head, Error> {
+fn open_source(
+    job: &Job,
+    vertex: usize,
+    subtask: u32,
+    limit: Option<Arc<RowLimit>>,
+    log: &OperatorLog,
+) -> Result<Head, Error> {
     let graph_vertex = &job.graph.vertices[vertex];
     let (Role::Source { event_time, bad_rows }, Part::Source { config, splits }) =
         (&graph_vertex.role, &job.parts[vertex])
@@ -212,6 +223,7 @@ fn open_source(job: &Job, vertex: usize, subtask: u32, log: &OperatorLog) -> Res
         wanted: &job.plan.wanted[vertex],
         read: &read,
         time: event_time.as_ref(),
+        limit,
         counters: counters.clone(),
         bad_rows: BadRows::new(&graph_vertex.name, subtask, *bad_rows, counters.clone(), log),
     })

@@ -1,6 +1,9 @@
 //! A chain: the vertices of one subtask, passing batches to each other by reference.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Instant,
+};
 
 use wasmill_connectors::Sink;
 use wasmill_flow::{Command, Event, NextTimers, Rounds};
@@ -167,6 +170,15 @@ impl Chain {
     /// The input is empty for the moment: lets sinks show what they have.
     pub(crate) fn flush(&mut self) -> Result<(), Error> {
         self.each_sink(|sink| sink.flush())
+    }
+
+    /// When a sink wants to be flushed although nothing comes, at the earliest.
+    pub(crate) fn flush_at(&self) -> Option<Instant> {
+        let sinks = self.nodes.iter().filter_map(|node| match &node.kind {
+            Kind::Sink(sink) => sink.sink.flush_at(),
+            _ => None,
+        });
+        sinks.min()
     }
 
     /// All input has ended: makes the results durable, not yet visible.

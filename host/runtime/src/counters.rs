@@ -1,11 +1,12 @@
 //! What is counted for each vertex of a job, over all its subtasks.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
 use rustix::time::{ClockId, clock_gettime};
+use wasmill_model::{Timestamp, time};
 
 /// Counters of one vertex. Subtasks add; anybody reads.
 #[derive(Debug, Default)]
@@ -17,6 +18,18 @@ pub struct Counters {
     pub(crate) cpu_ns: AtomicU64,
     pub(crate) guest_memory_bytes: AtomicU64,
     pub(crate) state_bytes: AtomicU64,
+    /// For a source, one a subtask.
+    gauges: Box<[Gauge]>,
+}
+
+/// How far the source of a subtask has come.
+#[derive(Debug)]
+pub(crate) struct Gauge {
+    /// `MIN`: none yet; `MAX`: nobody waits for it any more.
+    watermark: AtomicI64,
+    /// Bytes read, of how many; 0 of 0 if it cannot tell.
+    done: AtomicU64,
+    total: AtomicU64,
 }
 
 /// The counters at one moment.
@@ -37,6 +50,30 @@ pub struct Totals {
 }
 
 impl Counters {
+    /// Of a vertex with so many subtasks.
+    pub(crate) fn new(parallelism: u32) -> Self {
+        let gauge =
+            |_| Gauge { watermark: AtomicI64::new(time::MIN), done: AtomicU64::new(0), total: AtomicU64::new(0) };
+        Self { gauges: (0..parallelism).map(gauge).collect(), ..Self::default() }
+    }
+
+    pub(crate) fn gauge(&self, subtask: u32) -> &Gauge {
+        &self.gauges[subtask as usize]
+    }
+
+    /// Of a source: the watermark of all its subtasks together. None as long as one has none, and after the end.
+    pub fn watermark(&self) -> Option<Timestamp> {
+        let together = self.gauges.iter().map(|gauge| gauge.watermark.load(Relaxed)).min();
+        together.filter(|watermark| !matches!(*watermark, time::MIN | time::MAX))
+    }
+
+    /// Of a source that knows how much there is to read: bytes read, of how many.
+    pub fn progress(&self) -> Option<(u64, u64)> {
+        let of = |part: fn(&Gauge) -> &AtomicU64| self.gauges.iter().map(|gauge| part(gauge).load(Relaxed)).sum();
+        let (done, total): (u64, u64) = (of(|gauge| &gauge.done), of(|gauge| &gauge.total));
+        (total > 0).then_some((done, total))
+    }
+
     pub fn totals(&self) -> Totals {
         Totals {
             rows_in: self.rows_in.load(Relaxed),
@@ -53,6 +90,17 @@ impl Counters {
     pub(crate) fn adjust(gauge: &AtomicU64, last: &mut u64, now: u64) {
         gauge.fetch_add(now.wrapping_sub(*last), Relaxed);
         *last = now;
+    }
+}
+
+impl Gauge {
+    pub(crate) fn set_watermark(&self, watermark: Timestamp) {
+        self.watermark.store(watermark, Relaxed);
+    }
+
+    pub(crate) fn set_progress(&self, (done, total): (u64, u64)) {
+        self.done.store(done, Relaxed);
+        self.total.store(total, Relaxed);
     }
 }
 
@@ -83,4 +131,26 @@ pub(crate) fn thread_cpu() -> Duration {
 fn thread_cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_as_far_as_its_subtasks_together() {
+        let counters = Counters::new(2);
+        assert_eq!((counters.watermark(), counters.progress()), (None, None));
+        counters.gauge(0).set_watermark(700);
+        assert_eq!(counters.watermark(), None, "the other has none yet");
+        counters.gauge(1).set_watermark(500);
+        assert_eq!(counters.watermark(), Some(500));
+        counters.gauge(1).set_watermark(time::MAX);
+        assert_eq!(counters.watermark(), Some(700));
+        counters.gauge(0).set_watermark(time::MAX);
+        assert_eq!(counters.watermark(), None);
+        counters.gauge(0).set_progress((10, 100));
+        counters.gauge(1).set_progress((50, 60));
+        assert_eq!(counters.progress(), Some((60, 160)));
+    }
 }

@@ -4,9 +4,10 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
-use wasmill_connectors::{SinkConfig, SourceConfig, Split};
+use wasmill_connectors::{SinkConfig, SourceConfig, Split, StdoutUse};
 use wasmill_model::{
     JobGraph, Plan, Schema,
     descriptor::{Descriptor, Input},
@@ -16,7 +17,7 @@ use wasmill_model::{
     settings::{Error, Setting, Settings},
     spec::{InputSpec, JobSpec, LimitsSpec, OperatorSpec, VertexSpec},
 };
-use wasmill_plugin::{Limits, Plugin, PluginStore, plugins};
+use wasmill_plugin::{Digest, Limits, Plugin, PluginStore, plugins};
 
 use crate::counters::Counters;
 
@@ -30,6 +31,16 @@ pub struct Job {
     pub(crate) parts: Vec<Part>,
     /// One a vertex of the graph.
     pub counters: Vec<Arc<Counters>>,
+    pub(crate) bounds: Bounds,
+}
+
+/// Where a run of a job ends, whatever its sources would bring.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// The sources end after so many rows in all.
+    pub rows: Option<u64>,
+    /// Whoever runs the job lets the sources end after this time.
+    pub time: Option<Duration>,
 }
 
 /// What a vertex runs.
@@ -53,13 +64,41 @@ impl Job {
             parts.found.remove(&vertex.name).expect("checking asked the catalogue for every vertex")
         };
         let parts = graph.vertices.iter().map(part).collect();
-        let counters = graph.vertices.iter().map(|_| Arc::default()).collect();
-        Ok(Self { graph, plan, key_groups, parts, counters })
+        let counters = graph.vertices.iter().map(|vertex| Arc::new(Counters::new(vertex.parallelism))).collect();
+        Ok(Self { graph, plan, key_groups, parts, counters, bounds: Bounds::default() })
     }
 
-    /// Whether all sources end by themselves.
+    /// The plugin that a vertex runs, if it is an operator.
+    pub fn digest(&self, vertex: usize) -> Option<Digest> {
+        match &self.parts[vertex] {
+            Part::Operator(plugin) => Some(plugin.digest()),
+            Part::Source { .. } | Part::Sink(_) => None,
+        }
+    }
+
+    /// Whether a sink writes to standard output.
+    pub fn writes_stdout(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Sink(config) if config.stdout_use() != StdoutUse::Never))
+    }
+
+    /// What an earlier run has left beside the files that this one writes: the name of the sink, and the files.
+    pub fn leftovers(&self) -> Vec<(&str, Vec<PathBuf>)> {
+        let sinks = self.graph.vertices.iter().zip(&self.parts).filter_map(|(vertex, part)| match part {
+            Part::Sink(config) => Some((vertex.name.as_str(), config.leftovers(vertex.parallelism, self.is_bounded()))),
+            _ => None,
+        });
+        sinks.filter(|(_, files)| !files.is_empty()).collect()
+    }
+
+    /// The same job, with an end.
+    pub fn bounded_by(self, bounds: Bounds) -> Self {
+        Self { bounds, ..self }
+    }
+
+    /// Whether the job ends by itself: each of its sources does, or the run has an end.
     pub fn is_bounded(&self) -> bool {
-        self.parts.iter().all(|part| !matches!(part, Part::Source { config, .. } if !config.bounded()))
+        self.bounds != Bounds::default()
+            || self.parts.iter().all(|part| !matches!(part, Part::Source { config, .. } if !config.bounded()))
     }
 }
 
@@ -72,11 +111,27 @@ pub(crate) struct Parts<'a> {
     written: BTreeMap<PathBuf, String>,
     /// The source that reads standard input.
     standard_input: Option<String>,
+    /// The last sink that writes to standard output.
+    stdout: Option<(String, StdoutUse)>,
 }
 
 impl<'a> Parts<'a> {
     pub(crate) fn new(base: &'a Path, plugins: &'a PluginStore) -> Self {
-        Self { base, plugins, found: BTreeMap::new(), written: BTreeMap::new(), standard_input: None }
+        let (found, written) = (BTreeMap::new(), BTreeMap::new());
+        Self { base, plugins, found, written, standard_input: None, stdout: None }
+    }
+
+    /// Lines of several sinks can be told apart; other bytes cannot.
+    fn share_stdout(&mut self, vertex: &VertexSpec, config: &SinkConfig) -> Result<(), Error> {
+        let refused = |reason: String| vertex.settings.error(reason).coded(Code::StdoutNotLines);
+        config.check_stdout(vertex.parallelism).map_err(refused)?;
+        let wanted = config.stdout_use();
+        match self.stdout.replace((vertex.name.clone(), wanted)) {
+            Some((other, had)) if StdoutUse::Alone == had || StdoutUse::Alone == wanted => {
+                Err(refused(format!("`{other}` writes to standard output too, and one of them writes no lines")))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -105,7 +160,9 @@ impl Catalogue for Parts<'_> {
         let config = SinkConfig::read(&vertex.settings, self.base)?;
         vertex.settings.finish()?;
         config.check(schema).map_err(|reason| vertex.settings.error(reason).coded(Code::FormatColumnType))?;
-        if let Some(path) = vertex.settings.get("path")
+        if config.stdout_use() != StdoutUse::Never {
+            self.share_stdout(vertex, &config)?;
+        } else if let Some(path) = vertex.settings.get("path")
             && let Some(other) = self.written.insert(path.path(self.base)?, vertex.name.clone())
         {
             let message = format!("`{other}` writes to this file too: one would replace the other");

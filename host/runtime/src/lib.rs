@@ -15,6 +15,7 @@ mod letters;
 mod operator;
 mod output;
 mod partition;
+mod row_limit;
 mod signal;
 mod source;
 mod subtask;
@@ -22,7 +23,7 @@ pub mod trial;
 
 pub use attempt::{Attempt, OnProgress, OperatorLog};
 pub use error::Error;
-pub use job::Job;
+pub use job::{Bounds, Job};
 pub use operator::OperatorUsage;
 pub use signal::Wish;
 pub use subtask::Progress;

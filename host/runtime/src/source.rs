@@ -11,6 +11,7 @@ use wasmill_flow::{Event, Progress, WatermarkGenerator, WatermarkOptions};
 use wasmill_model::{
     Batch,
     graph::{SourceTime, Vertex},
+    time,
 };
 
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
     clock::now_ms,
     counters::{Counters, CpuTime},
     error::Error,
+    row_limit::RowLimit,
     signal::{Signal, Wish},
 };
 
@@ -31,6 +33,7 @@ pub(crate) struct Head {
     watermarks: Option<WatermarkGenerator>,
     /// For each port: the columns somebody downstream reads; the source may bring the event times besides.
     wanted: Vec<Vec<bool>>,
+    limit: Option<Arc<RowLimit>>,
     counters: Arc<Counters>,
     bad_rows: BadRows,
     /// The origin of the generator's clock.
@@ -49,6 +52,8 @@ pub(crate) struct Open<'a> {
     /// For each port: whether an edge leaves it.
     pub(crate) read: &'a [bool],
     pub(crate) time: Option<&'a SourceTime>,
+    /// Of all sources of the attempt.
+    pub(crate) limit: Option<Arc<RowLimit>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) bad_rows: BadRows,
 }
@@ -56,7 +61,7 @@ pub(crate) struct Open<'a> {
 impl Head {
     /// Opens the source of a subtask.
     pub(crate) fn open(open: Open<'_>) -> Result<Self, Error> {
-        let Open { vertex, subtask, config, splits, wanted, read, time, counters, bad_rows } = open;
+        let Open { vertex, subtask, config, splits, wanted, read, time, limit, counters, bad_rows } = open;
         // Behind the ports of the connector may come that of the dead letters, which the host fills.
         let asked = wanted.iter().enumerate().take(config.ports().len()).map(|(port, columns)| {
             let mut columns = columns.clone();
@@ -85,6 +90,7 @@ impl Head {
             }),
             watermarks,
             wanted: wanted.to_vec(),
+            limit,
             counters,
             bad_rows,
             started,
@@ -93,10 +99,20 @@ impl Head {
 
     /// Feeds the chain until the source ends or is told to.
     pub(crate) fn run(&mut self, chain: &mut Chain, signal: &Signal) -> Result<(), Error> {
+        self.feed(chain, signal)?;
+        self.counters.gauge(self.subtask).set_watermark(time::MAX);
+        chain.round(0, Event::End)
+    }
+
+    fn feed(&mut self, chain: &mut Chain, signal: &Signal) -> Result<(), Error> {
         loop {
+            if self.limit.as_ref().is_some_and(|limit| limit.is_spent()) {
+                // Other sources may be waiting for rows that nobody wants any more.
+                signal.raise(Wish::Drain);
+            }
             match signal.get() {
                 Wish::Run => {}
-                Wish::Drain => return chain.round(0, Event::End),
+                Wish::Drain => return Ok(()),
                 Wish::Commit | Wish::Stop => return Err(Error::Stopped),
             }
             let now = now_ms();
@@ -121,21 +137,32 @@ impl Head {
                     let deadline = Instant::now() + Duration::from_millis(wait_ms as u64);
                     signal.wait_above(Wish::Run, Some(deadline));
                 }
-                Polled::End => return chain.round(0, Event::End),
+                Polled::End => return Ok(()),
             }
         }
     }
 
     fn poll(&mut self, now: i64) -> Result<Polled, Error> {
         let cpu = CpuTime::start();
-        let polled = self.source.poll(now).map_err(|source| Error::Source {
+        let mut polled = self.source.poll(now).map_err(|source| Error::Source {
             vertex: self.vertex.clone(),
             subtask: self.subtask,
             source,
         })?;
-        if let Polled::Batch { batch, .. } = &polled {
+        if let Polled::Batch { batch, .. } = &mut polled {
+            if let Some(limit) = &self.limit {
+                match limit.take(batch.rows) {
+                    // Another source had the last rows: as if this poll had not been made.
+                    0 => return Ok(Polled::End),
+                    rows if rows < batch.rows => *batch = batch.slice(0, rows),
+                    _ => {}
+                }
+            }
             self.counters.batches.fetch_add(1, Relaxed);
             self.counters.rows_out.fetch_add(batch.rows as u64, Relaxed);
+        }
+        if let Some(progress) = self.source.progress() {
+            self.counters.gauge(self.subtask).set_progress(progress);
         }
         cpu.charge(&self.counters);
         Ok(polled)
@@ -159,16 +186,22 @@ impl Head {
         let now = self.started.elapsed();
         watermarks.unblocked(now);
         let progress = watermarks.rows(0, latest, now);
-        Self::pass_on(chain, progress)
+        self.pass_on(chain, progress)
     }
 
     /// A poll has brought nothing.
     fn fruitless(&mut self, chain: &mut Chain) -> Result<(), Error> {
         let progress = self.watermarks.as_mut().and_then(|watermarks| watermarks.advance(self.started.elapsed()));
-        Self::pass_on(chain, progress)
+        self.pass_on(chain, progress)
     }
 
-    fn pass_on(chain: &mut Chain, progress: Option<Progress>) -> Result<(), Error> {
+    fn pass_on(&self, chain: &mut Chain, progress: Option<Progress>) -> Result<(), Error> {
+        let gauge = self.counters.gauge(self.subtask);
+        match progress {
+            Some(Progress::Watermark(watermark)) => gauge.set_watermark(watermark),
+            Some(Progress::Idle | Progress::Finished) => gauge.set_watermark(time::MAX),
+            None => {}
+        }
         match progress {
             Some(Progress::Watermark(watermark)) => chain.round(0, Event::Watermark(watermark)),
             Some(Progress::Idle) => chain.round(0, Event::Idle),

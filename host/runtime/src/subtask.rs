@@ -79,7 +79,7 @@ fn run_gate(chain: &mut Chain, gate: &Gate, input_of_channel: &[usize]) -> Resul
         let received = match gate.try_receive() {
             Received::Timeout => {
                 chain.flush()?;
-                gate.receive(next_timer(chain))
+                gate.receive(next_timer(chain).into_iter().chain(chain.flush_at()).min())
             }
             received => received,
         };

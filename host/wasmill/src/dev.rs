@@ -27,7 +27,15 @@ use wasmill_model::{fault::Code, graph::Role};
 use wasmill_plugin::PluginStore;
 use wasmill_runtime::{Job, OperatorLog};
 
-use crate::{Output, error::Error, plugins, refused, report::Report, status::Status, tell};
+use crate::{
+    Output,
+    error::Error,
+    plugins, refused,
+    report::Report,
+    status::Status,
+    tell,
+    terminal::{Color, Terminal},
+};
 
 mod attempt;
 mod samples;
@@ -182,7 +190,7 @@ impl Session {
     fn go_on(&mut self) {
         match &mut self.running {
             Some(running) if !running.ended => {
-                running.status = Status::new(running.started);
+                running.status = Status::new(&running.job, Color::Auto, running.started);
                 tell(&format!("job {} keeps running as it was\n", running.job.graph.name));
             }
             _ => tell("waiting for changes; Ctrl-C ends\n"),
@@ -216,7 +224,7 @@ impl Running {
             tell(&format!("warning: {warning}\n"));
         }
         let started = Instant::now();
-        let status = Status::new(started);
+        let status = Status::new(&job, Color::Auto, started);
         let log: OperatorLog = {
             let status = status.clone();
             Arc::new(move |operator, subtask, line| {
@@ -233,8 +241,11 @@ impl Running {
 
     /// The status line, or where there is no terminal a line now and then.
     fn show_rows(&mut self) {
-        self.status.draw(&self.job);
-        if std::io::stderr().is_terminal() || self.counted_at.elapsed() < COUNT_EVERY {
+        if std::io::stderr().is_terminal() {
+            self.status.draw(&self.job);
+            return;
+        }
+        if self.counted_at.elapsed() < COUNT_EVERY {
             return;
         }
         self.counted_at = Instant::now();
@@ -248,7 +259,7 @@ impl Running {
     fn end(&mut self, state: &JobState, base: &Path) {
         self.ended = true;
         self.status.clear();
-        tell(&Report::new(&self.job, state, self.started.elapsed()).table(std::io::stderr().is_terminal()));
+        tell(&Report::new(&self.job, state, self.started.elapsed()).table(&Terminal::stderr(Color::Auto)));
         match state {
             JobState::Failed(cause) => tell(&Error::of_job(cause).shown()),
             _ => tell(&samples::of(&self.job, base)),

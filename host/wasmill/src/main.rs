@@ -19,6 +19,7 @@ mod dev;
 mod error;
 mod explain;
 mod fixtures;
+mod job_drawing;
 mod new;
 mod plugin;
 mod plugins;
@@ -27,6 +28,7 @@ mod report;
 mod run;
 mod schema;
 mod status;
+mod terminal;
 mod test;
 
 /// The exit code of what was refused before anything was started.

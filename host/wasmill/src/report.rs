@@ -6,10 +6,9 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 use wasmill_control::jobmanager::JobState;
-use wasmill_model::graph::Role;
 use wasmill_runtime::{Job, counters::Totals};
 
-use crate::error::Error;
+use crate::{error::Error, job_drawing, terminal::Terminal};
 
 /// A job that has ended.
 #[derive(Debug)]
@@ -30,15 +29,54 @@ struct Vertex {
     totals: Totals,
 }
 
+/// Columns of a terminal that has room for the whole table.
+const WIDE: usize = 90;
+
+/// The column that is left out if there is nothing in it.
+const REJECTED: &str = "rejected";
+
+/// A column of the table.
+struct Column {
+    name: &'static str,
+    is_text: bool,
+    /// Whether it is left out where there is little room.
+    wide: bool,
+    cell: fn(&Vertex) -> String,
+}
+
+const COLUMNS: [Column; 10] = [
+    text("vertex", false, |vertex| vertex.name.clone()),
+    text("kind", true, |vertex| vertex.kind.to_owned()),
+    number("par", false, |vertex| vertex.parallelism.to_string()),
+    number("rows in", false, |vertex| match vertex.kind {
+        "source" => "-".to_owned(),
+        _ => HumanCount(vertex.totals.rows_in).to_string(),
+    }),
+    number("rows out", false, |vertex| HumanCount(vertex.totals.rows_out).to_string()),
+    number(REJECTED, false, |vertex| HumanCount(vertex.totals.rejected).to_string()),
+    number("batches", true, |vertex| HumanCount(vertex.totals.batches).to_string()),
+    number("cpu", false, |vertex| format!("{:.1?}", Duration::from_nanos(vertex.totals.cpu_ns))),
+    number("guest memory", true, |vertex| bytes(vertex.totals.guest_memory_bytes)),
+    number("state", true, |vertex| bytes(vertex.totals.state_bytes)),
+];
+
+const fn text(name: &'static str, wide: bool, cell: fn(&Vertex) -> String) -> Column {
+    Column { name, is_text: true, wide, cell }
+}
+
+const fn number(name: &'static str, wide: bool, cell: fn(&Vertex) -> String) -> Column {
+    Column { name, is_text: false, wide, cell }
+}
+
+fn bytes(bytes: u64) -> String {
+    if bytes == 0 { "-".to_owned() } else { HumanBytes(bytes).to_string() }
+}
+
 impl Report {
     pub(crate) fn new(job: &Job, state: &JobState, wall: Duration) -> Self {
         let vertices = job.graph.vertices.iter().zip(&job.counters).map(|(vertex, counters)| Vertex {
             name: vertex.name.clone(),
-            kind: match vertex.role {
-                Role::Source { .. } => "source",
-                Role::Operator { .. } => "operator",
-                Role::Sink => "sink",
-            },
+            kind: job_drawing::kind(vertex),
             parallelism: vertex.parallelism,
             totals: counters.totals(),
         });
@@ -49,39 +87,30 @@ impl Report {
         Self { job: job.graph.name.clone(), state: state.name(), error, wall, vertices: vertices.collect() }
     }
 
-    /// For people.
-    pub(crate) fn table(&self, on_terminal: bool) -> String {
+    /// For people. A narrow terminal gets fewer columns.
+    pub(crate) fn table(&self, terminal: &Terminal) -> String {
         let mut table = Table::new();
-        table.load_preset(if on_terminal { presets::UTF8_HORIZONTAL_ONLY } else { presets::NOTHING });
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-        let mut header =
-            vec!["vertex", "kind", "par", "rows in", "rows out", "batches", "cpu", "guest memory", "state"];
+        let preset = match terminal {
+            Terminal { attended: true, unicode: true, .. } => presets::UTF8_HORIZONTAL_ONLY,
+            Terminal { attended: true, .. } => presets::ASCII_HORIZONTAL_ONLY,
+            _ => presets::NOTHING,
+        };
+        table.load_preset(preset);
+        if terminal.attended {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(terminal.width as u16);
+        }
         let rejected = self.vertices.iter().any(|vertex| vertex.totals.rejected > 0);
-        if rejected {
-            header.insert(5, "rejected");
+        let wide = !terminal.attended || terminal.width >= WIDE;
+        let columns: Vec<&Column> =
+            COLUMNS.iter().filter(|column| (wide || !column.wide) && (rejected || column.name != REJECTED)).collect();
+        table.set_header(columns.iter().map(|column| column.name));
+        for vertex in &self.vertices {
+            table.add_row(columns.iter().map(|column| (column.cell)(vertex)));
         }
-        table.set_header(header);
-        for Vertex { name, kind, parallelism, totals } in &self.vertices {
-            let bytes = |bytes: u64| if bytes == 0 { "-".to_owned() } else { HumanBytes(bytes).to_string() };
-            let count = |n: u64| HumanCount(n).to_string();
-            let mut row = vec![
-                name.clone(),
-                (*kind).to_owned(),
-                parallelism.to_string(),
-                if *kind == "source" { "-".to_owned() } else { count(totals.rows_in) },
-                count(totals.rows_out),
-                count(totals.batches),
-                format!("{:.1?}", Duration::from_nanos(totals.cpu_ns)),
-                bytes(totals.guest_memory_bytes),
-                bytes(totals.state_bytes),
-            ];
-            if rejected {
-                row.insert(5, count(totals.rejected));
+        for (place, column) in columns.iter().enumerate() {
+            if let (false, Some(shown)) = (column.is_text, table.column_mut(place)) {
+                shown.set_cell_alignment(CellAlignment::Right);
             }
-            table.add_row(row);
-        }
-        for column in table.column_iter_mut().skip(2) {
-            column.set_cell_alignment(CellAlignment::Right);
         }
         format!("{table}\njob {} {} after {:.1?}\n", self.job, self.state, self.wall)
     }

@@ -1,7 +1,6 @@
 //! `wasmill run`: a job in this process, from the job file to the table of what each operator did.
 
 use std::{
-    io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -23,9 +22,18 @@ use wasmill_model::{
     time::parse_duration,
 };
 use wasmill_plugin::Recorder;
-use wasmill_runtime::{Job, OperatorLog};
+use wasmill_runtime::{Bounds, Job, OperatorLog};
 
-use crate::{Output, error::Error, plugins, refused, report, show, status::Status, tell};
+use crate::{
+    Output,
+    error::Error,
+    job_drawing, plugins, refused, report, show,
+    status::Status,
+    tell,
+    terminal::{Color, Terminal},
+};
+
+mod redirect;
 
 /// How often the status line is drawn and signals are looked for.
 const TICK: Duration = Duration::from_millis(100);
@@ -41,12 +49,28 @@ pub(crate) struct Arguments {
     /// folder.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Lets the one source of the job read this file instead; `-` is standard input. Its name says the format.
+    #[arg(long, value_name = "FILE")]
+    input: Option<String>,
+    /// Lets the one sink of the job write this file instead; `-` is standard output. Its name says the format.
+    #[arg(long, value_name = "FILE")]
+    output: Option<String>,
+    /// Lets the sources end after so many rows in all; what was read is still handled.
+    #[arg(long, value_name = "ROWS")]
+    limit: Option<u64>,
     /// Lets the sources end after this time, for example `15s`; what was read is still handled.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     run_for: Option<Duration>,
-    /// How to print what each operator did: to standard error as a table, to standard output as JSON.
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    /// Shows the checked job with its chains, exchanges and schemas, and does not run it.
+    #[arg(long)]
+    explain: bool,
+    /// How to print what each vertex did: as a table to standard error, or as JSON to standard output; to standard
+    /// error, if rows go to standard output.
+    #[arg(short = 'o', long = "report", value_name = "FORM", value_enum, default_value_t = Output::Table)]
+    report: Output,
+    /// When to use colours.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
+    color: Color,
     /// Folder of compiled plugins [default: $WASMILL_CACHE, or `wasmill` in the user's cache folder].
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
@@ -69,13 +93,27 @@ struct End {
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let job = match prepare(arguments) {
         Ok(job) => Arc::new(job),
-        Err(error) => return refused(&error, arguments.output),
+        Err(error) => return refused(&error, arguments.report),
     };
     for warning in &job.graph.warnings {
         tell(&format!("warning: {warning}\n"));
     }
+    for (sink, files) in job.leftovers() {
+        let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        let files = files.join(", ");
+        tell(&format!(
+            "warning: beside the files of `{sink}` lies what a run with another parallelism wrote: {files}\n  \
+             hint: remove it, or whoever reads all of them reads old rows too\n"
+        ));
+    }
+    if arguments.explain {
+        return show(&match arguments.report {
+            Output::Table => job_drawing::draw(&job, &Terminal::stdout(arguments.color)),
+            Output::Json => format!("{}\n", job_drawing::json(&job)),
+        });
+    }
     let started = Instant::now();
-    let status = Status::new(started);
+    let status = Status::new(&job, arguments.color, started);
     let log: OperatorLog = {
         let status = status.clone();
         Arc::new(move |operator, subtask, line| {
@@ -87,7 +125,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         Ok(end) => end,
         Err(error) => {
             let error = Error::new(Code::SystemResources, format!("could not start the job: {error}"));
-            return refused(&error, arguments.output);
+            return refused(&error, arguments.report);
         }
     };
     status.clear();
@@ -98,9 +136,14 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let report = report::Report::new(&job, &end.state, started.elapsed());
-    let shown = match arguments.output {
+    let shown = match arguments.report {
         Output::Table => {
-            tell(&report.table(std::io::stderr().is_terminal()));
+            tell(&report.table(&Terminal::stderr(arguments.color)));
+            ExitCode::SUCCESS
+        }
+        // Standard output is for rows alone.
+        Output::Json if job.writes_stdout() => {
+            tell(&format!("{}\n", report.json()));
             ExitCode::SUCCESS
         }
         Output::Json => show(&format!("{}\n", report.json())),
@@ -121,12 +164,19 @@ fn prepare(arguments: &Arguments) -> Result<Job, Error> {
     for assignment in &arguments.set {
         settings.set(assignment)?;
     }
+    if let Some(file) = &arguments.input {
+        redirect::input(&mut settings, file)?;
+    }
+    if let Some(file) = &arguments.output {
+        redirect::output(&mut settings, file)?;
+    }
     let mut plugins = plugins::store(arguments.cache.as_deref())?;
     if let Some(folder) = &arguments.capsule {
         plugins = plugins.recorded_by(Recorder::new(folder)?);
     }
     let base = path.parent().unwrap_or(Path::new(""));
-    Ok(Job::prepare(&settings, base, &plugins)?)
+    let job = Job::prepare(&settings, base, &plugins)?;
+    Ok(job.bounded_by(Bounds { rows: arguments.limit, time: arguments.run_for }))
 }
 
 /// The text of the job file.

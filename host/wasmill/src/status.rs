@@ -1,75 +1,122 @@
-//! The live line of a running job, on a terminal.
+//! How a running job comes along: a line at the foot of a terminal, or now and then a line of text elsewhere.
 
 use std::{
-    io::IsTerminal,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use wasmill_model::graph::Role;
+use console::{Style, Term, measure_text_width};
+use indicatif::{ProgressBar, ProgressStyle};
+use wasmill_model::{Timestamp, graph::Role};
 use wasmill_runtime::Job;
 
-use crate::tell;
+use crate::{
+    tell,
+    terminal::{Color, Terminal},
+};
 
 /// The shortest time over which a rate is said.
 const RATE_OVER: Duration = Duration::from_millis(500);
+/// Where nothing can be drawn over: the time until the first line. It doubles from line to line, up to the last.
+const LINE_FIRST: Duration = Duration::from_secs(10);
+const LINE_LAST: Duration = Duration::from_secs(600);
+/// Columns of the bar, if there is room for one.
+const BAR_MIN: usize = 8;
+const BAR_MAX: usize = 30;
+/// Its two ends and the space behind it.
+const BAR_FRAME: usize = 3;
+/// What stands between two things said.
+const BETWEEN: &str = " | ";
 
-/// A line at the foot of the terminal; nothing where standard error is none. Cheap to clone.
+/// Shows how a job comes along, on standard error. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Status {
     bar: Option<ProgressBar>,
+    color: Color,
     started: Instant,
-    last: Arc<Mutex<Reading>>,
+    pace: Arc<Mutex<Pace>>,
 }
 
-/// Rows at one moment, and the rate up to it.
+/// What is remembered between two looks.
+#[derive(Debug)]
+struct Pace {
+    at: Instant,
+    rows: Rows,
+    rates: Rows,
+    next_line: Duration,
+    wait: Duration,
+}
+
+/// Rows that sources brought and that sinks took.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rows {
+    read: u64,
+    written: u64,
+}
+
+/// What is said of a job.
 #[derive(Debug, Clone, Copy)]
 struct Reading {
-    at: Instant,
-    rows: u64,
-    rate: u64,
+    elapsed: Duration,
+    /// A second.
+    rates: Rows,
+    rows: Rows,
+    /// Bytes read, of how many.
+    progress: Option<(u64, u64)>,
+    /// How far behind the clock the watermark is, or the watermark itself if that is long ago.
+    time: Option<Time>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Time {
+    Lag(Duration),
+    At(Timestamp),
 }
 
 impl Status {
-    pub(crate) fn new(started: Instant) -> Self {
-        // Rows on the terminal's standard output would be written over the line.
-        let bar = (std::io::stderr().is_terminal() && !std::io::stdout().is_terminal()).then(ProgressBar::new_spinner);
-        let bar = bar.or_else(|| std::io::stderr().is_terminal().then(ProgressBar::new_spinner));
+    /// Of a job that begins now.
+    pub(crate) fn new(job: &Job, color: Color, started: Instant) -> Self {
+        // Rows on the same terminal would be written over the line.
+        let rows_shown = job.writes_stdout() && Term::stdout().is_term();
+        let bar = (Terminal::stderr(color).redraws && !rows_shown).then(ProgressBar::new_spinner);
         if let Some(bar) = &bar {
-            bar.set_style(ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is well formed"));
+            bar.set_style(ProgressStyle::with_template("{msg}").expect("the template is well formed"));
         }
-        Self { bar, started, last: Arc::new(Mutex::new(Reading { at: started, rows: 0, rate: 0 })) }
+        let nothing = Rows::default();
+        let pace = Pace { at: started, rows: nothing, rates: nothing, next_line: LINE_FIRST, wait: LINE_FIRST };
+        Self { bar, color, started, pace: Arc::new(Mutex::new(pace)) }
     }
 
-    /// Draws what the sources have read so far.
+    /// Shows how far the job is, if it is time to.
     pub(crate) fn draw(&self, job: &Job) {
-        let Some(bar) = &self.bar else { return };
-        let of_role = |wanted: fn(&Role) -> bool| {
-            job.graph.vertices.iter().zip(&job.counters).filter(move |(v, _)| wanted(&v.role))
-        };
-        let rows: u64 =
-            of_role(|role| matches!(role, Role::Source { .. })).map(|(_, counters)| counters.totals().rows_out).sum();
-        let written: u64 =
-            of_role(|role| matches!(role, Role::Sink)).map(|(_, counters)| counters.totals().rows_in).sum();
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = last.at.elapsed();
+        let elapsed = self.started.elapsed();
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = Rows::of(job);
+        let since = pace.at.elapsed();
         if since >= RATE_OVER {
-            let rate = (rows - last.rows) as f64 / since.as_secs_f64();
-            *last = Reading { at: Instant::now(), rows, rate: rate as u64 };
+            let rate = |now: u64, before: u64| (now.saturating_sub(before) as f64 / since.as_secs_f64()) as u64;
+            pace.rates = Rows { read: rate(rows.read, pace.rows.read), written: rate(rows.written, pace.rows.written) };
+            (pace.at, pace.rows) = (Instant::now(), rows);
         }
-        bar.set_message(format!(
-            "{}  {} s  {} rows read  {}/s  {} rows written",
-            job.graph.name,
-            self.started.elapsed().as_secs(),
-            HumanCount(rows),
-            HumanCount(last.rate),
-            HumanCount(written),
-        ));
-        bar.tick();
+        let reading =
+            Reading { elapsed, rates: pace.rates, rows, progress: progress(job), time: watermark(job).map(Time::of) };
+        match &self.bar {
+            Some(bar) => {
+                let terminal = Terminal::stderr(self.color);
+                bar.set_message(reading.line(&terminal));
+                bar.tick();
+            }
+            None if elapsed >= pace.next_line => {
+                pace.wait = (2 * pace.wait).min(LINE_LAST);
+                pace.next_line = elapsed + pace.wait;
+                drop(pace);
+                tell(&format!("{}\n", reading.text()));
+            }
+            None => {}
+        }
     }
 
-    /// Prints a line above the live one, to standard error.
+    /// Prints a line above the status line.
     pub(crate) fn print(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| tell(&format!("{line}\n"))),
@@ -82,5 +129,218 @@ impl Status {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+impl Rows {
+    fn of(job: &Job) -> Self {
+        let mut rows = Self::default();
+        for (vertex, counters) in job.graph.vertices.iter().zip(&job.counters) {
+            match vertex.role {
+                Role::Source { .. } => rows.read += counters.totals().rows_out,
+                Role::Sink => rows.written += counters.totals().rows_in,
+                Role::Operator { .. } => {}
+            }
+        }
+        rows
+    }
+}
+
+impl Time {
+    fn of(watermark: Timestamp) -> Self {
+        const DAY_MS: i64 = 86_400_000;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Timestamp);
+        match now.saturating_sub(watermark) {
+            lag @ 0..DAY_MS => Self::Lag(Duration::from_millis(lag.unsigned_abs())),
+            _ => Self::At(watermark),
+        }
+    }
+}
+
+impl Reading {
+    /// The line of a terminal: never wider than it is; what matters least is left out first.
+    fn line(&self, terminal: &Terminal) -> String {
+        // The last column stays free: some terminals break the line there.
+        let width = terminal.width - 1;
+        let mut line = match self.progress {
+            Some((done, total)) => {
+                format!("{:>3}% {} left", percent(done, total), left(self.elapsed, done, total))
+            }
+            None => format!("{} rows in {}", short(self.rows.read), clock(self.elapsed)),
+        };
+        let said =
+            [Some(format!("in {}/s", short(self.rates.read))), Some(format!("out {}/s", short(self.rates.written)))];
+        // The bar comes before the time.
+        let kept = if self.progress.is_some() { BAR_MIN + BAR_FRAME } else { 0 };
+        for (part, kept) in said.into_iter().map(|part| (part, 0)).chain([(self.time.map(Time::text), kept)]) {
+            let Some(part) = part else { continue };
+            if measure_text_width(&line) + BETWEEN.len() + measure_text_width(&part) + kept <= width {
+                line.push_str(BETWEEN);
+                line.push_str(&part);
+            }
+        }
+        let room = width.saturating_sub(measure_text_width(&line) + BAR_FRAME);
+        match self.progress {
+            Some((done, total)) if room >= BAR_MIN => {
+                format!("{} {line}", bar(done, total, room.min(BAR_MAX), terminal))
+            }
+            _ => line,
+        }
+    }
+
+    /// A line for a file or a pipe.
+    fn text(&self) -> String {
+        let progress = self.progress.map_or(String::new(), |(done, total)| format!(", {}%", percent(done, total)));
+        let time = self.time.map_or(String::new(), |time| format!(", {}", time.text()));
+        let Self { elapsed, rows, .. } = self;
+        format!("after {}: {} rows in, {} out{progress}{time}", clock(*elapsed), short(rows.read), short(rows.written))
+    }
+}
+
+impl Time {
+    fn text(self) -> String {
+        match self {
+            Self::Lag(lag) if lag < Duration::from_secs(10) => format!("lag {:.1}s", lag.as_secs_f64()),
+            Self::Lag(lag) => format!("lag {}", clock(lag)),
+            Self::At(at) => format!("at {}", date(at)),
+        }
+    }
+}
+
+fn bar(done: u64, total: u64, width: usize, terminal: &Terminal) -> String {
+    let full = (width as u64).saturating_mul(done.min(total)) / total.max(1);
+    let full = full as usize;
+    let [left, on, off, right] = if terminal.unicode { ["▕", "█", "░", "▏"] } else { ["[", "=", " ", "]"] };
+    let on = terminal.paint(&Style::new().green(), &on.repeat(full));
+    let off = terminal.paint(&Style::new().dim(), &off.repeat(width - full));
+    format!("{left}{on}{off}{right}")
+}
+
+fn percent(done: u64, total: u64) -> u64 {
+    done.min(total).saturating_mul(100) / total.max(1)
+}
+
+/// The time that is left, if it goes on as it went so far.
+fn left(elapsed: Duration, done: u64, total: u64) -> String {
+    match done {
+        0 => "--".to_owned(),
+        _ => clock(Duration::from_secs_f64(elapsed.as_secs_f64() * total.saturating_sub(done) as f64 / done as f64)),
+    }
+}
+
+/// `45s`, `3m05s`, `2h07m`, `3d04h`.
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+/// At most five characters: `999`, `1.2k`, `34k`, `1.2M`.
+fn short(count: u64) -> String {
+    const UNITS: [&str; 6] = ["k", "M", "G", "T", "P", "E"];
+    if count < 1_000 {
+        return count.to_string();
+    }
+    let mut value = count as f64 / 1_000.0;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1_000.0;
+        unit += 1;
+    }
+    match value {
+        ..9.95 => format!("{value:.1}{}", UNITS[unit]),
+        _ => format!("{value:.0}{}", UNITS[unit]),
+    }
+}
+
+/// `2018-02-07 01:26` of milliseconds since the epoch, UTC.
+fn date(at_ms: Timestamp) -> String {
+    let days = at_ms.div_euclid(86_400_000);
+    let minutes = at_ms.rem_euclid(86_400_000) / 60_000;
+    // The civil calendar in eras of 400 years that begin on the first of March.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+/// Bytes that the sources have read, of how many, if all sources know.
+fn progress(job: &Job) -> Option<(u64, u64)> {
+    let sources = job.graph.vertices.iter().zip(&job.counters);
+    let mut sources = sources.filter(|(vertex, _)| matches!(vertex.role, Role::Source { .. }));
+    let sum = sources
+        .try_fold((0, 0), |(done, total), (_, counters)| counters.progress().map(|(d, t)| (done + d, total + t)));
+    sum.filter(|(_, total)| *total > 0)
+}
+
+/// The lowest watermark of the sources that have one.
+fn watermark(job: &Job) -> Option<Timestamp> {
+    job.counters.iter().filter_map(|counters| counters.watermark()).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn terminal(width: usize) -> Terminal {
+        Terminal { attended: true, redraws: true, width, colors: false, unicode: false }
+    }
+
+    fn reading() -> Reading {
+        Reading {
+            elapsed: Duration::from_secs(30),
+            rates: Rows { read: 1_234_567, written: 34_000 },
+            rows: Rows { read: 40_000_000, written: 1_000_000 },
+            progress: Some((300, 1_000)),
+            time: Some(Time::At(1_517_966_773_840)),
+        }
+    }
+
+    #[test]
+    fn the_line_fits_and_leaves_out_what_matters_least() {
+        let check = |width: usize, expected: &str| {
+            let line = reading().line(&terminal(width));
+            assert!(measure_text_width(&line) < width, "{line}");
+            assert_eq!(line, expected);
+        };
+        check(100, "[=========                     ]  30% 1m10s left | in 1.2M/s | out 34k/s | at 2018-02-07 01:26");
+        check(60, "[=====            ]  30% 1m10s left | in 1.2M/s | out 34k/s");
+        check(45, " 30% 1m10s left | in 1.2M/s | out 34k/s");
+        check(39, "[==      ]  30% 1m10s left | in 1.2M/s");
+        let flowing = Reading { progress: None, time: Some(Time::Lag(Duration::from_millis(2_340))), ..reading() };
+        assert_eq!(flowing.line(&terminal(60)), "40M rows in 30s | in 1.2M/s | out 34k/s | lag 2.3s");
+        assert_eq!(flowing.text(), "after 30s: 40M rows in, 1.0M out, lag 2.3s");
+        let colorful = Terminal { colors: true, unicode: true, ..terminal(100) };
+        assert!(measure_text_width(&reading().line(&colorful)) < 100);
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let counts = [0, 999, 1_000, 9_949, 9_950, 34_499, 999_499, 999_500, 1_234_567, u64::MAX];
+        assert_eq!(
+            counts.map(short),
+            ["0", "999", "1.0k", "9.9k", "10k", "34k", "999k", "1.0M", "1.2M", "18E"].map(str::to_owned)
+        );
+        let times = [0, 59, 60, 3_599, 3_600, 86_399, 90_000].map(Duration::from_secs);
+        assert_eq!(times.map(clock), ["0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d01h"].map(str::to_owned));
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let check = |at: Timestamp, expected: &str| assert_eq!(date(at), expected);
+        check(0, "1970-01-01 00:00");
+        check(1_517_966_773_840, "2018-02-07 01:26");
+        check(951_782_400_000, "2000-02-29 00:00");
+        check(-1, "1969-12-31 23:59");
+        check(4_107_542_399_999, "2100-02-28 23:59");
     }
 }

@@ -35,6 +35,7 @@ pub struct Cuts {
 }
 
 /// A compiled operator with its configuration and input.
+#[derive(Debug)]
 pub struct Driver {
     name: String,
     config: String,

@@ -6,8 +6,9 @@ use arrow_array::{ArrayRef, BinaryViewArray, BooleanArray, Float64Array, Int64Ar
 use proptest::prelude::*;
 use wasmill_model::{Batch, DataType, Field, Schema};
 
-use super::EncoderConfig;
+use super::{Container, EncoderConfig};
 use crate::{
+    SinkPlace,
     csv_options::CsvOptions,
     testing::{read, rows, settings, source},
 };
@@ -39,10 +40,10 @@ fn batch(rows: &[Row]) -> Batch {
 }
 
 fn text(config: &EncoderConfig, schema: &Schema, batch: &Batch) -> String {
-    let encoder = config.open(schema);
+    let mut encoder = config.open(schema, Container::File);
     let mut out = Vec::new();
     encoder.begin(&mut out);
-    encoder.rows(batch, &mut out);
+    encoder.rows(batch, &mut out).and_then(|()| encoder.end(&mut out)).expect("text takes everything");
     String::from_utf8(out).expect("text")
 }
 
@@ -140,7 +141,7 @@ fn the_blackhole_takes_every_schema_and_reads_all_of_it() {
     let config = crate::testing::sink("connector = \"blackhole\"", ".".as_ref()).expect("valid settings");
     assert_eq!(config.check(&schema), Ok(()));
     assert_eq!(config.columns_read(&schema), [true]);
-    let mut sink = config.open(&schema, 0, 1).expect("nothing to open");
+    let mut sink = config.open(&schema, SinkPlace::only(true)).expect("nothing to open");
     let column: ArrayRef = Arc::new(BinaryViewArray::from_iter_values([b"a"]));
     sink.write(&Batch::new(1, vec![column])).expect("it takes everything");
     sink.prepare().and_then(|()| sink.commit()).expect("nothing to do");
@@ -152,7 +153,7 @@ fn settings_that_are_refused() {
     assert_eq!(read(""), Ok(()), "json unless said otherwise");
     assert_eq!(
         read("format = \"jsonl\""),
-        Err("job.toml:1: format: expected one of \"json\", \"lines\" or \"csv\", found \"jsonl\"\n  \
+        Err("job.toml:1: format: expected one of \"json\", \"lines\", \"csv\", \"parquet\" or \"arrow\", found \"jsonl\"\n  \
              hint: did you mean `json`?"
             .into())
     );

@@ -7,7 +7,7 @@ use flate2::read::MultiGzDecoder;
 use tempfile::TempDir;
 use wasmill_model::{Batch, DataType, Field, Schema};
 
-use crate::{Sink, testing};
+use crate::{Sink, SinkPlace, testing};
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("room for a folder")
@@ -26,7 +26,7 @@ fn numbers(from: i64, to: i64) -> Batch {
 fn open(folder: &Path, path: &str, format: &str, subtask: u32, parallelism: u32) -> Box<dyn Sink> {
     let text = format!("connector = \"file\"\npath = \"{path}\"\nformat = \"{format}\"");
     let config = testing::sink(&text, folder).expect("valid settings");
-    config.open(&schema(), subtask, parallelism).expect("it opens")
+    config.open(&schema(), SinkPlace { subtask, parallelism, bounded: true }).expect("it opens")
 }
 
 fn finish(mut sink: Box<dyn Sink>) {
@@ -116,6 +116,7 @@ fn each_subtask_has_a_file_of_its_own() {
     check(".counts", [".counts.0", ".counts.1"]);
     check("a.b.c", ["a.b.0.c", "a.b.1.c"]);
     check("counts.gz", ["counts.0.gz", "counts.1.gz"]);
+    check("counts.jsonl.zst", ["counts.0.jsonl.zst", "counts.1.jsonl.zst"]);
 }
 
 #[test]
@@ -129,6 +130,53 @@ fn gzip_where_the_name_says_so() {
     MultiGzDecoder::new(packed.as_slice()).read_to_string(&mut text).expect("gzip");
     assert!(text == (0..100_000).map(|n| format!("{{\"n\":{n}}}\n")).collect::<String>());
     assert!(packed.len() < text.len() / 2);
+}
+
+#[test]
+fn zstd_where_the_name_says_so() {
+    let folder = folder();
+    let mut sink = open(folder.path(), "out.csv.zst", "csv", 0, 1);
+    sink.write(&numbers(0, 100_000)).expect("room on disk");
+    finish(sink);
+    let packed = fs::read(folder.path().join("out.csv.zst")).expect("it is there");
+    let text = String::from_utf8(zstd::decode_all(packed.as_slice()).expect("zstd")).expect("text");
+    assert!(text == format!("n\n{}", (0..100_000).map(|n| format!("{n}\n")).collect::<String>()));
+    assert!(packed.len() < text.len() / 2);
+}
+
+/// As a process leaves it that is killed.
+#[test]
+fn what_a_killed_run_left_is_removed_by_the_next() {
+    let folder = folder();
+    fs::write(folder.path().join(".out.jsonl.aB3dEf.tmp"), "half a row").expect("room on disk");
+    let first = open(folder.path(), "out.jsonl", "json", 0, 2);
+    let second = open(folder.path(), "out.jsonl", "json", 1, 2);
+    assert_eq!(names(folder.path()).len(), 2, "those of the two that live");
+    finish(first);
+    finish(second);
+    assert_eq!(names(folder.path()), ["out.0.jsonl", "out.1.jsonl"]);
+}
+
+#[test]
+fn what_a_wider_run_left_is_named_and_kept() {
+    let folder = folder();
+    let left = |path: &str, parallelism: u32, bounded: bool| {
+        let text = format!("connector = \"file\"\npath = \"{path}\"\nformat = \"json\"");
+        let config = testing::sink(&text, folder.path()).expect("valid settings");
+        let name = |path: std::path::PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        config.leftovers(parallelism, bounded).into_iter().filter_map(name).collect::<Vec<String>>()
+    };
+    assert_eq!(left("out.jsonl", 2, true), [""; 0]);
+    for name in ["out.0.jsonl", "out.1.jsonl", "out.2.jsonl", "out.7.jsonl", "out.2024.jsonl", "other.1.jsonl"] {
+        fs::write(folder.path().join(name), "").expect("room on disk");
+    }
+    assert_eq!(left("out.jsonl", 3, true), [""; 0]);
+    assert_eq!(left("out.jsonl", 2, true), ["out.2.jsonl"]);
+    assert_eq!(left("out.jsonl", 1, true), ["out.0.jsonl", "out.1.jsonl", "out.2.jsonl"]);
+    assert_eq!(left("other.jsonl", 1, true), [""; 0], "a run always writes from 0 on");
+    assert_eq!(left("out.jsonl", 1, false), [""; 0], "files that roll are there to stay");
+    fs::write(folder.path().join("out.jsonl"), "").expect("room on disk");
+    assert_eq!(left("out.jsonl", 3, true), ["out.jsonl"]);
 }
 
 #[test]
@@ -156,7 +204,7 @@ fn targets_that_cannot_be_written() {
     let check = |path: &str, expected: &str| {
         let text = format!("connector = \"file\"\npath = \"{path}\"\nformat = \"json\"");
         let config = testing::sink(&text, folder.path()).expect("valid settings");
-        let error = config.open(&schema(), 0, 1).err().expect("it cannot be opened").to_string();
+        let error = config.open(&schema(), SinkPlace::only(true)).err().expect("it cannot be opened").to_string();
         let error = error.replace(&*folder.path().to_string_lossy(), "DIR");
         assert!(error.starts_with(expected), "{error}");
     };
@@ -188,9 +236,27 @@ fn settings_that_are_refused() {
     check("format = \"json\"", "job.toml:1: `path` is missing");
     check("path = \"a\"", "job.toml:1: `format` is missing");
     check("path = \"a/\"\nformat = \"json\"", "job.toml:2: path: expected the path of a file, found \"a/\"");
+    check(
+        "path = \"a.parquet.gz\"\nformat = \"parquet\"",
+        "job.toml:2: path: a file of this format is packed inside, not as a whole\n  \
+         hint: let the name end in the format's own extension; `compression` says how the columns are packed",
+    );
+    check(
+        "path = \"a\"\nformat = \"json\"\nroll = {size = 0}",
+        "job.toml:4: roll.size: expected at least 1 B, found 0 B",
+    );
+    check(
+        "path = \"a\"\nformat = \"json\"\nroll = {every = \"0s\"}",
+        "job.toml:4: roll.every: expected a time above zero, such as \"10m\"",
+    );
+    check(
+        "path = \"a\"\nformat = \"json\"\nroll = {evry = \"1s\"}",
+        "job.toml:4: roll.evry: unknown key `evry`\n  hint: did you mean `every`?",
+    );
+    check("path = \"a\"\nformat = \"json\"\nroll = 3", "job.toml:4: roll: expected a table, found an integer");
     check("path = \"..\"\nformat = \"json\"", "job.toml:2: path: expected the path of a file, found \"..\"");
     check(
         "path = \"a\"\nformat = \"json\"\ncolumn = \"b\"",
-        "job.toml:4: column: unknown key `column`\n  hint: known keys: connector, format, path",
+        "job.toml:4: column: unknown key `column`\n  hint: known keys: connector, format, path, roll",
     );
 }

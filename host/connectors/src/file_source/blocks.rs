@@ -15,6 +15,7 @@ use wasmill_model::fault::Code;
 use crate::{
     BadRow, Error, Split,
     bad_row::{TEXT_BYTES_MAX, kept_text},
+    meter::Meter,
 };
 
 /// Bytes read at once. A block grows beyond only to hold one whole line.
@@ -136,9 +137,9 @@ struct Unchecked {
 
 impl Blocks {
     /// Opens a file, packed or not: its first bytes say so, whatever its name.
-    pub(crate) fn open(split: &Split, options: BlockOptions) -> Result<Self, Error> {
+    pub(crate) fn open(split: &Split, options: BlockOptions, meter: &Meter) -> Result<Self, Error> {
         let name = split.to_string();
-        let input = File::open(&split.path).and_then(unpacked);
+        let input = File::open(&split.path).and_then(|file| unpacked(meter.read(file)));
         let input = input.map_err(|source| Error::Read { doing: "open", path: (&name).into(), source })?;
         Ok(Self::new(name, Input::File(input), options))
     }

@@ -11,6 +11,7 @@ use crate::{
         blocks::{Block, BlockOptions, Blocks, Piece},
         standard_input::{StandardInput, Waited},
     },
+    meter::Meter,
 };
 
 /// Makes batches of the rows of a block. One for each format.
@@ -67,6 +68,7 @@ impl BadRows {
 /// Reads its splits one after another.
 pub(crate) struct TextSource {
     splits: VecDeque<Split>,
+    meter: Meter,
     options: BlockOptions,
     decoder: Box<dyn Decoder>,
     open: Option<OpenSplit>,
@@ -92,15 +94,16 @@ enum Input {
 impl TextSource {
     pub(super) fn new(splits: &[Split], options: BlockOptions, decoder: Box<dyn Decoder>) -> Self {
         let bad = BadRows::up_to(1);
-        Self { splits: splits.to_vec().into(), options, decoder, open: None, bad, failed: None }
+        let meter = Meter::of(splits.iter().map(|split| split.path.as_path()));
+        Self { splits: splits.to_vec().into(), meter, options, decoder, open: None, bad, failed: None }
     }
 }
 
 impl OpenSplit {
-    fn open(split: &Split, options: BlockOptions) -> Result<Self, Error> {
+    fn open(split: &Split, options: BlockOptions, meter: &Meter) -> Result<Self, Error> {
         let input = match split.is_standard_input() {
             true => Input::StandardInput(StandardInput::open(options)?),
-            false => Input::File(Blocks::open(split, options)?),
+            false => Input::File(Blocks::open(split, options, meter)?),
         };
         Ok(Self { name: split.to_string(), input, block: None })
     }
@@ -126,7 +129,7 @@ impl Source for TextSource {
             let Some(open) = &mut self.open else {
                 let Some(split) = self.splits.pop_front() else { return Ok(Polled::End) };
                 self.decoder.begin();
-                self.open = Some(OpenSplit::open(&split, self.options)?);
+                self.open = Some(OpenSplit::open(&split, self.options, &self.meter)?);
                 continue;
             };
             let Some(block) = &mut open.block else {
@@ -150,5 +153,9 @@ impl Source for TextSource {
                 return Ok(Polled::Batch { port: 0, batch });
             }
         }
+    }
+
+    fn progress(&self) -> Option<(u64, u64)> {
+        self.meter.progress()
     }
 }

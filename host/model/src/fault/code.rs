@@ -43,6 +43,8 @@ macro_rules! codes {
             CommandLine = "command-line",
             /// a `--set` is not of the form key=value, or its key leads through no table
             SetArgument = "set-argument",
+            /// an `--input` or `--output` does not fit the job
+            Redirect = "redirect",
             /// there is no error of this code
             UnknownErrorCode = "unknown-error-code",
             /// a file named on the command line cannot be read
@@ -143,6 +145,8 @@ macro_rules! codes {
             FormatColumnType = "format-column-type",
             /// two sinks write to one file
             SinkPathShared = "sink-path-shared",
+            /// a format that is no lines cannot go to standard output as it is
+            StdoutNotLines = "stdout-not-lines",
 
             // Plugins, before the job runs.
             /// a plugin's file cannot be read

@@ -39,7 +39,7 @@ pub(super) fn document(file: &str, text: &str) -> Result<Settings, Error> {
 
 /// Applies `a.b=c`.
 pub(super) fn assign(settings: &mut Settings, assignment: &str) -> Result<(), Error> {
-    let origin = Origin::Set(assignment.into());
+    let origin = Origin::Set(format!("--set {assignment}").into());
     let error = |message: &str| Error {
         code: Code::SetArgument,
         origin: origin.clone(),
@@ -61,7 +61,8 @@ pub(super) fn assign(settings: &mut Settings, assignment: &str) -> Result<(), Er
     insert(settings, &names, Setting { value, origin: origin.clone(), key: key.clone() })
 }
 
-fn insert(table: &mut Settings, names: &[&str], setting: Setting) -> Result<(), Error> {
+/// Puts a setting where these names lead to, replacing what was there.
+pub(super) fn insert(table: &mut Settings, names: &[&str], setting: Setting) -> Result<(), Error> {
     let [name, rest @ ..] = names else { return Ok(()) };
     let place = table.entries.iter().position(|(key, _)| key == name);
     if rest.is_empty() {
