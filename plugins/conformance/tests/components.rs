@@ -16,7 +16,7 @@ use wasmill_plugin::inspect::inspect;
 
 /// With the bytes of code each may have. A parser of SQL, and the tables of Unicode, have their price.
 const ALL: [(&str, u64); 15] = [
-    ("anomaly", SMALL),
+    ("anomaly", 150_000),
     ("auction_filter", SMALL),
     ("currency_converter", SMALL),
     ("deduplicate", SMALL),
