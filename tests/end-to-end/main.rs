@@ -11,6 +11,7 @@ mod formats;
 mod job_drawing;
 mod life;
 mod manifests;
+mod places;
 mod poison;
 mod process;
 mod projects;

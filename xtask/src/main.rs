@@ -13,6 +13,7 @@ mod bench;
 mod ci;
 mod component;
 mod demo;
+mod fuzz;
 mod plugins;
 mod steps;
 mod test;
@@ -26,6 +27,7 @@ cargo xtask COMMAND
   test [--fast]   all tests, quickest first; --fast: only those that need neither the engine nor a plugin
   plugins         build every operator in this repository to target/plugins/
   bench [NAME]    measure: `runs` for whole jobs beside native loops, or a crate such as `plugin`; all of them if none is named
+  fuzz [TARGET]   random inputs for what reads strangers' bytes; --seconds N, --seed S; `fuzz --help` lists the rest
   ci              clone the last commit into target/ci/ and run .ci/run there, as a machine that knows nothing would";
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["test", "--fast"] => test::run_all(&Workspace::load()?, test::Extent::Fast),
         ["plugins"] => plugins::build(&Workspace::load()?),
         ["bench", rest @ ..] => bench::run_named(&Workspace::load()?, rest),
+        ["fuzz", rest @ ..] => fuzz::run_targets(&Workspace::load()?, rest),
         ["ci"] => ci::run_clean(&Workspace::load()?),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

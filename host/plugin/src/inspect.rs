@@ -276,24 +276,33 @@ impl Contents {
 
     fn add_interfaces(&mut self, types: &Types, imports: &[String], exports: &[String]) {
         let types = types.as_ref();
-        let mut names = signature::Names::new();
+        let (mut names, no_names) = (signature::Names::new(), signature::Names::none());
         for name in imports {
             if let Some(item) = types.component_item_for_import(name) {
                 self.imports.insert(name.clone(), names.interface(types, name, item.ty));
-                self.add_structures(types, name, item.ty);
+                self.add_structures(&no_names, types, name, item.ty);
             }
         }
+        // Nothing of what it exports is left out because of what it imports.
+        names.make_room();
+        no_names.make_room();
         for name in exports {
             if let Some(item) = types.component_item_for_export(name) {
                 self.exports.insert(name.clone(), names.interface(types, name, item.ty));
-                self.add_structures(types, name, item.ty);
+                self.add_structures(&no_names, types, name, item.ty);
             }
         }
     }
 
-    fn add_structures(&mut self, types: TypesRef<'_>, name: &str, entity: ComponentEntityType) {
+    fn add_structures(
+        &mut self,
+        names: &signature::Names,
+        types: TypesRef<'_>,
+        name: &str,
+        entity: ComponentEntityType,
+    ) {
         if contract_interface(name).is_some() {
-            self.structures.insert(name.to_owned(), signature::Names::structures(types, entity));
+            self.structures.insert(name.to_owned(), names.structures(types, entity));
         }
     }
 

@@ -17,9 +17,12 @@ const DEPTH_MAX: u32 = 8;
 /// The same where no type is written by its name. The contract's go nine deep.
 const STRUCTURE_DEPTH_MAX: u32 = 32;
 
-/// Types written for one component, at most; all further ones are written `...`. Types share their parts, so that a
-/// small component can describe a very large type.
-const TYPES_MAX: u32 = 20_000;
+/// Bytes written for the imports of a component, at most, and for its exports; what comes after them is written `...`. Types
+/// share their parts and names can be long, so that a small component can describe a very large type.
+const TEXT_BYTES_MAX: usize = 512 << 10;
+
+/// Bytes that a type is counted with beside its name: brackets and commas.
+const TYPE_BYTES: usize = 8;
 
 /// Functions listed for one interface, at most.
 const FUNCTIONS_MAX: usize = 200;
@@ -37,7 +40,7 @@ pub struct Interface {
 pub(super) struct Names {
     types: HashMap<ComponentAnyTypeId, String>,
     depth_max: u32,
-    written: Cell<u32>,
+    written: Cell<usize>,
 }
 
 impl Names {
@@ -45,16 +48,36 @@ impl Names {
         Self { types: HashMap::new(), depth_max: DEPTH_MAX, written: Cell::new(0) }
     }
 
+    /// None, so that every type is written as what it is made of.
+    pub(super) fn none() -> Self {
+        Self { depth_max: STRUCTURE_DEPTH_MAX, ..Self::new() }
+    }
+
+    /// As much room for what comes now as at the beginning.
+    pub(super) fn make_room(&self) {
+        self.written.set(0);
+    }
+
     /// The functions of an interface as what they take and give, whatever names types and parameters have: two are equal
     /// exactly if one can be called as the other.
-    pub(super) fn structures(types: TypesRef<'_>, entity: ComponentEntityType) -> Vec<(String, String)> {
-        let names = Self { types: HashMap::new(), depth_max: STRUCTURE_DEPTH_MAX, written: Cell::new(0) };
+    pub(super) fn structures(&self, types: TypesRef<'_>, entity: ComponentEntityType) -> Vec<(String, String)> {
         let ComponentEntityType::Instance(id) = entity else { return Vec::new() };
         let functions = types[id].exports.iter().filter_map(|(name, item)| match item.ty {
-            ComponentEntityType::Func(id) => Some((name.clone(), names.structure(types, &types[id]))),
+            ComponentEntityType::Func(id) => Some((name.clone(), self.structure(types, &types[id]))),
             _ => None,
         });
-        functions.take(FUNCTIONS_MAX).collect()
+        functions.take_while(|(name, _)| self.has_room(name)).take(FUNCTIONS_MAX).collect()
+    }
+
+    /// Counts a text that is written, and says whether there was still room for it.
+    fn has_room(&self, text: &str) -> bool {
+        self.written.set(self.written.get().saturating_add(text.len() + TYPE_BYTES));
+        self.written.get() <= TEXT_BYTES_MAX
+    }
+
+    /// A name where there is room for it.
+    fn shown<'a>(&self, name: &'a str) -> &'a str {
+        if self.has_room(name) { name } else { "..." }
     }
 
     fn structure(&self, types: TypesRef<'_>, function: &ComponentFuncType) -> String {
@@ -72,7 +95,7 @@ impl Names {
                     ComponentEntityType::Type { created, .. } => {
                         self.types.insert(created, name.clone());
                     }
-                    ComponentEntityType::Func(id) if functions.len() < FUNCTIONS_MAX => {
+                    ComponentEntityType::Func(id) if functions.len() < FUNCTIONS_MAX && self.has_room(name) => {
                         functions.push((name.clone(), self.function(types, &types[id])));
                     }
                     _ => {}
@@ -86,7 +109,8 @@ impl Names {
         let mut text = String::from(if function.async_ { "async func(" } else { "func(" });
         for (i, (name, ty)) in function.params.iter().enumerate() {
             let comma = if i > 0 { ", " } else { "" };
-            write!(text, "{comma}{name}: {}", self.value(types, ty, 0)).expect("a string takes all that is written");
+            write!(text, "{comma}{}: {}", self.shown(name), self.value(types, ty, 0))
+                .expect("a string takes all that is written");
         }
         text.push(')');
         if let Some(result) = &function.result {
@@ -98,17 +122,16 @@ impl Names {
 
     fn value(&self, types: TypesRef<'_>, ty: &ComponentValType, depth: u32) -> String {
         match ty {
-            ComponentValType::Primitive(primitive) => primitive.to_string(),
+            ComponentValType::Primitive(primitive) => self.shown(&primitive.to_string()).into(),
             ComponentValType::Type(id) => self.defined(types, *id, depth),
         }
     }
 
     fn defined(&self, types: TypesRef<'_>, id: ComponentDefinedTypeId, depth: u32) -> String {
         if let Some(name) = self.types.get(&ComponentAnyTypeId::Defined(id)) {
-            return name.clone();
+            return self.shown(name).into();
         }
-        self.written.set(self.written.get() + 1);
-        if depth >= self.depth_max || self.written.get() > TYPES_MAX {
+        if !self.has_room("") || depth >= self.depth_max {
             return "...".into();
         }
         let inner = |ty: &ComponentValType| self.value(types, ty, depth + 1);
@@ -124,17 +147,17 @@ impl Names {
             ComponentDefinedType::Result { ok: Some(ok), err: None, .. } => format!("result<{}>", inner(ok)),
             ComponentDefinedType::Result { ok, err, .. } => format!("result<{}, {}>", maybe(ok), maybe(err)),
             ComponentDefinedType::Record(record) => {
-                let fields = record.fields.iter().map(|(name, ty)| format!("{name}: {}", inner(ty)));
+                let fields = record.fields.iter().map(|(name, ty)| format!("{}: {}", self.shown(name), inner(ty)));
                 format!("record {{ {} }}", fields.collect::<Vec<_>>().join(", "))
             }
             ComponentDefinedType::Variant(variant) => {
                 let case =
                     |ty: &Option<ComponentValType>| ty.as_ref().map_or_else(String::new, |t| format!("({})", inner(t)));
-                let cases = variant.cases.iter().map(|(name, c)| format!("{name}{}", case(&c.ty)));
+                let cases = variant.cases.iter().map(|(name, c)| format!("{}{}", self.shown(name), case(&c.ty)));
                 format!("variant {{ {} }}", cases.collect::<Vec<_>>().join(", "))
             }
-            ComponentDefinedType::Flags(names) => set("flags", names.iter().map(|n| n.as_str())),
-            ComponentDefinedType::Enum(names) => set("enum", names.iter().map(|n| n.as_str())),
+            ComponentDefinedType::Flags(names) => set("flags", names.iter().map(|n| self.shown(n))),
+            ComponentDefinedType::Enum(names) => set("enum", names.iter().map(|n| self.shown(n))),
             ComponentDefinedType::Own(id) => self.resource(ComponentAnyTypeId::Resource(*id)),
             ComponentDefinedType::Borrow(id) => format!("borrow<{}>", self.resource(ComponentAnyTypeId::Resource(*id))),
             // The engine runs none of the others.
@@ -143,7 +166,7 @@ impl Names {
     }
 
     fn resource(&self, id: ComponentAnyTypeId) -> String {
-        self.types.get(&id).cloned().unwrap_or_else(|| "resource".into())
+        self.types.get(&id).map_or("resource", |name| self.shown(name)).into()
     }
 }
 

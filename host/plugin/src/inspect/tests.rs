@@ -343,3 +343,21 @@ fn languages_are_those_of_the_modules_whose_functions_are_exported() {
     let found = inspect(&component(&format!("{other}{text} (instance $guest {exports}) {export}")));
     assert_eq!(found.expect("it is an operator").languages, ["C11"]);
 }
+
+/// A name is written once in a component, and used as often as one likes.
+#[test]
+fn names_that_are_long_are_not_written_without_end() {
+    let (long, count) = ("n".repeat(90_000), 500);
+    let params: String = (0..count).map(|i| format!(r#"(param "p{i}" $t)"#)).collect();
+    let functions: String = (0..100).map(|i| format!(r#"(export "f{i}" (func {params}))"#)).collect();
+    let types = format!(r#"(type $r (record (field "a" u32))) (export "{long}" (type $t (eq $r)))"#);
+    // The contract's own are compared as well, without names.
+    for interface in ["wasi:io/wide@0.2.0", "wasmill:operator/wide@0.1.0", "else:where/wide@1.0.0"] {
+        let import = format!(r#"(import "{interface}" (instance {types} {functions}))"#);
+        let contents = Contents::read(&guest(&import, &GUEST_FUNCTIONS)).expect("it is well-formed");
+        let written = |functions: &[(String, String)]| functions.iter().map(|(_, text)| text.len()).sum::<usize>();
+        let named = written(&contents.imports[interface].functions);
+        let bare = contents.structures.get(interface).map_or(0, |functions| written(functions));
+        assert!(named < 2_000_000 && bare < 2_000_000, "{interface}: {named} and {bare} bytes of signatures");
+    }
+}

@@ -337,6 +337,7 @@ impl Operator {
         text
     }
 
+    /// By a new one, which has as much time to start and open as the first had.
     pub(super) fn replace_instance(&mut self) -> Result<(), Error> {
         if let Some(usage) = &mut self.usage {
             usage.instance.join(&self.instance.usage());

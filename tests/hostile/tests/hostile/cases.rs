@@ -138,6 +138,7 @@ pub(crate) const STATE_CASES: &[(&str, &str)] = &[
     ("state_flood", "could not keep its state"),
     ("state_timer-flood", "could not keep its state"),
     ("state_timers-endless", "due at once, for ever"),
+    ("state_value-huge", "could not keep its state"),
 ];
 
 #[test]

@@ -35,7 +35,9 @@ pub(crate) fn store(engine: Engine) -> PluginStore {
 /// A store that knows nothing yet and gives up on a compilation soon. The folder goes with the guard.
 pub(crate) fn impatient_store() -> (PluginStore, tempfile::TempDir) {
     let folder = tempfile::TempDir::new().expect("temporary folders can be made");
-    let budget = Budget { cpu: Duration::from_secs(2), cpu_per_mib: Duration::from_secs(1), ..Budget::default() };
+    let (cpu, cpu_per_mib) = (Duration::from_secs(2), Duration::from_secs(1));
+    // Longer than the test may take: how busy the machine is must not matter.
+    let budget = Budget { cpu, cpu_per_mib, deadline: Duration::from_secs(600), ..Budget::default() };
     let worker = Worker::with_budget(WORKER, Vec::new(), budget);
     (PluginStore::new(engine(4), Cache::open(folder.path()).expect("the folder is there"), worker), folder)
 }

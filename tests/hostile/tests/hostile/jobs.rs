@@ -32,7 +32,7 @@ const ROWS: usize = 20_003;
 const KEYS: usize = 500;
 
 /// A folder with the rows that all jobs read, and the components of the guests.
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     let folder = TempDir::new().expect("temporary folders can be made");
     let mut rows = String::new();
     for row in 0..ROWS {
@@ -52,7 +52,7 @@ fn job(name: &str, operator: &str) -> String {
 }
 
 /// The job of a guest, whose component it puts into the folder; `more` stands in its table too.
-fn hostile(folder: &Path, name: &str, answer: &str, more: &str) -> String {
+pub(crate) fn hostile(folder: &Path, name: &str, answer: &str, more: &str) -> String {
     let wasm = template::guest(name).unwrap_or_else(|e| panic!("{e:#}"));
     fs::write(folder.join("hostile.wasm"), wasm).expect("the folder takes files");
     let limits = format!(
@@ -77,7 +77,7 @@ fn prepare(text: &str, folder: &Path, plugins: &PluginStore) -> Result<Arc<Job>,
 }
 
 /// The end of a job: nothing, or what it says.
-fn end(handle: &JobHandle, name: &str) -> Result<(), String> {
+pub(crate) fn end(handle: &JobHandle, name: &str) -> Result<(), String> {
     loop {
         match handle.next_state(PATIENCE).unwrap_or_else(|| panic!("{name}: nothing happens")) {
             JobState::Finished => return Ok(()),
@@ -108,7 +108,7 @@ fn check(name: &str, answer: &str, part: &str, came: &Result<(), String>, rows: 
 }
 
 /// A process in which a well-behaved job runs beside each hostile one.
-struct Beside {
+pub(crate) struct Beside {
     store: PluginStore,
     folder: TempDir,
     cluster: Cluster,
@@ -117,11 +117,11 @@ struct Beside {
 }
 
 impl Beside {
-    fn new() -> Self {
+    /// With fewer slots than there are hostile jobs: one that is not given back is missed.
+    pub(crate) fn new(slots: u32) -> Self {
         let store = hosts::store(hosts::engine(EngineOptions::default().pool_instances));
         let folder = folder();
-        // Fewer than there are hostile jobs: a slot that is not given back is missed.
-        let cluster = Cluster::start(8, Arc::new(|_, _, _| ())).expect("threads can be started");
+        let cluster = Cluster::start(slots, Arc::new(|_, _, _| ())).expect("threads can be started");
         let well_behaved = prepare(&neighbour(), folder.path(), &store).expect("nothing is wrong with it");
         end(&cluster.submit(Arc::clone(&well_behaved)), "neighbour").expect("it runs alone");
         let expect = sorted(&folder.path().join("neighbour.jsonl"));
@@ -129,19 +129,39 @@ impl Beside {
         Self { store, folder, cluster, well_behaved, expect }
     }
 
-    /// Runs both. How the hostile job ended, and the rows it left.
-    fn run(&self, name: &str, answer: &str, more: &str) -> (Result<(), String>, Option<usize>) {
-        let folder = self.folder.path();
-        let (result, output) = (folder.join("neighbour.jsonl"), folder.join("hostile.jsonl"));
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn prepare(&self, text: &str) -> Result<Arc<Job>, String> {
+        prepare(text, self.folder(), &self.store)
+    }
+
+    pub(crate) fn submit(&self, job: &Arc<Job>) -> JobHandle {
+        self.cluster.submit(Arc::clone(job))
+    }
+
+    /// Runs the well-behaved job beside something else: its results must be what they always are.
+    pub(crate) fn neighbour<T>(&self, name: &str, work: impl FnOnce() -> T) -> T {
+        let result = self.folder().join("neighbour.jsonl");
         fs::remove_file(&result).expect("it was written");
-        let beside = self.cluster.submit(Arc::clone(&self.well_behaved));
-        let came = prepare(&hostile(folder, name, answer, more), folder, &self.store)
-            .and_then(|job| end(&self.cluster.submit(job), name));
-        let rows = output.exists().then(|| sorted(&output).len());
-        let _ = fs::remove_file(&output);
+        let beside = self.submit(&self.well_behaved);
+        let done = work();
         end(&beside, "neighbour").unwrap_or_else(|e| panic!("beside {name}: {e}"));
         assert!(sorted(&result) == self.expect, "the neighbour of {name} has other results");
-        (came, rows)
+        done
+    }
+
+    /// Runs both. How the hostile job ended, and the rows it left.
+    fn run(&self, name: &str, answer: &str, more: &str) -> (Result<(), String>, Option<usize>) {
+        self.neighbour(name, || {
+            let came = self.prepare(&hostile(self.folder(), name, answer, more));
+            let came = came.and_then(|job| end(&self.submit(&job), name));
+            let output = self.folder().join("hostile.jsonl");
+            let rows = output.exists().then(|| sorted(&output).len());
+            let _ = fs::remove_file(&output);
+            (came, rows)
+        })
     }
 }
 
@@ -153,7 +173,7 @@ fn all_cases() -> impl Iterator<Item = (&'static str, &'static str, &'static str
 
 #[test]
 fn a_neighbour_in_the_same_process_keeps_its_results() {
-    let beside = Beside::new();
+    let beside = Beside::new(8);
     let wrong: Vec<String> = all_cases()
         .filter_map(|(name, answer, part)| {
             let (came, rows) = beside.run(name, answer, "");
@@ -166,7 +186,7 @@ fn a_neighbour_in_the_same_process_keeps_its_results() {
 /// Every row is poison: its job may leave a few of them out, and then gives up.
 #[test]
 fn a_neighbour_keeps_its_results_while_rows_are_left_out() {
-    let beside = Beside::new();
+    let beside = Beside::new(8);
     for (name, answer, _) in all_cases() {
         let (came, rows) = beside.run(name, answer, "on_error = \"skip\"\nparallelism = 4");
         match came {

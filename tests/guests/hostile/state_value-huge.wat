@@ -1,0 +1,15 @@
+;; Keeps half a MiB for the first key of each call.
+(data (i32.const 0x1f00) "binary")
+(func $describe (type $describe)
+  (i32.store (i32.const 0x570) (i32.const 0x1f00)) (i32.store (i32.const 0x574) (i32.const 6)) (i32.const 0x500))
+(func $process (type $process) (local $n i32)
+  (i32.store (i32.const 0x40c) (i32.const 0x1000)) (i32.store (i32.const 0x410) (i32.const 1))
+  (i32.store8 (i32.const 0x1000) (i32.const 1)) (i32.store8 (i32.const 0x1010) (i32.const 1))
+  (i32.store (i32.const 0x1014) (i32.const 0x4000))
+  (i32.store (i32.const 0x1018) (i32.shl (i32.add (local.get 8) (i32.const 1)) (i32.const 2)))
+  (i32.store (i32.const 0x101c) (i32.const 0x20000)) (i32.store (i32.const 0x1020) (i32.const 0x80000))
+  (loop $l
+    (local.set $n (i32.add (local.get $n) (i32.const 1)))
+    (i32.store (i32.add (i32.const 0x4000) (i32.shl (local.get $n) (i32.const 2))) (i32.const 0x80000))
+    (br_if $l (i32.lt_u (local.get $n) (local.get 8))))
+  (i32.const 0x400))
