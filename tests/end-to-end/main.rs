@@ -2,6 +2,7 @@
 //!
 //! The plugins must have been built by `cargo xtask plugins`.
 
+mod book;
 mod capsules;
 mod contract;
 mod errors;

@@ -17,7 +17,10 @@ use crate::{
 };
 
 mod json;
+mod key;
 mod parse;
+
+pub use key::{Key, markdown};
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -386,13 +389,17 @@ impl Settings {
     /// Refuses keys that nobody asked for.
     pub fn finish(&self) -> Result<(), Error> {
         let Some((key, setting)) = self.entries.iter().find(|(key, _)| self.is_unknown(key)) else { return Ok(()) };
-        let mut known: Vec<&str> = self.asked().clone();
-        let hint = did_you_mean(key, &known).unwrap_or_else(|| {
-            known.sort_unstable();
-            format!("known keys: {}", known.join(", "))
-        });
+        let known = self.known();
+        let hint = did_you_mean(key, &known).unwrap_or_else(|| format!("known keys: {}", known.join(", ")));
         let error = setting.error(format!("unknown key `{key}`")).coded(Code::JobFileUnknownKey);
         Err(Error { hint: Some(hint), ..error })
+    }
+
+    /// The names that were asked for so far, sorted.
+    pub fn known(&self) -> Vec<&'static str> {
+        let mut known = self.asked().clone();
+        known.sort_unstable();
+        known
     }
 
     fn is_unknown(&self, key: &str) -> bool {

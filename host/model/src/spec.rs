@@ -15,6 +15,7 @@ use crate::{
 pub use crate::limits::LimitsSpec;
 
 pub mod fixture;
+pub mod reference;
 
 /// Most subtasks a vertex can have; also the most key groups.
 pub const PARALLELISM_MAX: u32 = KEY_GROUPS_MAX;

@@ -7,7 +7,7 @@ use std::{
 
 use wasmill_model::fault::Code;
 
-use crate::error::Error;
+use crate::{build, error::Error};
 
 mod expected;
 mod folder;
@@ -35,7 +35,7 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// Finds the operator and its fixtures: of a component's file, or of the project in a folder. The fixtures of a
+    /// Finds the operator and its fixtures: of a component's file, or of the project in a folder, which is built first. The fixtures of a
     /// component are in `fixtures`, unless told otherwise, beside the nearest Cargo.toml above the current folder or above
     /// the component.
     pub(crate) fn find(target: &Path, fixtures: Option<&Path>) -> Result<Self, Error> {
@@ -43,18 +43,16 @@ impl Subject {
             Error::new(Code::FileUnreadable, format!("could not read {}: {reason}", target.display()))
         };
         if target.is_dir() {
-            let hint = "name the component that was built, as in `wasmill test F.wasm`";
-            return Err(unreadable(&format!(
-                "it is a folder, and this version does not build projects\n  hint: {hint}"
-            )));
+            let built = build::build(target).map_err(|error| build::not_built(&error))?;
+            let folder = fixtures.map_or_else(|| target.join(FOLDER), Path::to_owned);
+            return Ok(Self { name: stem(&built.wasm), wasm: built.wasm, folder });
         }
         let wasm = std::path::absolute(target).map_err(|e| unreadable(&e))?;
         if !wasm.is_file() {
             return Err(unreadable(&"there is no such file or folder"));
         }
         let folder = fixtures.map_or_else(|| folder_of(target, &wasm), |folder| Ok(folder.to_owned()))?;
-        let name = wasm.file_stem().map_or_else(|| "operator".into(), |stem| stem.to_string_lossy()).into_owned();
-        Ok(Self { wasm, name, folder })
+        Ok(Self { name: stem(&wasm), wasm, folder })
     }
 
     /// The folders of all fixtures whose names hold one of `filters`, or of all, sorted by name.
@@ -104,6 +102,11 @@ fn folder_of(target: &Path, wasm: &Path) -> Result<PathBuf, Error> {
     })?;
     let folder = project.join(FOLDER);
     Ok(folder.strip_prefix(&current).map_or(folder.clone(), Path::to_owned))
+}
+
+/// What an operator is called: the name of its file without the ending.
+fn stem(wasm: &Path) -> String {
+    wasm.file_stem().map_or_else(|| "operator".into(), |stem| stem.to_string_lossy()).into_owned()
 }
 
 /// A fixture's name: that of its folder.

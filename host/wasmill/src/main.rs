@@ -23,6 +23,7 @@ mod job_drawing;
 mod new;
 mod plugin;
 mod plugins;
+mod reference;
 mod replay;
 mod report;
 mod run;
@@ -74,6 +75,9 @@ enum Verb {
     /// Inspects, compiles and describes one plugin, told on standard input: started by the other roles only.
     #[command(name = plugins::WORKER_VERB, hide = true)]
     Worker,
+    /// Prints the parts of the documentation that are made from the code.
+    #[command(hide = true)]
+    Reference(reference::Arguments),
 }
 
 /// How results are printed.
@@ -103,6 +107,7 @@ fn main() -> ExitCode {
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Plugin(verb) => plugin::run(&verb),
         Verb::Worker => wasmill_plugin::worker::main(),
+        Verb::Reference(arguments) => reference::run::<Arguments>(&arguments),
     }
 }
 

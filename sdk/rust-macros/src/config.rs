@@ -6,6 +6,8 @@ use syn::{Data, DataEnum, DeriveInput, Error, Expr, ExprLit, Lit, LitStr, spanne
 
 use crate::parts::{named_fields, refuse_twice};
 
+mod documentation;
+
 pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
     if !input.generics.params.is_empty() {
         return Err(Error::new(input.generics.span(), "a configuration is owned and has no parameters"));
@@ -20,14 +22,23 @@ fn table(input: &DeriveInput) -> syn::Result<TokenStream> {
     let mut fields = named_fields(input, "a configuration")?;
     let mut defaults = Vec::new();
     let mut renames = Vec::new();
+    let mut keys = Vec::new();
     for field in &mut fields {
         let mut default = quote!(::core::option::Option::None);
+        let mut shown = None;
         let ident = field.ident;
         field.attributes("config", |meta| {
             if meta.path.is_ident("default") {
                 default = match meta.value() {
-                    Err(_) => quote!(::core::option::Option::Some(::core::default::Default::default())),
-                    Ok(value) => default_value(&value.parse()?),
+                    Err(_) => {
+                        shown = Some(String::new());
+                        quote!(::core::option::Option::Some(::core::default::Default::default()))
+                    }
+                    Ok(value) => {
+                        let value: Expr = value.parse()?;
+                        shown = Some(documentation::type_name(&value));
+                        default_value(&value)
+                    }
                 };
             } else if meta.path.is_ident("renames") {
                 let column: LitStr = meta.value()?.parse()?;
@@ -38,12 +49,21 @@ fn table(input: &DeriveInput) -> syn::Result<TokenStream> {
             Ok(true)
         })?;
         defaults.push(default);
+        keys.push(documentation::Key {
+            name: field.name.clone(),
+            type_name: documentation::type_name(field.ty),
+            default: shown,
+            doc: documentation::doc(&field.field.attrs),
+        });
     }
     refuse_twice(&fields)?;
     let config = &input.ident;
+    let documentation = documentation::of_table(&config.to_string(), &keys);
     let idents = fields.iter().map(|field| field.ident);
     let names: Vec<_> = fields.iter().map(|field| &field.name).collect();
     Ok(quote! {
+        #documentation
+
         #[automatically_derived]
         impl ::wasmill_sdk::config::Config for #config {
             fn from_json(
@@ -81,9 +101,12 @@ fn choice(input: &DeriveInput, data: &DataEnum) -> syn::Result<TokenStream> {
     }
     let config = &input.ident;
     let idents = data.variants.iter().map(|variant| &variant.ident);
-    let names = data.variants.iter().map(|variant| snake_case(&variant.ident.to_string()));
+    let names: Vec<String> = data.variants.iter().map(|variant| snake_case(&variant.ident.to_string())).collect();
+    let documentation = documentation::of_choice(&config.to_string(), &names);
     let places = 0..data.variants.len();
     Ok(quote! {
+        #documentation
+
         #[automatically_derived]
         impl ::wasmill_sdk::config::Config for #config {
             fn from_json(
