@@ -66,8 +66,11 @@ input = "poison"
 config = { modulus = 1, column = "key" }
 "#;
 
+/// Whether there is poison at a place.
+type IsPoison = fn(i64) -> bool;
+
 /// Where poison is.
-const PLACES: [(&str, fn(i64) -> bool); 4] = [
+const PLACES: [(&str, IsPoison); 4] = [
     ("first", |place| place == 0),
     ("last", |place| place == ROWS - 1),
     ("every thousandth", |place| place % 1_000 == 999),

@@ -257,7 +257,7 @@ fn sample_takes_every_nth_row_of_a_key_or_a_fraction_of_the_keys() {
     let is_tenth = |row: &&Value| {
         let seen = seen.entry(origin(row).to_owned()).or_default();
         *seen += 1;
-        (*seen - 1) % 10 == 0
+        (*seen - 1).is_multiple_of(10)
     };
     assert_eq!(counted(&out), counted(&flights.iter().filter(is_tenth).cloned().collect::<Vec<_>>()));
 

@@ -117,18 +117,19 @@ fn beyond(setting: &Setting, max: &str, found: &str) -> Error {
 /// In the largest unit that gives a whole number.
 fn written_bytes(bytes: u64) -> String {
     let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1_u64)];
-    let (unit, size) = units.into_iter().find(|(_, size)| bytes >= *size && bytes % size == 0).unwrap_or(("B", 1));
+    let (unit, size) =
+        units.into_iter().find(|(_, size)| bytes >= *size && bytes.is_multiple_of(*size)).unwrap_or(("B", 1));
     format!("{}{unit}", bytes / size)
 }
 
 /// In the largest unit that gives a whole number.
 fn written_duration(time: Duration) -> String {
-    if time.subsec_nanos() % 1_000_000 != 0 {
+    if !time.subsec_nanos().is_multiple_of(1_000_000) {
         return format!("{}ms", time.as_secs_f64() * 1_000.0);
     }
     let ms = time.as_millis();
     let units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1_u128)];
-    let (unit, size) = units.into_iter().find(|(_, size)| ms >= *size && ms % size == 0).unwrap_or(("ms", 1));
+    let (unit, size) = units.into_iter().find(|(_, size)| ms >= *size && ms.is_multiple_of(*size)).unwrap_or(("ms", 1));
     format!("{}{unit}", ms / size)
 }
 

@@ -38,12 +38,13 @@ impl BadRows {
         Self { vertex: vertex.to_owned(), subtask, policy, window: (0, 0), told: 0, counters, log }
     }
 
-    /// Rows have been read, or left out.
+    /// Good rows have been read.
     pub(crate) fn passed(&mut self, rows: u64) {
-        self.window.0 += rows;
+        // Only now: the bad rows among those of the last batch came behind it.
         if self.window.0 >= WINDOW_ROWS {
             self.window = (0, 0);
         }
+        self.window.0 += rows;
     }
 
     /// Follows the policy; returns dead letters.
@@ -60,13 +61,13 @@ impl BadRows {
                 (self.log)(LogLine { level: Level::Warn, message: format!("a row is left out: {row}") });
             }
             self.window.1 += 1;
+            self.window.0 += 1;
             let percent = self.policy.percent_max;
-            if self.window.1 as f64 > WINDOW_ROWS as f64 * percent / 100.0 {
+            if self.window.1 as f64 > self.window.0.max(WINDOW_ROWS) as f64 * percent / 100.0 {
                 let (vertex, last) = (vertex.clone(), row.to_string());
                 return Err(Error::TooManyBadRows { vertex, subtask, percent, rows: WINDOW_ROWS, last });
             }
         }
-        self.passed(rows.len() as u64);
         if self.policy.on_error == OnError::Skip {
             return Ok(None);
         }

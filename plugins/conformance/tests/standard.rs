@@ -150,7 +150,7 @@ fn sample() {
 
 #[test]
 fn what_cannot_be_is_refused_and_no_expression_overflows_the_stack() {
-    let refused = |name: &str, config: &str| Driver::new(name, config, wired(false)).err().expect("it is refused");
+    let refused = |name: &str, config: &str| Driver::new(name, config, wired(false)).expect_err("it is refused");
     assert!(refused("filter", r#"{"where":"wole > 1"}"#).contains("the input has no column `wole`"));
     assert!(
         refused("map", r#"{"columns":{"a":"whole + text"}}"#)

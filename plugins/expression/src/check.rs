@@ -76,7 +76,7 @@ impl Checked {
     }
 
     /// Whole numbers as floats; floats as they are.
-    fn as_float(self) -> Self {
+    fn into_float(self) -> Self {
         match self.data_type {
             Some(DataType::Int64) => match self.node {
                 Node::Constant(Constant::Whole(value)) => {
@@ -227,13 +227,13 @@ impl<'i> Checker<'i> {
         match (types, op) {
             ((None, None), _) => Ok(Checked { node: Node::Constant(Constant::Null), data_type: None, nullable: true }),
             ((Some(Int64 | Float64), Some(Int64 | Float64)), Arithmetic::Divide) => {
-                of(a.as_float(), b.as_float(), Float64)
+                of(a.into_float(), b.into_float(), Float64)
             }
             ((Some(Int64), Some(Int64)), _) => of(a, b, Int64),
             ((Some(_), Some(_)), Arithmetic::DivideWhole) => {
                 Err(format!("`{whole}`: `//` divides whole numbers; use `/`, or cast to int64"))
             }
-            ((Some(Int64 | Float64), Some(Int64 | Float64)), _) => of(a.as_float(), b.as_float(), Float64),
+            ((Some(Int64 | Float64), Some(Int64 | Float64)), _) => of(a.into_float(), b.into_float(), Float64),
             ((Some(Timestamp), Some(Int64)), Arithmetic::Add | Arithmetic::Subtract) => of(a, b, Timestamp),
             ((Some(Int64), Some(Timestamp)), Arithmetic::Add) => of(a, b, Timestamp),
             ((Some(Timestamp), Some(Timestamp)), Arithmetic::Subtract) => of(a, b, Int64),
@@ -355,8 +355,8 @@ fn negated(checked: Checked) -> Checked {
 fn unified(a: Checked, b: Checked) -> Result<(Checked, Checked), (Checked, Checked)> {
     use DataType::{Float64, Int64, Timestamp, Utf8};
     match (a.data_type, b.data_type) {
-        (Some(Int64), Some(Float64)) => Ok((a.as_float(), b)),
-        (Some(Float64), Some(Int64)) => Ok((a, b.as_float())),
+        (Some(Int64), Some(Float64)) => Ok((a.into_float(), b)),
+        (Some(Float64), Some(Int64)) => Ok((a, b.into_float())),
         (Some(Timestamp), Some(Utf8)) => match moment(&b.node) {
             Some(moment) => Ok((a, moment)),
             None => Err((a, b)),
@@ -396,7 +396,7 @@ fn one_type(whole: &Expr, mut values: Vec<Checked>) -> Result<(Vec<Checked>, Opt
     for value in &mut values {
         let found = value.clone();
         *value = match (found.data_type, data_type) {
-            (Some(DataType::Int64), Some(DataType::Float64)) => found.as_float(),
+            (Some(DataType::Int64), Some(DataType::Float64)) => found.into_float(),
             (Some(DataType::Utf8), Some(DataType::Timestamp)) => moment(&found.node).unwrap_or(found),
             _ => Checked { data_type, ..found },
         };

@@ -81,7 +81,7 @@ fn rows_of_equal_values_share_their_lot() {
     for seed in 0..20 {
         let kept = sampled(&format!(r#"{{"fraction":0.5,"columns":["page","at"],"seed":{seed}}}"#), 1, &odd);
         let zeros = kept.iter().filter(|visit| visit.at == 0.0).count();
-        assert!(zeros % 2 == 0 && (kept.len() - zeros) % 2 == 0, "seed {seed}");
+        assert!(zeros % 2 == 0 && (kept.len() - zeros).is_multiple_of(2), "seed {seed}");
     }
 }
 

@@ -21,7 +21,7 @@ fn once(input: &mut Vec<u8>, other: &[u8], random: &mut Random) {
     let at = random.below(input.len());
     match random.below(9) {
         0 => input[at] ^= 1 << random.below(8),
-        1 => input[at] = random.next() as u8,
+        1 => input[at] = random.draw() as u8,
         2 => input[at] = *random.pick(&[0, 1, 0x7f, 0x80, 0xff]),
         3 => overwrite(input, at, &(random.odd_number() as u32).to_le_bytes()),
         4 => overwrite(input, at, &random.odd_number().to_le_bytes()),

@@ -10,11 +10,11 @@ impl Random {
     /// The stream that belongs to a seed and a number.
     pub fn new(seed: u64, number: u64) -> Self {
         let mut outer = Self { state: seed };
-        let mut inner = Self { state: number ^ outer.next() };
-        Self { state: inner.next() }
+        let mut inner = Self { state: number ^ outer.draw() };
+        Self { state: inner.draw() }
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,7 +24,7 @@ impl Random {
 
     /// A number below `limit`, which is not 0.
     pub fn below(&mut self, limit: usize) -> usize {
-        ((u128::from(self.next()) * limit as u128) >> 64) as usize
+        ((u128::from(self.draw()) * limit as u128) >> 64) as usize
     }
 
     /// Once in so many times.
@@ -45,12 +45,12 @@ impl Random {
             2 => edge - 1,
             3 => edge.wrapping_neg(),
             4 => u64::MAX - self.below(16) as u64,
-            _ => self.next(),
+            _ => self.draw(),
         }
     }
 
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.next() as u8).collect()
+        (0..count).map(|_| self.draw() as u8).collect()
     }
 }
 
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_stream_is_the_same_each_time_and_none_is_like_another() {
-        let first = |seed, number| Random::new(seed, number).next();
+        let first = |seed, number| Random::new(seed, number).draw();
         assert_eq!(first(1, 2), first(1, 2));
         let mut seen: Vec<u64> = (0..100).flat_map(|seed| (0..100).map(move |number| first(seed, number))).collect();
         seen.sort_unstable();

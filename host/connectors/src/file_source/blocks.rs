@@ -71,13 +71,14 @@ impl Block {
 
     /// Passes the next line and returns where it lies, with its `\n`; `None` at the end. The error: it is too long.
     #[inline]
-    pub(crate) fn next_line(&mut self) -> Result<Option<Range<usize>>, BadRow> {
+    pub(crate) fn next_line(&mut self) -> Result<Option<Range<usize>>, Box<BadRow>> {
         let Some(length) = memchr::memchr(b'\n', &self.bytes[self.at..]) else { return Ok(None) };
         let line = self.at..self.at + length + 1;
         self.at = line.end;
         self.line += 1;
         if length > self.line_bytes_max {
-            return Err(too_long(&self.file, self.line - 1, &self.bytes[line], self.line_bytes_max));
+            let bad = too_long(&self.file, self.line - 1, &self.bytes[line], self.line_bytes_max);
+            return Err(Box::new(bad));
         }
         Ok(Some(line))
     }

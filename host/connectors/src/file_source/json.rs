@@ -423,7 +423,7 @@ impl Decoder for JsonDecoder {
                     break;
                 }
                 Err(row) => {
-                    bad.push(row);
+                    bad.push(*row);
                     continue;
                 }
             };

@@ -37,7 +37,7 @@ impl Decoder for LinesDecoder {
                     break;
                 }
                 Err(row) => {
-                    bad.push(row);
+                    bad.push(*row);
                     continue;
                 }
             };

@@ -146,7 +146,7 @@ impl Checker<'_> {
         if !checked.is_number() {
             return Err(wrong_type(whole, value, &checked, "a number"));
         }
-        let checked = checked.as_float();
+        let checked = checked.into_float();
         Ok(Checked { node: Node::Numeric(function, Box::new(checked.node)), ..checked })
     }
 

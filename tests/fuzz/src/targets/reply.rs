@@ -259,7 +259,7 @@ impl Target for Replies {
     fn make(&self, random: &mut Random) -> Vec<u8> {
         let operator = random.below(self.operators.len());
         let caller = random.below(4);
-        let mut input = vec![operator as u8, caller as u8, random.next() as u8, random.next() as u8];
+        let mut input = vec![operator as u8, caller as u8, random.draw() as u8, random.draw() as u8];
         let (rows, count) = sizes(&input);
         let made = |random: &mut Random| match Caller::of(caller) {
             Some(caller) => {

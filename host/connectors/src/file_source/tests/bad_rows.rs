@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 use super::{config, folder, put};
 use crate::{BadRow, testing::read_past_bad_rows};
 
+/// Line, column, reason and text.
+type Bad = (u64, Option<String>, String, String);
+
 /// The good rows of a file, and the bad ones as line, column, reason and text.
-fn read(keys: &str, bytes: impl AsRef<[u8]>) -> (Vec<Value>, Vec<(u64, Option<String>, String, String)>) {
+fn read(keys: &str, bytes: impl AsRef<[u8]>) -> (Vec<Value>, Vec<Bad>) {
     let folder = folder();
     put(folder.path(), "a", bytes);
     let (good, bad, result) = read_past_bad_rows(&config(folder.path(), &format!("path = \"a\"\n{keys}")));
@@ -18,7 +21,7 @@ fn read(keys: &str, bytes: impl AsRef<[u8]>) -> (Vec<Value>, Vec<(u64, Option<St
     (good, bad.into_iter().map(parts).collect())
 }
 
-fn bad(line: u64, column: &str, reason: &str, text: &str) -> (u64, Option<String>, String, String) {
+fn bad(line: u64, column: &str, reason: &str, text: &str) -> Bad {
     (line, (!column.is_empty()).then(|| column.to_owned()), reason.to_owned(), text.to_owned())
 }
 

@@ -53,7 +53,7 @@ pub(super) fn make(random: &mut Random) -> Vec<u8> {
         image.put_bytes(at + 16, random.pick(&DataType::ALL).name().as_bytes());
         if random.once_in(2) {
             image.put_u8(at + 24, 1);
-            image.put(at + 32, &(1 + random.next() / 2).to_le_bytes());
+            image.put(at + 32, &(1 + random.draw() / 2).to_le_bytes());
         }
         image.put_u32(at + 40, random.below(10));
     }
