@@ -331,7 +331,10 @@ fn fixtures_that_cannot_be_run_are_refused_with_their_line() {
         fixtures.add("f", files);
         fixtures.refused("keyed-counter", part);
     };
-    check(&[("fixture.toml", "schema = { word = \"utf8\" }\n")], "error[not-described]: f/fixture.toml:1: plugin ");
+    check(
+        &[("fixture.toml", "schema = { word = \"utf8\" }\n")],
+        "error[operator-not-keyed]: f/fixture.toml:1: plugin ",
+    );
     check(
         &[("fixture.toml", "schema = { word = \"text\" }\n")],
         "error[job-file-unknown-type]: f/fixture.toml:1: schema.word: expected a type",

@@ -79,7 +79,7 @@ fn a_manifest_is_shown() {
         }
     }
     let shown = wasmill(&bench, &["plugin", "inspect"]);
-    assert!(shown.stdout.contains("    process: func(input: u32, rows: record"), "{}", shown.stdout);
+    assert!(shown.stdout.contains("    process: func(input: u32, rows: rows"), "{}", shown.stdout);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_manifest_that_is_wrong_is_refused() {
         assert_eq!(is, (&json!("manifest"), &json!(expected), &json!(found)));
         assert!(finding["place"]["byte"].as_u64().is_some_and(|byte| byte > 1_000), "{finding}");
         let run = bench.refused(&[]);
-        assert!(run.contains("job.toml:10: operator.words.plugin: ") && run.contains("manifest: byte "), "{run}");
+        assert!(run.contains("job.toml:9: operator.words.plugin: ") && run.contains("manifest: byte "), "{run}");
     }
     let twice = bench("{}");
     twice.put("words.wasm", with_section(&fs::read(twice.path("words.wasm")).expect("it is there"), "{}"));

@@ -215,7 +215,7 @@ fn the_table_of_dead_letters_is_checked() {
     let bench = bench(true);
     let message = bench.refused(&[]);
     assert!(
-        message.contains("job.toml:") && message.contains("no operator has `on_error = \"dead_letter\"`"),
+        message.contains("job.toml:") && message.contains("no source or operator has `on_error = \"dead_letter\"`"),
         "{message}"
     );
     let message = bench.refused(&["operator.double.on_error=dead_letter", "dead_letter.pth=x"]);

@@ -228,5 +228,5 @@ fn a_failure_of_the_machine_is_not_remembered() {
 #[test]
 fn a_guest_in_c_is_not_taken_for_one_in_rust() {
     let languages = wasmill_plugin::inspect::inspect(&guest()).expect("it is an operator").languages;
-    assert_eq!(languages, ["C11"]);
+    assert!(!languages.is_empty() && languages.iter().all(|language| language.starts_with('C')), "{languages:?}");
 }

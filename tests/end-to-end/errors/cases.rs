@@ -5,7 +5,7 @@ use std::process::Command;
 use wasmill_model::fault::Code;
 
 use super::{run, wasmill};
-use crate::process::{Bench, Running, plugin};
+use crate::process::{Bench, Running, cache, plugin};
 
 /// Two rows through one operator. Cases change it.
 pub(super) const JOB: &str = r#"[job]
@@ -73,6 +73,14 @@ pub(super) const COMMANDS: &[Case] = &[
     (Code::CapsuleUnreadable, With(|_| wasmill(&["replay", "calls/o.1.capsule"]))),
     (Code::CapsuleUnwritable, With(|bench| run(bench, &["--capsule", "in.jsonl/calls"]))),
     (Code::CapsulePlugin, With(replay_of_another)),
+    (Code::Redirect, With(redirected_with_two_sinks)),
+    (Code::ProjectNotBegun, With(|_| wasmill(&["new", "in.jsonl"]))),
+    (Code::ProjectNotBegun, With(|_| wasmill(&["new", "Shop"]))),
+    (Code::ProjectNotBegun, With(|_| wasmill(&["new", "shop", "--lang", "cobol"]))),
+    (Code::ProjectNotBuilt, With(|_| wasmill(&["build"]))),
+    (Code::FixtureNotFound, With(|_| test_words(&["--fixtures", "fixtures"]))),
+    (Code::FixtureFiles, With(|bench| fixture(bench, None))),
+    (Code::FixtureBadLine, With(|bench| fixture(bench, Some("{\"word\":\"a\"}\n{\"@watermark\":\"soon\"}\n")))),
 ];
 
 pub(super) const JOB_FILE: &[Case] = &[
@@ -170,6 +178,7 @@ pub(super) const PLUGINS: &[Case] = &[
     (Code::Structure, Plugin(|| component(4, &component(1, MODULE)))),
     (Code::Interface, Plugin(|| COMPONENT.to_vec())),
     (Code::ImportNotGranted, Plugin(importing_sockets)),
+    (Code::Manifest, Plugin(|| [whole(), MANIFEST.to_vec()].concat())),
 ];
 
 pub(super) const RUNNING: &[Case] = &[
@@ -186,6 +195,15 @@ pub(super) const RUNNING: &[Case] = &[
         }),
     ),
     (Code::CsvHeader, Rows(&[("format = \"json\"", "format = \"csv\"")], || b"a;k\n1;x\n".to_vec())),
+    (Code::SourceFileDamaged, Sets(&["source.s.format=parquet"])),
+    (Code::SourceColumns, With(other_columns)),
+    (
+        Code::StdoutNotLines,
+        Swap(&[(
+            "connector = \"file\"\npath = \"out.jsonl\"\nformat = \"json\"",
+            "connector = \"stdout\"\nformat = \"parquet\"\nparallelism = 2",
+        )]),
+    ),
     (Code::SinkUnwritable, Swap(&[("path = \"out.jsonl\"", "path = \"in.jsonl/out.jsonl\"")])),
     (Code::OperatorNotOpened, Swap(&[(MODE, "mode = \"hostile:open-error\"")])),
     (Code::OperatorTrapped, Swap(&[(MODE, "mode = \"hostile:panic\"")])),
@@ -233,10 +251,13 @@ pub(super) const BESIDE: &[(Code, &str)] = &[
     (Code::BadRowsNotFound, "depends on how fast the machine is: nowhere"),
     (Code::EndlessTimers, "needs a hostile guest: tests of hostile jobs"),
     (Code::TaskManagerLost, "a run has one, in its own process: tests of the JobManager"),
+    (Code::FixtureUnwritable, "needs a folder that even root cannot write to: nowhere"),
     (Code::Internal, "cannot happen"),
 ];
 
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+/// A section `wasmill:manifest` that holds `[]`.
+const MANIFEST: &[u8] = b"\0\x13\x10wasmill:manifest[]";
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
 /// A component with one section.
@@ -287,4 +308,37 @@ fn replay_of_another(bench: &Bench) -> Command {
     let saved = Running::start(run(bench, &["--capsule", "calls"])).end();
     assert_eq!(saved.code, Some(1), "{}", saved.stderr);
     wasmill(&["replay", "calls/o.1.capsule", "--plugin", &plugin("tokenizer")])
+}
+
+fn redirected_with_two_sinks(bench: &Bench) -> Command {
+    let copy = "[sink.copy]\ninput = \"o\"\nconnector = \"blackhole\"\n\n[sink.out]";
+    swap(bench, &[("[sink.out]", copy)]);
+    run(bench, &["--output", "all.jsonl"])
+}
+
+/// Reads a Parquet file as if it had another column.
+fn other_columns(bench: &Bench) -> Command {
+    let to_parquet = ["--set", "sink.out.path=rows.parquet", "--set", "sink.out.format=parquet"];
+    let ended = Running::start(run(bench, &to_parquet)).end();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let parts =
+        [(PATH, "path = \"rows.parquet\""), ("\"json\"", "\"parquet\""), (SCHEMA, "schema = { b = \"int64\" }")];
+    swap(bench, &parts);
+    run(bench, &[])
+}
+
+fn test_words(arguments: &[&str]) -> Command {
+    let mut command = wasmill(&["test"]);
+    command.arg(plugin("keyed-counter")).arg("--cache").arg(cache()).args(arguments);
+    command
+}
+
+/// Tests with one fixture, of these rows.
+fn fixture(bench: &Bench, rows: Option<&str>) -> Command {
+    std::fs::create_dir_all(bench.path("fixtures/words")).expect("folders can be made");
+    bench.put("fixtures/words/fixture.toml", "schema = { word = \"utf8\" }\nkey_by = [\"word\"]\n");
+    if let Some(rows) = rows {
+        bench.put("fixtures/words/input.jsonl", rows);
+    }
+    test_words(&["--fixtures", "fixtures"])
 }

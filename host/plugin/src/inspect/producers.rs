@@ -97,6 +97,10 @@ impl Producers {
                 }
             }
         }
+        // A Rust module is linked with a C library, whose objects name their language too.
+        if languages.iter().any(|language| language == "Rust") {
+            languages.retain(|language| !language.starts_with('C'));
+        }
         languages
     }
 }
