@@ -184,7 +184,7 @@ fn check(text: &str) -> std::result::Result<(JobGraph, Plan), Error> {
 fn refused(text: &str, error: &Error) -> std::result::Result<(), String> {
     match &error.origin {
         Origin::File { line, .. } if (1..=text.lines().count().max(1) + 1).contains(&(*line as usize)) => {}
-        Origin::Set(assignment) if sets(text).any(|given| given == assignment.as_ref()) => {}
+        Origin::Set(argument) if sets(text).any(|given| argument.strip_prefix("--set ") == Some(given)) => {}
         origin => return Err(format!("an error at {origin}: {error}")),
     }
     if error.message.trim().is_empty() {
