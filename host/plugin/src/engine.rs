@@ -18,10 +18,10 @@ use wasmill_model::{
     fault::{Code, Coded},
     limits,
 };
-use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, RegallocAlgorithm};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, RegallocAlgorithm};
 
 /// How often a running guest can be interrupted. Deadlines are counted in these.
-pub const TICK: Duration = Duration::from_millis(5);
+pub const TICK: Duration = Duration::from_millis(2);
 
 /// Address space kept for one linear memory. With the guard behind it no access of a 32-bit guest needs a check.
 const MEMORY_RESERVATION: u64 = 4 << 30;
@@ -53,6 +53,9 @@ const TABLES_AVERAGE: u32 = 4;
 /// Bytes of each table that are zeroed by hand when its instance goes; what is beyond goes back to the system. Few tables
 /// are larger, and giving back memory of a process interrupts all its threads.
 const TABLE_KEEP_RESIDENT: usize = 4 << 10;
+
+/// The same of each linear memory.
+const MEMORY_KEEP_RESIDENT: usize = 256 << 10;
 
 /// Where instances get their memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,6 +201,9 @@ fn pool(options: &EngineOptions) -> PoolingAllocationConfig {
         .max_memory_size(usize::try_from(options.memory_bytes_max.min(MEMORY_RESERVATION)).expect("4 GiB fit usize"))
         .table_elements(options.table_elements_max as usize)
         .table_keep_resident(TABLE_KEEP_RESIDENT)
+        .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT)
+        // Only what was written is zeroed, which the kernel knows; where it cannot say, the first bytes are.
+        .pagemap_scan(Enabled::Auto)
         .max_unused_warm_slots(100);
     pool
 }
