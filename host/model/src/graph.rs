@@ -266,12 +266,14 @@ impl JobGraph {
 
     fn warn_of_unread_ports(&mut self) {
         for (place, vertex) in self.vertices.iter().enumerate() {
-            for (port, schema) in vertex.ports.iter().enumerate() {
-                let read = self.edges.iter().any(|e| e.from == place && e.port == port);
-                // A source offers its ports; an operator's rows that go nowhere are more likely an oversight.
-                if !read && (matches!(vertex.role, Role::Operator { .. }) || vertex.ports.len() == 1) {
-                    self.warnings.push(format!("nobody reads port `{}` of `{}`", schema.name, vertex.name));
-                }
+            // Ports are an offer; rows of which none go anywhere are more likely an oversight.
+            if self.edges.iter().any(|edge| edge.from == place) {
+                continue;
+            }
+            match vertex.ports.as_slice() {
+                [] => {}
+                [port] => self.warnings.push(format!("nobody reads port `{}` of `{}`", port.name, vertex.name)),
+                _ => self.warnings.push(format!("nobody reads any port of `{}`", vertex.name)),
             }
         }
     }

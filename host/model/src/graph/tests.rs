@@ -318,7 +318,10 @@ fn producers_are_asked_before_consumers() {
 fn ports_that_nobody_reads_are_odd() {
     let graph =
         check(&mut fake(operator(vec![reads("")], vec![pass(0), new("n:int64")])), &wired("input = \"m.left\""));
-    assert_eq!(graph.expect("it fits").warnings, ["nobody reads port `out` of `s`", "nobody reads port `p1` of `o`"]);
+    assert_eq!(graph.expect("it fits").warnings, ["nobody reads port `out` of `s`"], "`p1` of `o` is an offer");
+    let unread = wired("input = \"m.left\"").replace("\"o.out\"", "\"s\"");
+    let graph = check(&mut fake(operator(vec![reads("")], vec![pass(0), new("n:int64")])), &unread);
+    assert_eq!(graph.expect("it fits").warnings, ["nobody reads any port of `o`"]);
 }
 
 /// The exchange between `o` and a consumer `c` with these lines.
