@@ -155,6 +155,10 @@ fn follow(name: &str, page: &str) {
     fs::create_dir_all(&home).expect("folders can be made");
     let home = home.canonicalize().expect("it was just made");
     let clone = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the clone is there");
+    // What projects depend on is built once for all of them.
+    let cargo = format!("[build]\ntarget-dir = \"{}\"\n", target().join("end-to-end-projects").display());
+    fs::create_dir(home.join(".cargo")).expect("folders can be made");
+    fs::write(home.join(".cargo/config.toml"), cargo).expect("the folder takes files");
     std::os::unix::fs::symlink(clone, home.join("wasmill")).expect("links can be made");
     let binary = Path::new(env!("CARGO_BIN_EXE_wasmill")).parent().expect("it is in a folder").to_owned();
     let path = std::env::join_paths(
