@@ -25,7 +25,7 @@ use wasmill_cluster::{Cluster, JobHandle};
 use wasmill_control::jobmanager::JobState;
 use wasmill_model::{fault::Code, graph::Role};
 use wasmill_plugin::PluginStore;
-use wasmill_runtime::{Job, OperatorLog};
+use wasmill_runtime::Job;
 
 use crate::{
     Output,
@@ -225,15 +225,8 @@ impl Running {
         }
         let started = Instant::now();
         let status = Status::new(&job, Color::Auto, started);
-        let log: OperatorLog = {
-            let status = status.clone();
-            Arc::new(move |operator, subtask, line| {
-                let level = format!("{:?}", line.level).to_uppercase();
-                status.print(&format!("{level:5} {operator}[{subtask}] {}", line.message));
-            })
-        };
         tell(&format!("running job {}\n", job.graph.name));
-        let cluster = Cluster::start(job.graph.slots(), log).context("could not start the job")?;
+        let cluster = Cluster::start(job.graph.slots(), status.operator_log()).context("could not start the job")?;
         let handle = cluster.submit(job.clone());
         let (ended, counted) = (false, (0, 0));
         Ok(Self { handle, job, status, started, ended, counted_at: started, counted, _cluster: cluster })

@@ -22,7 +22,7 @@ use wasmill_model::{
     time::parse_duration,
 };
 use wasmill_plugin::Recorder;
-use wasmill_runtime::{Bounds, Job, OperatorLog};
+use wasmill_runtime::{Bounds, Job};
 
 use crate::{
     Output,
@@ -114,14 +114,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }
     let started = Instant::now();
     let status = Status::new(&job, arguments.color, started);
-    let log: OperatorLog = {
-        let status = status.clone();
-        Arc::new(move |operator, subtask, line| {
-            let level = format!("{:?}", line.level).to_uppercase();
-            status.print(&format!("{level:5} {operator}[{subtask}] {}", line.message));
-        })
-    };
-    let end = match watch(arguments, &job, log, &status) {
+    let end = match watch(arguments, &job, &status) {
         Ok(end) => end,
         Err(error) => {
             let error = Error::new(Code::SystemResources, format!("could not start the job: {error}"));
@@ -200,9 +193,9 @@ pub(crate) fn read(path: &Path) -> Result<String, Error> {
 
 /// Runs a job to its end. The first interrupt lets the sources end, the second throws the job away, the third waits for
 /// nothing.
-fn watch(arguments: &Arguments, job: &Arc<Job>, log: OperatorLog, status: &Status) -> std::io::Result<End> {
+fn watch(arguments: &Arguments, job: &Arc<Job>, status: &Status) -> std::io::Result<End> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let cluster = Cluster::start(job.graph.slots(), log)?;
+    let cluster = Cluster::start(job.graph.slots(), status.operator_log())?;
     let handle = cluster.submit(job.clone());
     let mut deadline = arguments.run_for.and_then(|time| Instant::now().checked_add(time));
     let mut interrupts = 0;

@@ -8,7 +8,7 @@ use std::{
 use console::{Style, Term, measure_text_width};
 use indicatif::{ProgressBar, ProgressStyle};
 use wasmill_model::{Timestamp, graph::Role};
-use wasmill_runtime::Job;
+use wasmill_runtime::{Job, OperatorLog};
 
 use crate::{
     tell,
@@ -122,6 +122,15 @@ impl Status {
             Some(bar) => bar.suspend(|| tell(&format!("{line}\n"))),
             None => tell(&format!("{line}\n")),
         }
+    }
+
+    /// Prints what operators log, each line above the status line.
+    pub(crate) fn operator_log(&self) -> OperatorLog {
+        let status = self.clone();
+        Arc::new(move |operator, subtask, line| {
+            let level = format!("{:?}", line.level).to_uppercase();
+            status.print(&format!("{level:5} {operator}[{subtask}] {}", line.message));
+        })
     }
 
     /// Takes the line away.
