@@ -1,0 +1,19 @@
+//! The shapes of the REST interface under `/v1`: what `api` serves, `cli` reads and `cluster` fills in.
+//!
+//! JSON throughout. Times are milliseconds since the epoch, UTC, and end in `_ms`; sizes are bytes; ids are text. A field that a
+//! reader does not know is to be passed over: fields may be added within `/v1`.
+
+mod cluster;
+mod history;
+mod job;
+mod plugin;
+mod problem;
+
+pub use cluster::{Cluster, JobCounts, Worker, WorkerState};
+pub use history::{Event, Exception, LogLine, Page, TapRow};
+pub use job::{
+    Accepted, Cause, EdgeDetail, JobDetail, JobSummary, Plan, Submission, SubtaskDetail, VertexDetail, VertexKind,
+    VertexMetrics,
+};
+pub use plugin::{PluginDetail, PluginVersion};
+pub use problem::Problem;
