@@ -1,4 +1,4 @@
-//! The little that is told about a finished component: its size, its digest, what of WASI it asks for.
+//! The little that is told about a finished component (its size, its digest, what of WASI it asks for), and what is added to it.
 
 use sha2::{Digest, Sha256};
 
@@ -6,6 +6,30 @@ use sha2::{Digest, Sha256};
 const HEADER: [u8; 8] = [0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00];
 /// The number of the import section in a component.
 const IMPORTS: u8 = 10;
+/// The number of a section that is for tools.
+const CUSTOM: u8 = 0;
+
+/// The component with one more custom section behind all others.
+pub(crate) fn with_section(mut bytes: Vec<u8>, name: &str, data: &[u8]) -> Vec<u8> {
+    let mut section = length(name.len());
+    section.extend_from_slice(name.as_bytes());
+    section.extend_from_slice(data);
+    bytes.push(CUSTOM);
+    bytes.extend(length(section.len()));
+    bytes.extend(section);
+    bytes
+}
+
+/// A length as sections and names begin with: what `leb128` reads.
+fn length(mut left: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while left >= 0x80 {
+        bytes.push(left as u8 | 0x80);
+        left >>= 7;
+    }
+    bytes.push(left as u8);
+    bytes
+}
 
 /// SHA-256 in hex.
 pub(crate) fn digest(bytes: &[u8]) -> String {
@@ -70,6 +94,15 @@ mod tests {
         let bytes = component(&[(0, b"wasi:io/poll@0.2.6"), (IMPORTS, import), (IMPORTS, import)]);
         assert_eq!(wasi_imports(&bytes), Ok(vec!["wasi:cli/exit@0.2.6".to_owned()]));
         assert_eq!(wasi_imports(&component(&[])), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_section_is_added_behind_the_others() {
+        let made = with_section(component(&[]), "name", &[7; 200]);
+        let (head, data) = made.split_at(made.len() - 200);
+        assert_eq!(head, [&HEADER[..], &[CUSTOM, 0xcd, 0x01, 4], b"name"].concat());
+        assert_eq!(data, [7; 200]);
+        assert_eq!(leb128(&length(300)), Some((300, &[][..])));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use serde_json::json;
 
 use crate::{
     component,
@@ -17,6 +18,9 @@ use crate::{
     tools::{self, GUEST_TARGET},
     workspace::{Package, Workspace},
 };
+
+/// The section in which a component says what it is: docs/reference/manifest.md.
+const MANIFEST: &str = "wasmill:manifest";
 
 /// Builds all operators and lists them.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
@@ -76,6 +80,8 @@ fn install(workspace: &Workspace, operator: &Package, folder: &Path) -> Result<S
     let built = workspace.target.join(GUEST_TARGET).join("plugin").join(format!("{file}.wasm"));
     let bytes = fs::read(&built).with_context(|| format!("could not read {}", built.display()))?;
     let name = name(operator);
+    let manifest = json!({ "name": name, "version": operator.version, "description": operator.description });
+    let bytes = component::with_section(bytes, MANIFEST, manifest.to_string().as_bytes());
     let wasi =
         component::wasi_imports(&bytes).map_err(|why| anyhow::anyhow!("{} cannot be used: {why}", built.display()))?;
     let place = folder.join(format!("{name}.wasm"));
@@ -107,6 +113,8 @@ mod tests {
     fn operator(folder: &str) -> Package {
         Package {
             name: folder.replace('/', "-"),
+            version: "1.0.0".to_owned(),
+            description: String::new(),
             folder: folder.into(),
             cdylib: Some("x".to_owned()),
             unit_tests: false,

@@ -20,6 +20,9 @@ pub(crate) struct Workspace {
 /// One member of the workspace.
 pub(crate) struct Package {
     pub(crate) name: String,
+    pub(crate) version: String,
+    /// What it is for, in a line; empty if it does not say.
+    pub(crate) description: String,
     /// Its folder, relative to the root.
     pub(crate) folder: PathBuf,
     /// The name of the file that a build of its `cdylib` makes, without its ending; none if it has no such target.
@@ -107,6 +110,8 @@ impl Package {
             cdylib: cdylib.map(|name| name.replace('-', "_")),
             unit_tests: targets.iter().any(|target| !is(target, "bench") && target["test"] == true),
             benches: targets.iter().filter(|target| is(target, "bench")).filter_map(of_name).collect(),
+            version: value["version"].as_str().unwrap_or_default().to_owned(),
+            description: value["description"].as_str().unwrap_or_default().to_owned(),
             name,
             folder,
         })

@@ -3,6 +3,7 @@
 //! Not here: anything that acts. No tokio, no wasmtime, no redb, no clock.
 
 pub mod batch;
+pub mod configuration;
 pub mod dead_letters;
 pub mod descriptor;
 pub mod fault;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use wasmill_model::{fault::Code, manifest::Manifest};
+use wasmill_model::{configuration::Type, fault::Code, manifest::Manifest};
 use wasmparser::{
     ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, ValidPayload, Validator, WasmFeatures,
     component_types::ComponentEntityType,
@@ -15,6 +15,7 @@ use wasmparser::{
 
 use crate::{digest::Digest, log, plugin, wasi};
 
+mod configuration;
 mod contract;
 mod manifest;
 mod producers;
@@ -25,6 +26,7 @@ mod structure;
 pub use refusal::{Finding, Place, Refusal};
 pub use signature::Interface;
 
+use configuration::Configuration;
 use manifest::Manifests;
 use producers::Producers;
 use structure::Structure;
@@ -54,6 +56,8 @@ pub struct Inspection {
     pub exports: Vec<Interface>,
     /// What it says of itself, if it does.
     pub manifest: Option<Manifest>,
+    /// The types of its configuration, if it says them.
+    pub configuration: Vec<Type>,
     /// Languages it says its functions were written in, such as `Rust` or `C11`.
     pub languages: Vec<String>,
     /// Tools it says it was made with, with versions, such as `wit-component 0.254.2`.
@@ -89,6 +93,7 @@ pub fn inspect_up_to(bytes: &[u8], size_max: usize) -> Result<Inspection, Refusa
         size: bytes.len() as u64,
         imports: contents.imports.into_values().collect(),
         exports: contents.exports.into_values().collect(),
+        configuration: contents.configuration.types(),
         manifest: contents.manifests.manifest,
         languages: contents.producers.languages(),
         tools: contents.producers.tools,
@@ -180,6 +185,7 @@ struct Contents {
     /// Of the contract's interfaces among them: each function and what it takes and gives, without names of types.
     structures: BTreeMap<String, Vec<(String, String)>>,
     manifests: Manifests,
+    configuration: Configuration,
     producers: Producers,
     structure: Structure,
 }
@@ -264,7 +270,10 @@ impl Contents {
                         }
                     }
                 }
-                Payload::CustomSection(section) => contents.manifests.add(&section, open.len()),
+                Payload::CustomSection(section) => {
+                    contents.manifests.add(&section, open.len());
+                    contents.configuration.add(&section);
+                }
                 _ => {}
             }
             if let (Some(types), true) = (types, open.is_empty()) {

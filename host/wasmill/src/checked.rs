@@ -4,7 +4,11 @@ use std::{path::Path, process::ExitCode};
 
 use indicatif::HumanBytes;
 use serde_json::{Map, Value, json};
-use wasmill_model::{fault::Coded, manifest::Manifest};
+use wasmill_model::{
+    configuration::{self, Default as KeyDefault, Key},
+    fault::Coded,
+    manifest::Manifest,
+};
 use wasmill_plugin::{
     Digest, PluginStore, Tier,
     inspect::{Finding, Interface, Place, Refusal},
@@ -116,8 +120,26 @@ fn table(checked: &Checked, detail: Detail) -> String {
     text += &line("tier", tier(checked.tier));
     text += &line("compiled", &compile_time.map_or("earlier".to_owned(), |time| format!("in {time:.2?}")));
     if detail == Detail::Functions {
+        text += &keys(&configuration::keys(&inspection.configuration));
         text += &functions("imports", &inspection.imports);
         text += &functions("exports", &inspection.exports);
+    }
+    text
+}
+
+/// The keys of a configuration, each with what it means below it: a line is as narrow as it can be.
+fn keys(keys: &[Key]) -> String {
+    let mut text = format!("config{}\n", if keys.is_empty() { ": not said" } else { "" });
+    for Key { name, type_name, default, doc } in keys {
+        let default = match default {
+            KeyDefault::Required => "required".to_owned(),
+            KeyDefault::None => "none by default".to_owned(),
+            KeyDefault::Value(value) => format!("default {value}"),
+        };
+        text += &format!("  {name}: {type_name}; {default}\n");
+        if !doc.is_empty() {
+            text += &format!("    {doc}\n");
+        }
     }
     text
 }
@@ -155,6 +177,7 @@ fn json_of(checked: &Checked, detail: Detail) -> Value {
         "findings": [],
     });
     if detail == Detail::Functions {
+        json["config"] = configuration::json(&inspection.configuration);
         json["custom_bytes"] = inspection.custom_bytes.into();
         json["tools"] = inspection.tools.clone().into();
         json["modules"] = inspection.modules.into();

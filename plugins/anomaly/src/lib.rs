@@ -16,12 +16,13 @@ wasmill_sdk::export!(Keyed<Anomaly>);
 
 #[derive(Config)]
 struct Settings {
+    /// The column to score, `int64` or `float64`.
     #[config(default = "value", renames = "value")]
     column: String,
-    /// Weight of the newest value in mean and variance.
+    /// Weight of the newest value in mean and variance, above 0 and up to 1.
     #[config(default = 0.1)]
     alpha: f64,
-    /// Scores from here on, up or down, are told.
+    /// Scores at it or beyond, up or down, are alerts.
     #[config(default = 3.0)]
     threshold: f64,
     /// Values of a key to have seen before there is a score.
@@ -30,12 +31,16 @@ struct Settings {
     /// The least deviation to measure by.
     #[config(default)]
     deviation_min: f64,
+    /// Whether only alerts go on, or all rows.
     #[config(default = Emit::Alerts)]
     emit: Emit,
+    /// Name of the new column with the mean before this value.
     #[config(default = "mean", renames = "mean")]
     mean: String,
+    /// Name of the new column with the standard deviation before this value.
     #[config(default = "deviation", renames = "deviation")]
     deviation: String,
+    /// Name of the new column with the score.
     #[config(default = "score", renames = "score")]
     score: String,
 }

@@ -14,8 +14,10 @@ struct Bid {
 
 #[derive(Config)]
 struct Settings {
+    /// Rows whose number is a multiple of this are kept; with 0 every row fails.
     #[config(default = 123)]
     modulus: i64,
+    /// The column with the number.
     #[config(default = "auction", renames = "auction")]
     column: String,
 }

@@ -19,8 +19,10 @@ struct Converted {
 
 #[derive(Config)]
 struct Settings {
+    /// What to multiply by.
     #[config(default = 0.908)]
     rate: f64,
+    /// The column with the price.
     #[config(default = "price", renames = "price")]
     column: String,
 }

@@ -19,7 +19,7 @@ wasmill_sdk::export!(Keyed<Deduplicate>);
 
 #[derive(Config)]
 struct Settings {
-    /// How far apart two rows of a key must be for both to go on; none: only the first row of a key goes on.
+    /// Two rows of a key both go on only if they are at least this far apart; without it, one row a key, for ever.
     span: Option<Duration>,
     /// How long a key is remembered beyond its span, for rows behind the watermark.
     #[config(default)]

@@ -15,12 +15,16 @@ wasmill_sdk::export!(Keyed<DelayStatistics>);
 
 #[derive(Config)]
 struct Settings {
+    /// The column, `int64`.
     #[config(default = "delay", renames = "delay")]
     column: String,
+    /// Name of the number of rows.
     #[config(default = "flights", renames = "flights")]
     count: String,
+    /// Name of the mean: the exact sum over the count of values, null if all were null.
     #[config(default = "mean_delay", renames = "mean_delay")]
     mean: String,
+    /// Name of the maximum.
     #[config(default = "max_delay", renames = "max_delay")]
     max: String,
 }

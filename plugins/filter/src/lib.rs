@@ -14,6 +14,7 @@ wasmill_sdk::export!(Filter);
 
 #[derive(Config)]
 struct Settings {
+    /// A boolean expression.
     r#where: String,
 }
 

@@ -23,8 +23,11 @@ wasmill_sdk::export!(JsonExtract);
 
 #[derive(Config)]
 struct Settings {
+    /// The column with the text.
     column: String,
+    /// The columns to make, by name.
     fields: Table<Wanted>,
+    /// What becomes of text that is no JSON, and of a value that is not of its field's type: the row fails, or the value is null.
     #[config(default = Invalid::Reject)]
     invalid: Invalid,
 }
@@ -38,10 +41,11 @@ enum Invalid {
 
 #[derive(Config)]
 struct Wanted {
-    /// Where the value is; none: the member of the field's name.
+    /// Where the value is, as in `"user.mails[0]"`, `"$.user"`, `'["a.b"].c'`, or `"$"` for the whole; without it, the member called NAME.
     path: Option<String>,
+    /// What the value is; `"json"`: any value, as its text in a `utf8` column.
     r#type: Kind,
-    /// Whether a row without it fails.
+    /// Whether a row without the value fails; the column then holds no nulls.
     #[config(default)]
     required: bool,
 }

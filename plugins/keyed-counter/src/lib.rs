@@ -14,6 +14,7 @@ wasmill_sdk::export!(Keyed<KeyedCounter>);
 
 #[derive(Config)]
 struct Settings {
+    /// When a key's count leaves: once, at the end of all input, or at every row, as the count so far.
     #[config(default = Emit::Final)]
     emit: Emit,
 }

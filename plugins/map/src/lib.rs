@@ -15,6 +15,7 @@ wasmill_sdk::export!(Map);
 
 #[derive(Config)]
 struct Settings {
+    /// The new columns, by name: `NAME = "EXPRESSION"`, or a table to insist on a type.
     columns: Table<Wanted>,
 }
 
@@ -25,10 +26,17 @@ struct Wanted {
     data_type: Option<DataType>,
 }
 
-#[derive(Config)]
-struct Typed {
-    value: String,
-    r#type: DataType,
+/// The table among the two. It has the name of the whole, under which its keys are documented.
+mod typed {
+    use wasmill_sdk::{Config, data::DataType, prelude::*};
+
+    #[derive(Config)]
+    pub(crate) struct Wanted {
+        /// The expression.
+        pub(crate) value: String,
+        /// The type that the column is to have.
+        pub(crate) r#type: DataType,
+    }
 }
 
 impl Config for Wanted {
@@ -36,7 +44,7 @@ impl Config for Wanted {
         match value {
             Json::String(text) => Ok(Self { value: text.clone(), data_type: None }),
             Json::Object(_) => {
-                let Typed { value, r#type } = Typed::from_json(value)?;
+                let typed::Wanted { value, r#type } = Config::from_json(value)?;
                 Ok(Self { value, data_type: Some(r#type) })
             }
             other => Err(format!("expected an expression, or a table of `value` and `type`, found {}", other.kind())),

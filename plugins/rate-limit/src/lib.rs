@@ -19,8 +19,9 @@ wasmill_sdk::export!(Keyed<RateLimit>);
 
 #[derive(Config)]
 struct Settings {
-    /// Rows of a key that may go on in a span, at least 1.
+    /// Rows of a key that may go on in a span, 1 to 4,294,967,295.
     rows: u32,
+    /// The span, `"1ms"` to `"24d"`.
     span: Duration,
 }
 

@@ -18,12 +18,16 @@ wasmill_sdk::export!(RegexExtract);
 
 #[derive(Config)]
 struct Settings {
+    /// The column with the text.
     column: String,
+    /// The syntax of Rust's `regex`, with Unicode classes, without look-around and back references.
     pattern: String,
-    /// None: every named group, as text.
+    /// The columns to make, by name; without it, every named group, as `utf8`.
     fields: Option<Table<Wanted>>,
+    /// What becomes of a row that does not match, or is null: null columns, nothing, or it fails.
     #[config(default = NoMatch::Null)]
     no_match: NoMatch,
+    /// What becomes of a group that is not of its type: the row fails, or the value is null.
     #[config(default = Invalid::Reject)]
     invalid: Invalid,
 }
@@ -45,8 +49,9 @@ enum Invalid {
 
 #[derive(Config)]
 struct Wanted {
-    /// None: the group of the field's name.
+    /// A name or a number, 0 for the whole match; without it, the group called NAME.
     group: Option<Group>,
+    /// What the text is: whole, a number, `true` or `false`, or a time in ms, RFC 3339 or a date.
     #[config(default = DataType::Utf8)]
     r#type: DataType,
 }

@@ -24,10 +24,11 @@ wasmill_sdk::export!(Sample);
 
 #[derive(Config)]
 struct Settings {
-    /// The first row of each key goes on, then each of this many later.
+    /// The first row of each key goes on, then each of this many later; at least 1.
     every: Option<i64>,
-    /// Which part of all different values of `columns` goes on, above 0 and up to 1.
+    /// Which part of the values of `columns` goes on, above 0 and up to 1.
     fraction: Option<f64>,
+    /// The columns to choose by: rows that are equal in them go on together or not at all.
     columns: Option<Vec<String>>,
     /// Another seed makes another choice.
     #[config(default)]

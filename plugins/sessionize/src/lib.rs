@@ -29,16 +29,20 @@ wasmill_sdk::export!(Sessionize);
 
 #[derive(Config)]
 struct Settings {
-    /// A longer pause than this ends a session.
+    /// A longer pause ends a session; one of exactly this length does not.
     gap: Duration,
-    /// A column to sum up.
+    /// A column to sum up, `int64` or `float64`. Nulls count as rows and add nothing; without any value the sum is null.
     sum: Option<String>,
+    /// Name of the column with the time of the first row.
     #[config(default = "start")]
     start_column: String,
+    /// Name of the column with the time of the last row.
     #[config(default = "end")]
     end_column: String,
+    /// Name of the column with the number of rows.
     #[config(default = "count")]
     count_column: String,
+    /// Name of the column with the sum, if there is one.
     #[config(default = "sum")]
     sum_column: String,
 }

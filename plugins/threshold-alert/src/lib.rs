@@ -16,16 +16,17 @@ wasmill_sdk::export!(Keyed<ThresholdAlert>);
 
 #[derive(Config)]
 struct Settings {
+    /// The column to watch, `int64` or `float64`.
     #[config(default = "value", renames = "value")]
     column: String,
     /// Weight of the newest value in the moving average, above 0 and up to 1.
     #[config(default = 0.1)]
     alpha: f64,
-    /// Values above this many times the average are told; none: the average is not compared.
+    /// Values above this many times the average are emitted. It, `threshold` or both must be given.
     factor: Option<f64>,
-    /// Values above this are told; none: there is no threshold.
+    /// Values above this are emitted.
     threshold: Option<f64>,
-    /// Values of a key to have seen before the average is compared.
+    /// Values of a key to have seen before `factor` counts.
     #[config(default = 10)]
     warm_up: i64,
 }

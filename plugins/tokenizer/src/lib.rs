@@ -17,8 +17,10 @@ wasmill_sdk::export!(Tokenizer);
 
 #[derive(Config)]
 struct Settings {
+    /// The column to split.
     #[config(default = "line")]
     column: String,
+    /// The column of words.
     #[config(default = "word")]
     output: String,
 }

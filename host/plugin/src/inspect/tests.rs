@@ -361,3 +361,36 @@ fn names_that_are_long_are_not_written_without_end() {
         assert!(named < 2_000_000 && bare < 2_000_000, "{interface}: {named} and {bare} bytes of signatures");
     }
 }
+
+/// A custom section in the text form, of the component and of a core module in it.
+fn configuration(own: &str, of_module: &str) -> Vec<u8> {
+    let escaped = |text: &str| text.bytes().map(|byte| format!("\\{byte:02x}")).collect::<String>();
+    let section = |text: &str| format!("(@custom \"wasmill:config\" \"{}\")", escaped(text));
+    guest(&format!("{} (core module {})", section(own), section(of_module)), &GUEST_FUNCTIONS)
+}
+
+#[test]
+fn what_a_component_says_of_its_configuration_is_read_wherever_a_linker_puts_it() {
+    let line = |name: &str| format!("{{\"type\":\"{name}\",\"keys\":[{{\"key\":\"k{name}\",\"type\":\"f64\"}}]}}\n");
+    let inspection = inspect(&configuration(&line("A"), &line("B"))).expect("it is a component");
+    let keys = wasmill_model::configuration::keys(&inspection.configuration);
+    assert_eq!(keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>(), ["kA", "kB"]);
+}
+
+#[test]
+fn a_hostile_configuration_is_passed_over_and_its_text_cannot_steer_a_terminal() {
+    let keys = |own: &str, of_module: &str| {
+        let inspection = inspect(&configuration(own, of_module)).expect("nothing of it refuses the component");
+        wasmill_model::configuration::keys(&inspection.configuration)
+    };
+    assert_eq!(keys("\u{1b}[2J", &"{\"type\":".repeat(100)), []);
+    assert_eq!(keys(&"[".repeat(100_000), &"\n".repeat(100_000)), []);
+    let many = "{\"type\":\"A\",\"keys\":[{\"key\":\"k\",\"type\":\"f64\"}]}\n".repeat(10_000);
+    assert!(keys(&many, &many).len() <= 64);
+    let [key] =
+        &keys("{\"type\":\"A\",\"keys\":[{\"key\":\"\\u001b[2J\",\"type\":\"f64\",\"doc\":\"\\u202e\"}]}", "")[..]
+    else {
+        panic!("one key")
+    };
+    assert_eq!((key.name.as_str(), key.doc.as_str()), ("\\u{1b}[2J", "\\u{202e}"));
+}

@@ -1,5 +1,5 @@
 //! What a configuration says of itself: a line of JSON in the component's custom section `wasmill:config`, one for each type
-//! that derives `Config`. Tools show it to whoever configures the operator; the host never reads it to run one.
+//! that derives `Config`. `wasmill plugin inspect` shows it to whoever configures the operator; it is never read to run one.
 //!
 //! `{"type":"Settings","keys":[{"key":"alpha","type":"f64","default":"0.1","doc":"..."}]}`, or
 //! `{"type":"Mode","choices":["strict","lenient"]}`. A key without `default` must be given, unless its type is an `Option`.
