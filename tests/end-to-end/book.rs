@@ -19,7 +19,19 @@ const END: &str = "<!-- end -->";
 const BLESS: &str = "BLESS";
 
 fn docs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs")
+    root().join("docs")
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The pages of the standard operators, with their text.
+fn operators() -> Vec<(PathBuf, String)> {
+    let folders = fs::read_dir(root().join("plugins")).expect("there are operators");
+    let pages = folders.map(|folder| folder.expect("the folder can be listed").path().join("README.md"));
+    pages.filter_map(|page| fs::read_to_string(&page).ok().map(|text| (page, text))).collect()
 }
 
 /// All pages, with their text.
@@ -44,7 +56,8 @@ fn pages() -> Vec<(PathBuf, String)> {
 /// A part as the binary prints it.
 fn part(name: &str) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wasmill"));
-    command.args(["reference", name]);
+    command.arg("reference").args(name.split(' ')).current_dir(root()).arg("--cache").arg(cache());
+    command.arg("--components").arg(target().join("plugins"));
     let ended = Running::start(command).end();
     assert_eq!(ended.code, Some(0), "{name}: {}", ended.stderr);
     ended.stdout
@@ -67,7 +80,12 @@ fn made_anew(text: &str) -> String {
 #[test]
 fn what_is_made_from_the_code_is_up_to_date() {
     let mut parts = 0;
-    for (path, text) in pages() {
+    for (path, text) in operators() {
+        let name = path.parent().and_then(Path::file_name).expect("it is in a folder").to_string_lossy();
+        assert_eq!(text.matches(&format!("{BEGIN}plugin {name} -->")).count(), 1, "{} has its keys", path.display());
+        assert!(!text.contains(" |  | "), "{} says what each key means", path.display());
+    }
+    for (path, text) in pages().into_iter().chain(operators()) {
         parts += text.matches(BEGIN).count();
         let made = made_anew(&text);
         if made == text {
@@ -79,7 +97,7 @@ fn what_is_made_from_the_code_is_up_to_date() {
             panic!("{} is not what the code says: run this test with {BLESS}=1", path.display());
         }
     }
-    assert!(parts >= 7, "{parts} parts: the marks have been lost");
+    assert!(parts >= 29, "{parts} parts: the marks have been lost");
 }
 
 #[test]

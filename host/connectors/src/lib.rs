@@ -21,6 +21,7 @@ mod infer;
 mod meter;
 mod nexmark;
 mod number;
+pub mod reference;
 mod similar_file;
 mod sink;
 mod source;

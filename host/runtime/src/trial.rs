@@ -143,6 +143,11 @@ impl Trial {
         self.role().1
     }
 
+    /// What the operator said it is.
+    pub fn descriptor(&self) -> &Descriptor {
+        self.role().0
+    }
+
     /// Names and schemas of the operator's own ports.
     pub fn ports(&self) -> impl Iterator<Item = (&str, &Schema)> {
         let own = self.role().0.ports.len();

@@ -1,15 +1,20 @@
 //! `wasmill reference`: the parts of the documentation that are made from the code, for the test that puts them there.
 
-use std::{fmt::Write, process::ExitCode};
+use std::{fmt::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Command, CommandFactory, builder::PossibleValuesParser};
+use wasmill_connectors::reference as connectors;
 use wasmill_model::{
     fault::Code,
     settings::{Key, markdown},
     spec::reference,
 };
 
-use crate::show;
+use crate::{Output, error::Error, plugins, refused, show};
+
+mod catalogue;
+
+use catalogue::Catalogue;
 
 /// The width of what a verb says of itself.
 const WIDTH: usize = 100;
@@ -19,24 +24,45 @@ pub(crate) struct Arguments {
     /// Which part.
     #[arg(value_parser = names())]
     part: String,
+    /// The operator whose configuration is shown.
+    #[arg(required_if_eq("part", PLUGIN))]
+    name: Option<String>,
+    /// The folder of the standard operators' components.
+    #[arg(long, default_value = "target/plugins")]
+    components: PathBuf,
+    /// The folder of their sources, with a page and fixtures of each.
+    #[arg(long, default_value = "plugins")]
+    sources: PathBuf,
+    /// Folder of compiled plugins [default: $WASMILL_CACHE, or `wasmill` in the user's cache folder].
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
 }
 
-/// The tables of the job file.
-const TABLES: [(&str, &[Key]); 6] = [
+/// The tables of the job file and of the connectors.
+const TABLES: [(&str, &[Key]); 12] = [
     ("job", reference::JOB),
     ("source", reference::SOURCE),
     ("event_time", reference::EVENT_TIME),
     ("operator", reference::OPERATOR),
     ("limits", reference::LIMITS),
     ("sink", reference::SINK),
+    ("source_file", connectors::SOURCE_FILE),
+    ("source_column", connectors::SOURCE_COLUMN),
+    ("source_nexmark", connectors::SOURCE_NEXMARK),
+    ("source_host_metrics", connectors::SOURCE_HOST_METRICS),
+    ("sink_file", connectors::SINK_FILE),
+    ("roll", connectors::ROLL),
 ];
 
 /// The parts that are no tables.
 const CLI: &str = "cli";
 const ERRORS: &str = "errors";
+/// All standard operators, and the configuration of one.
+const PLUGINS: &str = "plugins";
+const PLUGIN: &str = "plugin";
 
 fn names() -> PossibleValuesParser {
-    PossibleValuesParser::new([CLI, ERRORS].into_iter().chain(TABLES.map(|(name, _)| name)))
+    PossibleValuesParser::new([CLI, ERRORS, PLUGINS, PLUGIN].into_iter().chain(TABLES.map(|(name, _)| name)))
 }
 
 /// Prints a part in Markdown.
@@ -44,7 +70,24 @@ pub(crate) fn run<P: CommandFactory>(arguments: &Arguments) -> ExitCode {
     match TABLES.iter().find(|(name, _)| *name == arguments.part) {
         Some((_, keys)) => show(&markdown(keys)),
         None if arguments.part == ERRORS => show(&errors()),
-        None => show(&verbs(&P::command().term_width(WIDTH))),
+        None if arguments.part == CLI => show(&verbs(&P::command().term_width(WIDTH))),
+        None => match operators(arguments) {
+            Ok(text) => show(&text),
+            Err(error) => refused(&error, Output::Table),
+        },
+    }
+}
+
+/// What the components of the standard operators say.
+fn operators(arguments: &Arguments) -> Result<String, Error> {
+    let catalogue = Catalogue {
+        sources: arguments.sources.clone(),
+        components: arguments.components.clone(),
+        store: plugins::store(arguments.cache.as_deref())?,
+    };
+    match &arguments.name {
+        Some(name) => catalogue.configuration(name),
+        None => catalogue.table(),
     }
 }
 
