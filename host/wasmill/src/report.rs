@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use console::measure_text_width;
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 use wasmill_control::jobmanager::JobState;
@@ -28,9 +29,6 @@ struct Vertex {
     parallelism: u32,
     totals: Totals,
 }
-
-/// Columns of a terminal that has room for the whole table.
-const WIDE: usize = 90;
 
 /// The column that is left out if there is nothing in it.
 const REJECTED: &str = "rejected";
@@ -87,8 +85,23 @@ impl Report {
         Self { job: job.graph.name.clone(), state: state.name(), error, wall, vertices: vertices.collect() }
     }
 
-    /// For people. A narrow terminal gets fewer columns.
+    /// For people. A terminal that the whole table does not fit gets fewer columns.
     pub(crate) fn table(&self, terminal: &Terminal) -> String {
+        let whole = self.laid_out(terminal, true).to_string();
+        let fits = !terminal.attended || whole.lines().all(|line| measure_text_width(line) <= terminal.columns);
+        let table = if fits {
+            whole
+        } else {
+            let mut table = self.laid_out(terminal, false);
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(terminal.columns as u16);
+            table.to_string()
+        };
+        let lines: Vec<&str> = table.lines().map(str::trim_end).collect();
+        format!("{}\njob {} {} after {:.1?}\n", lines.join("\n"), self.job, self.state, self.wall)
+    }
+
+    /// The table with all its columns, or without those that are for wide terminals.
+    fn laid_out(&self, terminal: &Terminal, wide: bool) -> Table {
         let mut table = Table::new();
         let preset = match terminal {
             Terminal { attended: true, unicode: true, .. } => presets::UTF8_HORIZONTAL_ONLY,
@@ -96,11 +109,7 @@ impl Report {
             _ => presets::NOTHING,
         };
         table.load_preset(preset);
-        if terminal.attended {
-            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(terminal.width as u16);
-        }
         let rejected = self.vertices.iter().any(|vertex| vertex.totals.rejected > 0);
-        let wide = !terminal.attended || terminal.width >= WIDE;
         let columns: Vec<&Column> =
             COLUMNS.iter().filter(|column| (wide || !column.wide) && (rejected || column.name != REJECTED)).collect();
         table.set_header(columns.iter().map(|column| column.name));
@@ -112,7 +121,7 @@ impl Report {
                 shown.set_cell_alignment(CellAlignment::Right);
             }
         }
-        format!("{table}\njob {} {} after {:.1?}\n", self.job, self.state, self.wall)
+        table
     }
 
     /// For programs: one object on one line.
@@ -138,5 +147,38 @@ impl Report {
             "wall_seconds": self.wall.as_secs_f64(),
             "vertices": vertices.collect::<Vec<_>>(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_is_broken_where_there_is_room_and_no_line_is_wider_than_the_terminal() {
+        let totals = Totals {
+            rows_in: 1_004_000,
+            rows_out: 1_004_000,
+            rejected: 12_345,
+            batches: 4_534,
+            cpu_ns: 191_400_000,
+            guest_memory_bytes: 1 << 20,
+            state_bytes: 562_000,
+        };
+        let vertex = Vertex { name: "count_of_bids".to_owned(), kind: "operator", parallelism: 2, totals };
+        let report = Report {
+            job: "j".to_owned(),
+            state: "FINISHED",
+            error: None,
+            wall: Duration::ZERO,
+            vertices: vec![vertex],
+        };
+        for columns in [60, 90, 100, 110, 200] {
+            let width = columns.min(100);
+            let terminal = Terminal { attended: true, redraws: true, width, columns, colors: false, unicode: true };
+            let text = report.table(&terminal);
+            assert!(text.lines().all(|line| measure_text_width(line) <= columns), "{columns}\n{text}");
+            assert!(text.contains(" count_of_bids "), "{columns}\n{text}");
+        }
     }
 }

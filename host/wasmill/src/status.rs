@@ -301,7 +301,7 @@ mod tests {
     use super::*;
 
     fn terminal(width: usize) -> Terminal {
-        Terminal { attended: true, redraws: true, width, colors: false, unicode: false }
+        Terminal { attended: true, redraws: true, width, columns: width, colors: false, unicode: false }
     }
 
     fn reading() -> Reading {

@@ -27,8 +27,10 @@ pub(crate) struct Terminal {
     pub(crate) attended: bool,
     /// Whether a line may be drawn over.
     pub(crate) redraws: bool,
-    /// Columns.
+    /// Columns for lines that are read from end to end.
     pub(crate) width: usize,
+    /// Columns there are, for tables.
+    pub(crate) columns: usize,
     pub(crate) colors: bool,
     /// Whether it shows more than ASCII.
     pub(crate) unicode: bool,
@@ -54,6 +56,7 @@ impl Terminal {
             attended,
             redraws: attended && !dumb,
             width: width.clamp(WIDTH_MIN, WIDTH_MAX),
+            columns: width.max(WIDTH_MIN),
             colors: match color {
                 Color::Auto => attended && !dumb && !no_color,
                 Color::Always => true,
