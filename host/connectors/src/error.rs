@@ -20,8 +20,8 @@ pub enum Error {
     Write { doing: &'static str, path: PathBuf, source: io::Error },
 
     /// No file has a name that the source's `path` asks for.
-    #[error("could not find a file that matches {pattern}\n  hint: a relative path is looked up beside the job file")]
-    NoFile { pattern: String },
+    #[error("could not find a file that matches {pattern}\n  hint: {hint}")]
+    NoFile { pattern: String, hint: String },
 
     /// The path of a file source is a folder.
     #[error("could not read {}: it is a folder\n  hint: name its files, as in `{}/*`", path.display(), path.display())]

@@ -5,9 +5,10 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, ValueEnum};
 use indicatif::HumanCount;
 use serde_json::json;
-use wasmill_connectors::{InferOptions, Inferred, InferredColumn, infer};
+use wasmill_connectors::{InferOptions, Inferred, InferredColumn, infer, similar_file};
+use wasmill_model::fault::Coded;
 
-use crate::{Output, refused, show};
+use crate::{Output, error::Error, refused, show};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -59,7 +60,11 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let Arguments { file, format, delimiter, rows, output } = arguments;
     let format = format.map(Format::name);
     match infer(InferOptions { path: file, format, delimiter: *delimiter, rows_max: *rows }) {
-        Err(error) => refused(&error.into(), *output),
+        Err(error) => {
+            let near = (!file.exists()).then(|| similar_file(file)).flatten();
+            let hint = near.map_or_else(String::new, |near| format!("\n  hint: did you mean `{near}`?"));
+            refused(&Error::new(error.code(), format!("{error}{hint}")), *output)
+        }
         Ok(inferred) => match output {
             Output::Table => show(&toml(&inferred)),
             Output::Json => show(&format!("{}\n", json(&inferred))),
@@ -73,10 +78,10 @@ fn toml(inferred: &Inferred) -> String {
     let delimiter = delimiter.filter(|byte| *byte != b',');
     let delimiter =
         delimiter.map_or_else(String::new, |byte| format!(", delimiter = {:?}", char::from(byte).to_string()));
-    let rows = HumanCount(*rows);
+    let (rows, plural) = (HumanCount(*rows), if *rows == 1 { "" } else { "s" });
     let looked = match complete {
-        true => format!("{rows} rows"),
-        false => format!("the first {rows} rows; --rows N looks at more"),
+        true => format!("{rows} row{plural}"),
+        false => format!("the first {rows} row{plural}; --rows N looks at more"),
     };
     let mut text = format!("# format = \"{format}\"{delimiter}; {looked}\n");
     notes.iter().for_each(|note| text += &format!("# {}\n", one_line(note)));

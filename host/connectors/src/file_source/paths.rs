@@ -8,7 +8,7 @@ use std::{
 
 use wasmill_model::settings::{self, Origin, Setting};
 
-use crate::{Error, Split};
+use crate::{Error, Split, similar_file};
 
 /// The key `path` of a `file` source.
 #[derive(Debug, Clone)]
@@ -55,7 +55,11 @@ impl Paths {
         for pattern in &self.patterns {
             let found = pattern.files()?;
             if found.is_empty() {
-                return Err(Error::NoFile { pattern: pattern.path.display().to_string() });
+                let hint = similar_file(&pattern.path).map_or_else(
+                    || "a relative path is looked up beside the job file".to_owned(),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                return Err(Error::NoFile { pattern: pattern.path.display().to_string(), hint });
             }
             files.extend(found);
         }

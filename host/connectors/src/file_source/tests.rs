@@ -159,6 +159,11 @@ fn paths_that_cannot_be_read() {
     check("\"b.txt\"", &format!("could not find a file that matches DIR/b.txt{hint}"));
     check("\"*.txt\"", &format!("could not find a file that matches DIR/*.txt{hint}"));
     check("[\"sub/a.txt\", \"b*\"]", &format!("could not find a file that matches DIR/b*{hint}"));
+    put(folder.path(), "flights.jsonl", "a");
+    check(
+        "\"fligths.jsonl\"",
+        "could not find a file that matches DIR/fligths.jsonl\n  hint: did you mean `DIR/flights.jsonl`?",
+    );
     check("\"sub\"", "could not read DIR/sub: it is a folder\n  hint: name its files, as in `DIR/sub/*`");
 }
 

@@ -41,16 +41,21 @@ struct Rows {
     blocks: Blocks,
     block: Option<Block>,
     core: Reader,
+    /// Whether the file ended inside of a row: in a quoted field.
+    broken_off: bool,
 }
 
 impl Rows {
     /// The next row's fields; `None` at the end.
     fn next(&mut self) -> Result<Option<Vec<String>>, Error> {
         let (mut text, mut ends) = (vec![0; 4 << 10], vec![0; 16]);
-        let (mut written, mut fields) = (0, 0);
+        let (mut written, mut fields, mut begun) = (0, 0, false);
         loop {
-            let Some(block) = &mut self.block else { return Ok(None) };
-            if written == 0 && fields == 0 {
+            let Some(block) = &mut self.block else {
+                self.broken_off = begun;
+                return Ok(None);
+            };
+            if !begun {
                 while let Some(b'\r' | b'\n') = block.bytes.get(block.at) {
                     block.at += 1;
                 }
@@ -65,6 +70,7 @@ impl Rows {
             let (result, read, more, found) =
                 self.core.read_record(&block.bytes[block.at..], &mut text[written..], &mut ends[fields..]);
             block.at += read;
+            begun |= read > 0;
             written += more;
             fields += found;
             match result {
@@ -88,7 +94,8 @@ pub(super) fn infer(
 ) -> Result<Inferred, Error> {
     let sniffed = first.as_ref().and_then(|block| delimiter_of(&block.bytes[block.at..]));
     let delimiter = options.delimiter.or(sniffed).unwrap_or(b',');
-    let mut rows = Rows { blocks, block: first, core: ReaderBuilder::new().delimiter(delimiter).build() };
+    let mut rows =
+        Rows { blocks, block: first, core: ReaderBuilder::new().delimiter(delimiter).build(), broken_off: false };
     let Some(header) = rows.next()? else {
         let reason = "it is empty: nothing says which columns it has".to_owned();
         return Err(Error::Columns { file: split.to_string(), reason, hint: None });
@@ -112,6 +119,12 @@ pub(super) fn infer(
         notes.push(format!(
             "{odd} of the rows do not have {} fields, as the header has, and cannot be read",
             header.len()
+        ));
+    }
+    if rows.broken_off {
+        let row = count + 1;
+        notes.push(format!(
+            "a quoted field of row {row} is not closed before the end of the file, which cannot be read"
         ));
     }
     let mut columns: Vec<InferredColumn> = Vec::new();

@@ -142,3 +142,19 @@ fn some_bad_rows_are_told() {
     let found = look(folder.path(), "a.jsonl", 10).expect("it has columns");
     assert!(found.notes[0].starts_with("1 of the rows cannot be read; the first is line 2: "), "{:?}", found.notes);
 }
+
+#[test]
+fn a_quote_that_is_never_closed_is_told() {
+    let folder = tempfile::tempdir().expect("room for a folder");
+    let check = |text: &str, rows: u64, expect: &[&str]| {
+        fs::write(folder.path().join("a.csv"), text).expect("room for a file");
+        let found = look(folder.path(), "a.csv", 10_000).expect("it has columns");
+        assert_eq!((found.rows, found.notes.iter().map(String::as_str).collect::<Vec<_>>()), (rows, expect.to_vec()));
+    };
+    let note =
+        |row| format!("a quoted field of row {row} is not closed before the end of the file, which cannot be read");
+    check("a,b\n1,\"x\n2,y\n", 0, &[&note(1)]);
+    check("a,b\n1,x\n\"", 1, &[&note(2)]);
+    check("a,b\n1,x\n2,\"y\"", 2, &[]);
+    check("a,b\n1,x\n\n\r\n", 1, &[]);
+}
