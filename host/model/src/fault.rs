@@ -3,6 +3,8 @@
 //! The code is decided by what would help, the domain by where the error comes from: the same code may be the user's fault in
 //! one place and the cluster's in another.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 mod code;
@@ -29,4 +31,16 @@ pub enum Domain {
     External,
     /// Nobody's: whoever read the results has gone, which is a reason to stop.
     Nobody,
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::User => "user",
+            Self::Operator => "operator",
+            Self::Internal => "internal",
+            Self::External => "external",
+            Self::Nobody => "nobody",
+        })
+    }
 }

@@ -103,7 +103,26 @@ pub enum Exchange {
     Broadcast,
 }
 
+impl Exchange {
+    /// The name in interfaces.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Hash { .. } => "hash",
+            Self::Rebalance => "rebalance",
+            Self::Broadcast => "broadcast",
+        }
+    }
+}
+
 impl JobGraph {
+    /// The columns that an edge's rows are dealt out by; none unless that is by their hash.
+    pub fn key_of(&self, edge: &Edge) -> Vec<&str> {
+        let Exchange::Hash { key } = &edge.exchange else { return Vec::new() };
+        let fields = self.vertices[edge.from].ports[edge.port].schema.fields();
+        key.iter().map(|&place| fields[place].name.as_str()).collect()
+    }
+
     /// Checks a job file.
     pub fn check(spec: &JobSpec, catalogue: &mut dyn Catalogue) -> Result<Self, Error> {
         let order = topological_order(spec)?;

@@ -1,9 +1,10 @@
 //! The cluster as a whole and its TaskManagers, which people call workers.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The JobManager and what it has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Cluster {
     /// Of this cluster's data folder; it never changes.
     pub id: String,
@@ -18,7 +19,7 @@ pub struct Cluster {
 }
 
 /// How many jobs are in which state.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobCounts {
     pub waiting: u32,
     pub running: u32,
@@ -29,7 +30,7 @@ pub struct JobCounts {
 }
 
 /// A TaskManager.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Worker {
     pub id: String,
     /// Which life of its process this is.
@@ -45,7 +46,7 @@ pub struct Worker {
     pub last_seen_ms: i64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum WorkerState {
     Active,

@@ -1,9 +1,10 @@
 //! What has happened to a job: events, exceptions, log lines, and rows that are looked at as they pass.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Part of a list. The next part begins behind `next`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
     pub items: Vec<T>,
     /// Pass it as `cursor` for what follows; absent if there is nothing more now.
@@ -12,7 +13,7 @@ pub struct Page<T> {
 }
 
 /// Something that happened to a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
     /// Counts the events of the job from 1.
     pub sequence: u64,
@@ -23,8 +24,10 @@ pub struct Event {
 }
 
 /// A failure of a job's attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Exception {
+    /// Counts the exceptions of the job from 1.
+    pub sequence: u64,
     pub at_ms: i64,
     pub attempt: String,
     pub code: String,
@@ -35,7 +38,7 @@ pub struct Exception {
 }
 
 /// A line that an operator logged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogLine {
     /// Counts the lines of the job from 1.
     pub sequence: u64,
@@ -49,7 +52,7 @@ pub struct LogLine {
 }
 
 /// A row that passed an edge while somebody looked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TapRow {
     /// `vertex.port`.
     pub edge: String,

@@ -1,9 +1,10 @@
 //! Jobs: what is submitted, and what can be seen of one.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A job to run. Its operators name plugins that the cluster has, by `name@version` or by digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Submission {
     /// The job file, TOML.
@@ -25,7 +26,7 @@ fn default_file() -> String {
 }
 
 /// A job that was taken; it is durable.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Accepted {
     pub id: String,
     pub name: String,
@@ -35,7 +36,7 @@ pub struct Accepted {
 }
 
 /// What a submission would run, without running it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Plan {
     pub name: String,
     /// Slots the job needs: one for each parallel instance of the whole graph.
@@ -48,7 +49,7 @@ pub struct Plan {
 }
 
 /// A job in a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobSummary {
     pub id: String,
     pub name: String,
@@ -71,7 +72,7 @@ pub struct JobSummary {
 }
 
 /// Why a job failed or was started again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Cause {
     /// The stable name of the error.
     pub code: String,
@@ -81,7 +82,7 @@ pub struct Cause {
 }
 
 /// All that can be seen of a job.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobDetail {
     #[serde(flatten)]
     pub summary: JobSummary,
@@ -94,7 +95,7 @@ pub struct JobDetail {
 }
 
 /// A source, an operator or a sink.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct VertexDetail {
     pub name: String,
     pub kind: VertexKind,
@@ -109,7 +110,7 @@ pub struct VertexDetail {
     pub metrics: Option<VertexMetrics>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum VertexKind {
     Source,
@@ -118,7 +119,7 @@ pub enum VertexKind {
 }
 
 /// What all subtasks of a vertex have done in this attempt.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct VertexMetrics {
     pub rows_in: u64,
     pub rows_out: u64,
@@ -144,7 +145,7 @@ pub struct VertexMetrics {
 }
 
 /// From a port of one vertex to another vertex.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EdgeDetail {
     /// `vertex.port`.
     pub from: String,
@@ -160,7 +161,7 @@ pub struct EdgeDetail {
 }
 
 /// One parallel instance of a chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SubtaskDetail {
     pub chain: u32,
     pub index: u32,

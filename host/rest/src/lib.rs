@@ -6,6 +6,7 @@
 mod cluster;
 mod history;
 mod job;
+mod operation;
 mod plugin;
 mod problem;
 
@@ -15,5 +16,6 @@ pub use job::{
     Accepted, Cause, EdgeDetail, JobDetail, JobSummary, Plan, Submission, SubtaskDetail, VertexDetail, VertexKind,
     VertexMetrics,
 };
-pub use plugin::{PluginDetail, PluginVersion};
+pub use operation::{Operation, OperationKind, OperationState};
+pub use plugin::{PluginDetail, PluginVersion, Stored};
 pub use problem::Problem;

@@ -1,9 +1,10 @@
 //! Plugins: uploaded components, addressed by name and version or by digest.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One version of a plugin. A version's bytes never change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PluginVersion {
     /// `[a-z0-9-]`.
     pub name: String,
@@ -24,10 +25,18 @@ pub struct PluginVersion {
 }
 
 /// All that is known of a version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PluginDetail {
     #[serde(flatten)]
     pub version: PluginVersion,
     /// What `wasmill plugin inspect -o json` prints of the component.
     pub inspection: serde_json::Value,
+}
+
+/// Whether something that was sent is new. It is told by the HTTP status: 201 or 200.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    New,
+    /// It was there already, and is the same.
+    Same,
 }

@@ -222,6 +222,76 @@ macro_rules! codes {
             /// it could not be found in time which rows an operator fails on
             BadRowsNotFound = "bad-rows-not-found",
 
+            // Between the processes of a cluster.
+            /// a certificate or key cannot be used
+            TlsFile = "tls-file",
+            /// the address cannot be listened on
+            ListenFailed = "listen-failed",
+            /// the connection to another TaskManager was lost
+            ExchangeLost = "exchange-lost",
+            /// another TaskManager cannot be reached
+            ExchangeUnreachable = "exchange-unreachable",
+
+            // The JobManager, over HTTP.
+            /// an address that others reach would be served without token and TLS
+            UnsafeListen = "unsafe-listen",
+            /// the file of tokens cannot be used
+            TokensFile = "tokens-file",
+            /// a request is not what its route takes
+            RequestMalformed = "request-malformed",
+            /// a request shows no valid token
+            Unauthenticated = "unauthenticated",
+            /// the role of the token does not allow the request
+            Forbidden = "forbidden",
+            /// a request comes by another name or from another site
+            ForeignRequest = "foreign-request",
+            /// there is nothing at this path
+            UnknownRoute = "unknown-route",
+            /// the path does not know this method
+            MethodNotAllowed = "method-not-allowed",
+            /// there is no job, plugin, worker or edge of this name
+            NotFound = "not-found",
+            /// a request took too long to arrive
+            RequestTooSlow = "request-too-slow",
+            /// this version of the plugin has other bytes already
+            PluginVersionTaken = "plugin-version-taken",
+            /// jobs that have not ended run the plugin
+            PluginInUse = "plugin-in-use",
+            /// an idempotency key came again with another request
+            IdempotencyKeyReused = "idempotency-key-reused",
+            /// a request is larger than its route takes
+            RequestTooLarge = "request-too-large",
+            /// a body is not of a type that the route takes
+            WrongContentType = "wrong-content-type",
+            /// what arrived is not what its digest says
+            DigestMismatch = "digest-mismatch",
+            /// requests came faster than they are taken
+            RateLimited = "rate-limited",
+            /// the server has no room or time for the request now
+            ServerBusy = "server-busy",
+            /// the JobManager cannot carry out requests yet
+            NotReady = "not-ready",
+            // What the processes of a cluster keep and make.
+            /// another process uses the data folder
+            DataFolderInUse = "data-folder-in-use",
+            /// what a cluster keeps on disk cannot be read or written
+            CatalogueUnusable = "catalogue-unusable",
+            /// a TaskManager cannot get what it is to run
+            DeploymentFailed = "deployment-failed",
+            // The client of a cluster.
+            /// no JobManager can be reached where one is looked for
+            ServerUnreachable = "server-unreachable",
+            /// it cannot be proved that a server is the one that is meant
+            ServerUntrusted = "server-untrusted",
+            /// what answers is no JobManager, or one that is not understood
+            ServerAnswer = "server-answer",
+            /// the client's file of clusters cannot be used
+            ClientConfig = "client-config",
+            /// the client's token, certificate or key cannot be used
+            ClientCredentials = "client-credentials",
+            /// a job did not come as far in time as was waited for
+            WaitTimeout = "wait-timeout",
+
             // Wasmill's own.
             /// a TaskManager was lost
             TaskManagerLost = "taskmanager-lost",
