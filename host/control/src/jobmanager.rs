@@ -1,414 +1,282 @@
-//! The JobManager: TaskManagers with their slots, jobs with their phases.
+//! The JobManager: TaskManagers with their slots and leases, jobs with their phases.
+//!
+//! Each family of events has a file of its own below; what they share stands here: the facts, the clock, and the way from an
+//! event to its commands. A job is only ever changed by what its phase allows, see [`phase`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use wasmill_model::{
     Timestamp,
-    fault::{Code, Domain},
-    ids::{Attempt, Incarnation, JobId, Subtask, TaskManagerId},
+    ids::{Epoch, Incarnation, JobId, TaskManagerId},
 };
 
-use crate::message::{Cause, Order, Report, SubtaskState, Wish};
+use crate::message::{Cause, Orders, Reports};
 
-/// Jobs that have ended and are still remembered; the oldest are forgotten first.
-pub const HISTORY_JOBS_MAX: usize = 1_000;
+mod durable;
+mod failover;
+mod job;
+mod phase;
+mod placement;
+mod progress;
+mod taskmanagers;
+mod view;
+mod wishes;
+
+pub use job::{Desired, End, EndState, JobEvent, JobRecord, JobShape, JobState, Restart};
+pub use view::{JobView, TaskManagerView};
+
+use durable::Written;
+use phase::Job;
+use taskmanagers::TaskManager;
+
+/// A JobManager that is called this much later than it asked for was kept from working: what TaskManagers sent in the
+/// meantime may still wait to be read, so their leases are longer by the gap.
+const LATE_MS: i64 = 500;
+
+/// How a JobManager works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How often a TaskManager is heard of.
+    pub heartbeat_ms: u64,
+    /// A TaskManager that was not heard of for so long is lost. The same as that of the agents.
+    pub lease_ms: u64,
+    /// Before the first of several restarts, and at most.
+    pub restart_initial_ms: u64,
+    pub restart_max_ms: u64,
+    /// By what the time before a restart grows.
+    pub restart_factor: u64,
+    /// An attempt that ran for so long makes the ones that failed before it forgotten.
+    pub restart_reset_ms: u64,
+    /// Jobs that have ended and are still remembered, at least one; the oldest are forgotten first.
+    pub history_jobs_max: usize,
+    /// Jobs that have not ended; more are refused.
+    pub live_jobs_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            heartbeat_ms: 500,
+            lease_ms: 2_000,
+            restart_initial_ms: 200,
+            restart_max_ms: 30_000,
+            restart_factor: 2,
+            restart_reset_ms: 600_000,
+            history_jobs_max: 1_000,
+            live_jobs_max: 10_000,
+        }
+    }
+}
 
 /// What happens to the JobManager.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A TaskManager is there, or there again in a later life.
-    Register { taskmanager: TaskManagerId, incarnation: Incarnation, slots: u32 },
-    /// A TaskManager is gone.
+    /// A TaskManager is there, or there again: in a later life, or after it has stopped everything.
+    Register { taskmanager: TaskManagerId, incarnation: Incarnation, slots: u32, address: String },
+    /// A TaskManager has asked for orders.
+    Heartbeat { taskmanager: TaskManagerId, incarnation: Incarnation },
+    /// A TaskManager's connection was reset, or it said goodbye.
     Lost { taskmanager: TaskManagerId, incarnation: Incarnation },
-    /// A job is to run. The answer, [`Command::Accepted`], carries `request`.
+    /// A TaskManager is to get no new subtasks, or to get them again. What runs there moves as soon as there is room elsewhere.
+    Cordon { taskmanager: TaskManagerId, on: bool },
+    /// A job is to run. The answer, [`Command::Accepted`] or [`Command::Refused`], carries `request`.
     Submit { request: u64, shape: JobShape },
     /// A job is to end as if its input ended now: what was read comes out.
     Drain { job: JobId },
     /// A job is to end without results.
     Cancel { job: JobId },
-    /// An agent says how far a subtask is.
-    Report(Report),
-}
-
-/// What the JobManager needs to know of a plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobShape {
-    pub name: String,
-    /// Parallelism of each chain.
-    pub chains: Vec<u32>,
-}
-
-impl JobShape {
-    /// Slots the job needs. Slot i holds subtask i of every chain that has one.
-    fn slots(&self) -> u32 {
-        self.chains.iter().copied().max().unwrap_or(0)
-    }
-
-    fn subtasks(&self) -> impl Iterator<Item = Subtask> {
-        let chains = self.chains.iter().zip(0..);
-        chains.flat_map(|(&parallelism, chain)| (0..parallelism).map(move |index| Subtask { chain, index }))
-    }
+    /// An agent says how far its subtasks are.
+    Reports(Reports),
+    /// What [`Command::Store`] asked for is durable.
+    Stored { write: u64 },
+    /// It is not, or nobody knows.
+    StoreFailed { write: u64, message: String },
 }
 
 /// What the shell is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
+    /// All that is wished of a TaskManager; replaces what was wished before.
+    Orders {
+        taskmanager: TaskManagerId,
+        incarnation: Incarnation,
+        orders: Orders,
+    },
+    /// A TaskManager spoke that is not known: it is to register again.
+    Unknown {
+        taskmanager: TaskManagerId,
+        incarnation: Incarnation,
+    },
+    /// Reports up to this one have been taken.
+    Acknowledge {
+        taskmanager: TaskManagerId,
+        incarnation: Incarnation,
+        sequence: u64,
+    },
+    /// Make a record durable in place of the job's earlier one, and say when. Writes become durable in their order.
+    Store {
+        write: u64,
+        record: JobRecord,
+    },
+    /// A job was taken, durably.
     Accepted {
         request: u64,
         job: JobId,
     },
-    Tell {
-        taskmanager: TaskManagerId,
-        incarnation: Incarnation,
-        order: Order,
+    Refused {
+        request: u64,
+        cause: Cause,
     },
     /// A job has come to a new state.
     Changed {
         job: JobId,
         state: JobState,
     },
-}
-
-/// What a person sees of a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JobState {
-    /// Waiting for slots.
-    Created,
-    /// Its subtasks are being started.
-    Deploying,
-    Running,
-    /// Its subtasks are being stopped.
-    Cancelling,
-    Cancelled,
-    Failed(Cause),
-    /// All results are visible.
-    Finished,
-}
-
-impl JobState {
-    /// Whether nothing more will happen to the job.
-    pub fn is_terminal(&self) -> bool {
-        matches!(self, Self::Cancelled | Self::Failed(_) | Self::Finished)
-    }
-
-    /// The name used in interfaces.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Created => "CREATED",
-            Self::Deploying => "DEPLOYING",
-            Self::Running => "RUNNING",
-            Self::Cancelling => "CANCELLING",
-            Self::Cancelled => "CANCELLED",
-            Self::Failed(_) => "FAILED",
-            Self::Finished => "FINISHED",
-        }
-    }
-}
-
-#[derive(Debug)]
-struct TaskManager {
-    incarnation: Incarnation,
-    slots: u32,
-}
-
-#[derive(Debug)]
-struct Job {
-    shape: JobShape,
-    attempt: Attempt,
-    /// The TaskManager of each slot, once there are enough.
-    placement: Vec<TaskManagerId>,
-    phase: Phase,
-}
-
-/// What a job is at, with what exists only then.
-#[derive(Debug)]
-enum Phase {
-    Created,
-    /// Subtasks that run, or have already prepared.
-    Deploying {
-        running: BTreeSet<Subtask>,
-        prepared: BTreeSet<Subtask>,
+    /// Something else has happened to a job.
+    Event {
+        job: JobId,
+        at_ms: Timestamp,
+        event: JobEvent,
     },
-    Running {
-        prepared: BTreeSet<Subtask>,
+    /// A job is beyond the history, or was refused and has a tombstone: what is stored of it can go.
+    Forget {
+        job: JobId,
     },
-    /// Everything has prepared; a failure from here on cannot take results back, and is reported as it is.
-    Committing {
-        left: BTreeSet<Subtask>,
-    },
-    Stopping {
-        left: BTreeSet<Subtask>,
-        end: JobState,
-    },
-    Over(JobState),
-}
-
-impl Job {
-    fn state(&self) -> JobState {
-        match &self.phase {
-            Phase::Created => JobState::Created,
-            Phase::Deploying { .. } => JobState::Deploying,
-            Phase::Running { .. } | Phase::Committing { .. } => JobState::Running,
-            Phase::Stopping { .. } => JobState::Cancelling,
-            Phase::Over(state) => state.clone(),
-        }
-    }
-
-    fn holds_slots(&self) -> bool {
-        !matches!(self.phase, Phase::Created | Phase::Over(_))
-    }
-
-    fn subtasks_on(&self, taskmanager: TaskManagerId) -> Vec<Subtask> {
-        let on = |subtask: &Subtask| self.placement[subtask.index as usize] == taskmanager;
-        self.shape.subtasks().filter(on).collect()
-    }
-
-    fn taskmanagers(&self) -> BTreeSet<TaskManagerId> {
-        self.placement.iter().copied().collect()
-    }
 }
 
 /// The JobManager's core. All its facts; none of its sockets.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct JobManager {
+    config: Config,
+    epoch: Epoch,
+    /// The latest time it was told.
+    now_ms: Timestamp,
     taskmanagers: BTreeMap<TaskManagerId, TaskManager>,
+    cordoned: BTreeSet<TaskManagerId>,
     jobs: BTreeMap<JobId, Job>,
+    /// Those of the jobs that have ended, durably; the rest are live.
+    ended: BTreeSet<JobId>,
+    live: BTreeSet<JobId>,
     last_job: u64,
+    /// When which job is to be looked at again.
+    timers: BTreeSet<(Timestamp, JobId)>,
+    /// Unanswered writes.
+    writes: BTreeMap<u64, Written>,
+    last_write: u64,
+    /// Of orders, over all TaskManagers.
+    last_version: u64,
+    /// TaskManagers whose orders have changed since they were last told.
+    to_tell: BTreeSet<TaskManagerId>,
+    commands: Vec<Command>,
 }
 
 impl JobManager {
-    pub fn new() -> Self {
-        Self::default()
+    /// Begins a life of the JobManager with all records that earlier lives left. What ran is started again, and what was
+    /// to end ends, once no TaskManager of an earlier life can still be at it.
+    pub fn new(config: Config, epoch: Epoch, records: Vec<JobRecord>, now_ms: Timestamp) -> (Self, Vec<Command>) {
+        let mut core = Self {
+            config,
+            epoch,
+            now_ms,
+            taskmanagers: BTreeMap::new(),
+            cordoned: BTreeSet::new(),
+            jobs: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            live: BTreeSet::new(),
+            last_job: 0,
+            timers: BTreeSet::new(),
+            writes: BTreeMap::new(),
+            last_write: 0,
+            last_version: 0,
+            to_tell: BTreeSet::new(),
+            commands: Vec::new(),
+        };
+        for record in records {
+            core.recover(record);
+        }
+        let commands = core.settle();
+        (core, commands)
     }
 
-    /// The state of a job, unless it was never there or is forgotten.
-    pub fn job_state(&self, job: JobId) -> Option<JobState> {
-        self.jobs.get(&job).map(Job::state)
-    }
-
-    /// Takes what happened and says what to do.
-    pub fn handle(&mut self, _now_ms: Timestamp, event: Event) -> Vec<Command> {
-        let mut commands = Vec::new();
+    /// Takes what happened and says what to do. Time that has passed is taken by [`JobManager::advance`].
+    pub fn handle(&mut self, now_ms: Timestamp, event: Event) -> Vec<Command> {
+        self.pass_time(now_ms);
         match event {
-            Event::Register { taskmanager, incarnation, slots } => {
-                self.register(taskmanager, incarnation, slots, &mut commands);
+            Event::Register { taskmanager, incarnation, slots, address } => {
+                self.register(taskmanager, incarnation, slots, address);
             }
-            Event::Lost { taskmanager, incarnation } => self.lose(taskmanager, incarnation, &mut commands),
-            Event::Submit { request, shape } => self.submit(request, shape, &mut commands),
-            Event::Drain { job } => self.drain(job, &mut commands),
-            Event::Cancel { job } => self.stop(job, JobState::Cancelled, &mut commands),
-            Event::Report(report) => self.report(report, &mut commands),
+            Event::Heartbeat { taskmanager, incarnation } => self.heartbeat(taskmanager, incarnation),
+            Event::Lost { taskmanager, incarnation } => self.disconnected(taskmanager, incarnation),
+            Event::Cordon { taskmanager, on } => self.cordon(taskmanager, on),
+            Event::Submit { request, shape } => self.submit(request, shape),
+            Event::Drain { job } => self.desire(job, Desired::Drain),
+            Event::Cancel { job } => self.desire(job, Desired::Cancel),
+            Event::Reports(reports) => self.take_reports(reports),
+            Event::Stored { write } => self.stored(write),
+            Event::StoreFailed { write, message } => self.store_failed(write, &message),
         }
-        self.place_waiting(&mut commands);
-        self.forget_old();
-        commands
+        self.settle()
     }
 
-    fn register(&mut self, id: TaskManagerId, incarnation: Incarnation, slots: u32, commands: &mut Vec<Command>) {
-        match self.taskmanagers.get(&id) {
-            Some(known) if known.incarnation >= incarnation => return,
-            Some(known) => {
-                let earlier = known.incarnation;
-                self.lose(id, earlier, commands);
-            }
-            None => {}
-        }
-        self.taskmanagers.insert(id, TaskManager { incarnation, slots });
-    }
-
-    fn lose(&mut self, id: TaskManagerId, incarnation: Incarnation, commands: &mut Vec<Command>) {
-        if self.taskmanagers.get(&id).is_none_or(|known| known.incarnation != incarnation) {
-            return;
-        }
-        self.taskmanagers.remove(&id);
-        let message = format!("{id} was lost");
-        let cause = Cause { code: Code::TaskManagerLost, domain: Domain::Internal, message };
-        let touched: Vec<JobId> =
-            self.jobs.iter().filter(|(_, j)| j.holds_slots() && j.placement.contains(&id)).map(|(id, _)| *id).collect();
-        for job_id in touched {
-            self.stop(job_id, JobState::Failed(cause.clone()), commands);
-            let job = self.jobs.get_mut(&job_id).expect("it was found above");
-            let gone = job.subtasks_on(id);
-            if let Phase::Stopping { left, .. } = &mut job.phase {
-                left.retain(|subtask| !gone.contains(subtask));
-            }
-            self.end_if_stopped(job_id, commands);
-        }
-    }
-
-    fn submit(&mut self, request: u64, shape: JobShape, commands: &mut Vec<Command>) {
-        self.last_job += 1;
-        let id = JobId(self.last_job);
-        let job = Job { shape, attempt: Attempt(1), placement: Vec::new(), phase: Phase::Created };
-        self.jobs.insert(id, job);
-        commands.push(Command::Accepted { request, job: id });
-        commands.push(Command::Changed { job: id, state: JobState::Created });
-    }
-
-    /// Gives slots to waiting jobs, the oldest first, spread over the TaskManagers with the most free slots.
-    fn place_waiting(&mut self, commands: &mut Vec<Command>) {
-        let waiting: Vec<JobId> =
-            self.jobs.iter().filter(|(_, j)| matches!(j.phase, Phase::Created)).map(|(id, _)| *id).collect();
-        for id in waiting {
-            let mut free = self.free_slots();
-            let wanted = self.jobs[&id].shape.slots();
-            if free.values().sum::<u32>() < wanted {
-                // Jobs behind it wait too: a wide job must not be starved by narrow ones.
-                return;
-            }
-            let placement = (0..wanted).map(|_| {
-                let (best, slots) = free
-                    .iter_mut()
-                    .max_by_key(|(id, slots)| (**slots, std::cmp::Reverse(**id)))
-                    .expect("slots are free");
-                *slots -= 1;
-                *best
-            });
-            let placement: Vec<TaskManagerId> = placement.collect();
-            let job = self.jobs.get_mut(&id).expect("it is waiting");
-            job.placement = placement;
-            job.phase = Phase::Deploying { running: BTreeSet::new(), prepared: BTreeSet::new() };
-            commands.push(Command::Changed { job: id, state: JobState::Deploying });
-            for taskmanager in self.jobs[&id].taskmanagers() {
-                let subtasks = self.jobs[&id].subtasks_on(taskmanager);
-                self.tell(id, taskmanager, Wish::Run { subtasks }, commands);
-            }
-        }
-    }
-
-    fn free_slots(&self) -> BTreeMap<TaskManagerId, u32> {
-        let mut free: BTreeMap<TaskManagerId, u32> = self.taskmanagers.iter().map(|(id, t)| (*id, t.slots)).collect();
-        for taskmanager in self.jobs.values().filter(|j| j.holds_slots()).flat_map(|j| &j.placement) {
-            if let Some(slots) = free.get_mut(taskmanager) {
-                *slots = slots.saturating_sub(1);
-            }
-        }
-        free
-    }
-
-    fn tell(&self, id: JobId, taskmanager: TaskManagerId, wish: Wish, commands: &mut Vec<Command>) {
-        let Some(TaskManager { incarnation, .. }) = self.taskmanagers.get(&taskmanager) else { return };
-        let order = Order { job: id, attempt: self.jobs[&id].attempt, wish };
-        commands.push(Command::Tell { taskmanager, incarnation: *incarnation, order });
-    }
-
-    fn tell_all(&self, id: JobId, wish: &Wish, commands: &mut Vec<Command>) {
-        for taskmanager in self.jobs[&id].taskmanagers() {
-            self.tell(id, taskmanager, wish.clone(), commands);
-        }
-    }
-
-    fn report(&mut self, report: Report, commands: &mut Vec<Command>) {
-        let Report { taskmanager, incarnation, job: id, attempt, subtask, state } = report;
-        let known = self.taskmanagers.get(&taskmanager).is_some_and(|t| t.incarnation == incarnation);
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        if !known || job.attempt != attempt || job.placement.get(subtask.index as usize) != Some(&taskmanager) {
-            return;
-        }
-        let all = job.shape.subtasks().count();
-        match (&mut job.phase, state) {
-            (Phase::Deploying { running, .. }, SubtaskState::Running) => {
-                running.insert(subtask);
-                if running.len() == all {
-                    self.all_running(id, commands);
-                }
-            }
-            (Phase::Deploying { prepared, .. }, SubtaskState::Prepared) => {
-                prepared.insert(subtask);
-            }
-            (Phase::Running { prepared }, SubtaskState::Prepared) => {
-                prepared.insert(subtask);
-                self.commit_if_all_prepared(id, commands);
-            }
-            (Phase::Committing { left }, SubtaskState::Committed) => {
-                left.remove(&subtask);
-                if left.is_empty() {
-                    self.end(id, JobState::Finished, commands);
-                }
-            }
-            (Phase::Stopping { left, .. }, state) if state.is_over() => {
-                left.remove(&subtask);
-                self.end_if_stopped(id, commands);
-            }
-            (
-                Phase::Deploying { .. } | Phase::Running { .. } | Phase::Committing { .. },
-                SubtaskState::Failed(cause),
-            ) => {
-                self.stop(id, JobState::Failed(cause), commands);
-                if let Some(Job { phase: Phase::Stopping { left, .. }, .. }) = self.jobs.get_mut(&id) {
-                    left.remove(&subtask);
-                }
-                self.end_if_stopped(id, commands);
-            }
-            _ => {}
-        }
-    }
-
-    fn all_running(&mut self, id: JobId, commands: &mut Vec<Command>) {
-        let job = self.jobs.get_mut(&id).expect("the caller has found it");
-        let Phase::Deploying { prepared, .. } = &mut job.phase else { return };
-        job.phase = Phase::Running { prepared: std::mem::take(prepared) };
-        commands.push(Command::Changed { job: id, state: JobState::Running });
-        self.commit_if_all_prepared(id, commands);
-    }
-
-    fn commit_if_all_prepared(&mut self, id: JobId, commands: &mut Vec<Command>) {
-        let job = self.jobs.get_mut(&id).expect("the caller has found it");
-        let left: BTreeSet<Subtask> = job.shape.subtasks().collect();
-        if matches!(&job.phase, Phase::Running { prepared } if *prepared == left) {
-            job.phase = Phase::Committing { left };
-            self.tell_all(id, &Wish::Commit, commands);
-        }
-    }
-
-    fn drain(&mut self, id: JobId, commands: &mut Vec<Command>) {
-        match self.jobs.get(&id).map(|job| &job.phase) {
-            Some(Phase::Created) => self.end(id, JobState::Cancelled, commands),
-            Some(Phase::Deploying { .. } | Phase::Running { .. }) => self.tell_all(id, &Wish::Drain, commands),
-            _ => {}
-        }
-    }
-
-    /// Stops a job's subtasks; the job ends in `end` once all are gone.
-    fn stop(&mut self, id: JobId, end: JobState, commands: &mut Vec<Command>) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        match &job.phase {
-            Phase::Created => self.end(id, end, commands),
-            Phase::Deploying { .. } | Phase::Running { .. } | Phase::Committing { .. } => {
-                if matches!((&job.phase, &end), (Phase::Committing { .. }, JobState::Cancelled)) {
-                    // Results are already becoming visible: it is too late to cancel.
-                    return;
-                }
-                let left = job.shape.subtasks().collect();
-                job.phase = Phase::Stopping { left, end };
-                commands.push(Command::Changed { job: id, state: JobState::Cancelling });
-                self.tell_all(id, &Wish::Stop, commands);
-            }
-            Phase::Stopping { .. } | Phase::Over(_) => {}
-        }
-    }
-
-    fn end_if_stopped(&mut self, id: JobId, commands: &mut Vec<Command>) {
-        if let Some(Job { phase: Phase::Stopping { left, end }, .. }) = self.jobs.get(&id)
-            && left.is_empty()
+    /// Does what is due.
+    pub fn advance(&mut self, now_ms: Timestamp) -> Vec<Command> {
+        self.pass_time(now_ms);
+        self.end_leases();
+        while let Some(&(at_ms, job)) = self.timers.first()
+            && at_ms <= self.now_ms
         {
-            let end = end.clone();
-            self.end(id, end, commands);
+            self.timers.pop_first();
+            self.look_again(job);
         }
+        self.settle()
     }
 
-    fn end(&mut self, id: JobId, state: JobState, commands: &mut Vec<Command>) {
-        let job = self.jobs.get_mut(&id).expect("the caller has found it");
-        job.phase = Phase::Over(state.clone());
-        commands.push(Command::Changed { job: id, state });
+    /// When `advance` is to be called at the latest.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        // A call for each heartbeat shows how late the JobManager itself is.
+        let tick = (!self.taskmanagers.is_empty()).then(|| self.now_ms + self.config.heartbeat_ms as i64);
+        timer.into_iter().chain(tick).min()
     }
 
-    fn forget_old(&mut self) {
-        let over: Vec<JobId> =
-            self.jobs.iter().filter(|(_, j)| matches!(j.phase, Phase::Over(_))).map(|(id, _)| *id).collect();
-        for id in over.iter().take(over.len().saturating_sub(HISTORY_JOBS_MAX)) {
-            self.jobs.remove(id);
+    /// Time never goes back here. A gap longer than was asked for is not held against TaskManagers.
+    fn pass_time(&mut self, now_ms: Timestamp) {
+        let expected = self.now_ms + self.config.heartbeat_ms as i64;
+        if now_ms > expected + LATE_MS {
+            self.stretch_leases(now_ms - expected);
         }
+        self.now_ms = self.now_ms.max(now_ms);
+    }
+
+    /// What follows from any event: slots are given, those whose orders have changed are told, what is beyond the history goes.
+    fn settle(&mut self) -> Vec<Command> {
+        self.place_waiting();
+        self.move_from_cordoned();
+        self.forget_oldest();
+        self.tell();
+        std::mem::take(&mut self.commands)
+    }
+
+    /// A job's time has come: a restart is due, a lease is over, a write is to be tried again.
+    fn look_again(&mut self, id: JobId) {
+        self.store_again(id);
+        self.go_on_if_stopped(id);
+    }
+
+    fn look_again_at(&mut self, at_ms: Timestamp, id: JobId) {
+        self.timers.insert((at_ms, id));
+    }
+
+    fn event(&mut self, job: JobId, event: JobEvent) {
+        self.commands.push(Command::Event { job, at_ms: self.now_ms, event });
+    }
+
+    /// Says the state that a job has now.
+    fn changed(&mut self, id: JobId) {
+        let state = self.jobs[&id].state();
+        self.commands.push(Command::Changed { job: id, state });
     }
 }
 

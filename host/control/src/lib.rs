@@ -5,7 +5,10 @@
 //! clocks or threads: the shells in `cluster` do what the commands say and feed back what happened.
 //!
 //! The rule of results: a sink prepares at the end of its input, and commits only when the JobManager says so, which it
-//! does once every subtask of the job has prepared. A job that fails or is cancelled before that leaves nothing behind.
+//! does once every subtask of the very attempt has prepared. An attempt that fails or is cancelled before that leaves
+//! nothing behind. The rule of memory: nothing that follows from a durable write is done or told before the write has
+//! been answered. The rule of time: `now` never goes back, on one host, and serves liveness only; the one exception is the
+//! lease, by which an attempt that was told to commit is known to be over where nobody can be asked.
 
 pub mod agent;
 pub mod jobmanager;

@@ -1,27 +1,51 @@
 //! What the JobManager and a TaskManager's agent say to each other.
 //!
-//! Every message carries the job and the attempt it speaks of; an agent refuses an attempt below the highest it has
-//! seen, and the JobManager refuses reports of any attempt but the current one. Orders are idempotent.
+//! What the JobManager wishes of a TaskManager is one list, whole each time and numbered: a list that is lost is made good by
+//! the next, and one that comes late is known by its number. What an agent reports is numbered too and repeated until it is
+//! acknowledged. Every message names the life of the JobManager it belongs to, and every attempt carries that life in its
+//! number; either side refuses what is at or below what it has already seen.
 
 use serde::{Deserialize, Serialize};
 use wasmill_model::{
     fault::{Code, Domain},
-    ids::{Attempt, Incarnation, JobId, Subtask, TaskManagerId},
+    ids::{Attempt, Epoch, Incarnation, JobId, Subtask, TaskManagerId},
 };
 
-/// From the JobManager to an agent.
+/// All that the JobManager wishes of one life of a TaskManager. What is not in it is to be stopped and forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orders {
+    pub epoch: Epoch,
+    /// A later list has a higher number. Never 0.
+    pub version: u64,
+    pub orders: Vec<Order>,
+}
+
+/// What is wished of a job's attempt on one TaskManager.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     pub job: JobId,
     pub attempt: Attempt,
     pub wish: Wish,
+    /// Those of this TaskManager.
+    pub subtasks: Vec<Subtask>,
+    /// One a slot of the job: who runs subtask i of every chain.
+    pub placement: Vec<Place>,
 }
 
-/// What is to become of the subtasks of a job's attempt on one TaskManager. A later wish includes the earlier ones.
+/// Where one slot of a job is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    pub taskmanager: TaskManagerId,
+    pub incarnation: Incarnation,
+    /// Where its data plane listens.
+    pub address: String,
+}
+
+/// What is to become of the subtasks of an attempt. A later wish includes the earlier ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Wish {
-    /// These are to run.
-    Run { subtasks: Vec<Subtask> },
+    /// They are to run.
+    Run,
     /// Their sources are to end where they are, so that all that was read is handled and its results come out.
     Drain,
     /// All have prepared, here and elsewhere: make their results visible.
@@ -30,11 +54,20 @@ pub enum Wish {
     Stop,
 }
 
-/// From an agent to the JobManager.
+/// From an agent to the JobManager: all that it has not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub struct Reports {
+    pub epoch: Epoch,
     pub taskmanager: TaskManagerId,
     pub incarnation: Incarnation,
+    /// The number of the newest. Never 0.
+    pub sequence: u64,
+    pub reports: Vec<Report>,
+}
+
+/// How far a subtask has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
     pub job: JobId,
     pub attempt: Attempt,
     pub subtask: Subtask,
@@ -61,9 +94,18 @@ impl SubtaskState {
     pub fn is_over(&self) -> bool {
         matches!(self, Self::Committed | Self::Failed(_) | Self::Stopped)
     }
+
+    /// How late in a subtask's life it is. A state at or below one that was already seen says nothing new.
+    pub(crate) fn rank(&self) -> u8 {
+        match self {
+            Self::Running => 1,
+            Self::Prepared => 2,
+            Self::Committed | Self::Failed(_) | Self::Stopped => 3,
+        }
+    }
 }
 
-/// Why a subtask failed.
+/// Why a subtask, or a job, failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
     pub code: Code,

@@ -12,110 +12,304 @@ fn subtask(chain: u32, index: u32) -> Subtask {
     Subtask { chain, index }
 }
 
-fn order(attempt: u64, wish: Wish) -> Event {
-    Event::Order(Order { job: JOB, attempt: Attempt(attempt), wish })
+/// What an agent hears.
+enum Hears {
+    Registered(u64),
+    /// The version, and for each order the job, the count of the attempt and the wish.
+    Orders(u64, Vec<(u64, u32, Wish)>),
+    OrdersOf(u64, u64, Vec<(u64, u32, Wish)>),
+    Contact,
+    Acknowledged(u64),
+    Says(u32, u32, SubtaskState),
+    At(Timestamp),
 }
 
-fn run(attempt: u64) -> Event {
-    order(attempt, Wish::Run { subtasks: vec![subtask(0, 0), subtask(1, 0)] })
-}
+use Hears::{Acknowledged, At, Contact, Orders as Ordered, OrdersOf, Registered, Says};
 
-fn says(attempt: u64, chain: u32, state: SubtaskState) -> Event {
-    Event::Subtask { job: JOB, attempt: Attempt(attempt), subtask: subtask(chain, 0), state }
+fn orders(epoch: u64, version: u64, orders: Vec<(u64, u32, Wish)>) -> Event {
+    let order = |(job, count, wish)| Order {
+        job: JobId(job),
+        attempt: Attempt::new(Epoch(epoch), count),
+        wish,
+        subtasks: vec![subtask(0, 0), subtask(1, 0)],
+        placement: Vec::new(),
+    };
+    Event::Orders(Orders { epoch: Epoch(epoch), version, orders: orders.into_iter().map(order).collect() })
 }
 
 fn show(command: &Command) -> String {
     match command {
-        Command::Start { attempt, subtasks, .. } => {
+        Command::Start { job, attempt, subtasks, .. } => {
             let subtasks: Vec<String> = subtasks.iter().map(Subtask::to_string).collect();
-            format!("start {attempt}: {}", subtasks.join(" "))
+            format!("start {job} {attempt}: {}", subtasks.join(" "))
         }
-        Command::Drain { attempt, .. } => format!("drain {attempt}"),
-        Command::Commit { attempt, .. } => format!("commit {attempt}"),
-        Command::Stop { attempt, .. } => format!("stop {attempt}"),
-        Command::Release { attempt, .. } => format!("release {attempt}"),
-        Command::Report(report) => format!("report {} {:?}", report.subtask, report.state),
+        Command::Drain { job, attempt } => format!("drain {job} {attempt}"),
+        Command::Commit { job, attempt } => format!("commit {job} {attempt}"),
+        Command::Stop { job, attempt } => format!("stop {job} {attempt}"),
+        Command::Release { job, attempt } => format!("release {job} {attempt}"),
+        Command::Report(Reports { sequence, reports, .. }) => {
+            let name = |state: &SubtaskState| match state {
+                SubtaskState::Failed(cause) => format!("failed: {}", cause.message),
+                state => format!("{state:?}"),
+            };
+            let all: Vec<String> =
+                reports.iter().map(|r| format!("{} {} {}", r.attempt, r.subtask, name(&r.state))).collect();
+            format!("report to {sequence}: {}", all.join(", "))
+        }
+        Command::Register => "register".to_owned(),
     }
 }
 
-fn check(events: Vec<Event>, expected: Expect) {
-    let mut agent = Agent::new(TaskManagerId(1), Incarnation(1));
+fn check(all: Vec<Hears>, expected: Expect) {
+    let mut agent = Agent::new(Config::default(), TaskManagerId(1), Incarnation(1));
+    let mut now_ms = 0;
     let mut transcript = String::new();
-    for event in events {
-        let commands: Vec<String> = agent.handle(0, event).iter().map(show).collect();
-        transcript += &format!("{}\n", commands.join("; "));
+    for hears in all {
+        let commands = match hears {
+            Registered(epoch) => agent.handle(now_ms, Event::Registered { epoch: Epoch(epoch), asked_ms: now_ms }),
+            Ordered(version, all) => agent.handle(now_ms, orders(1, version, all)),
+            OrdersOf(epoch, version, all) => agent.handle(now_ms, orders(epoch, version, all)),
+            Contact => agent.handle(now_ms, Event::Contact { asked_ms: now_ms }),
+            Acknowledged(sequence) => agent.handle(now_ms, Event::Acknowledged { sequence }),
+            Says(count, chain, state) => {
+                let attempt = Attempt::new(Epoch(1), count);
+                agent.handle(now_ms, Event::Subtask { job: JOB, attempt, subtask: subtask(chain, 0), state })
+            }
+            At(at_ms) => {
+                now_ms = at_ms;
+                agent.advance(now_ms)
+            }
+        };
+        let commands: Vec<String> = commands.iter().map(show).collect();
+        transcript += &format!("- {}\n", commands.join("; "));
     }
     expected.assert_eq(&transcript);
 }
 
+use SubtaskState::{Committed, Prepared, Running as Runs, Stopped};
+use Wish::{Commit, Drain, Run, Stop};
+
 #[test]
 fn a_job_from_start_to_release() {
-    use SubtaskState::{Committed, Prepared, Running};
     check(
         vec![
-            run(1),
-            run(1),
-            says(1, 0, Running),
-            says(1, 1, Running),
-            order(1, Wish::Drain),
-            order(1, Wish::Drain),
-            says(1, 0, Prepared),
-            says(1, 1, Prepared),
-            order(1, Wish::Commit),
-            order(1, Wish::Commit),
-            says(1, 0, Committed),
-            says(1, 1, Committed),
+            Registered(1),
+            Ordered(1, vec![(1, 1, Run)]),
+            Ordered(1, vec![(1, 1, Run)]),
+            Says(1, 0, Runs),
+            Says(1, 1, Runs),
+            Acknowledged(2),
+            Ordered(2, vec![(1, 1, Drain)]),
+            Says(1, 0, Prepared),
+            Says(1, 1, Prepared),
+            Ordered(3, vec![(1, 1, Commit)]),
+            Says(1, 0, Committed),
+            Says(1, 1, Committed),
+            Acknowledged(6),
+            Ordered(4, vec![]),
         ],
         expect![[r#"
-            start attempt-1: 0[0] 1[0]
-
-            report 0[0] Running
-            report 1[0] Running
-            drain attempt-1
-
-            report 0[0] Prepared
-            report 1[0] Prepared
-            commit attempt-1
-
-            report 0[0] Committed
-            report 1[0] Committed; release attempt-1
+            - 
+            - start job-1 attempt-1.1: 0[0] 1[0]
+            - 
+            - report to 1: attempt-1.1 0[0] Running
+            - report to 2: attempt-1.1 0[0] Running, attempt-1.1 1[0] Running
+            - 
+            - drain job-1 attempt-1.1
+            - report to 3: attempt-1.1 0[0] Prepared
+            - report to 4: attempt-1.1 0[0] Prepared, attempt-1.1 1[0] Prepared
+            - commit job-1 attempt-1.1
+            - report to 5: attempt-1.1 1[0] Prepared, attempt-1.1 0[0] Committed
+            - report to 6: attempt-1.1 0[0] Committed, attempt-1.1 1[0] Committed; release job-1 attempt-1.1
+            - 
+            - 
         "#]],
     );
 }
 
 #[test]
-fn a_subtask_that_fails_before_another_has_started_releases_nothing() {
+fn nothing_is_followed_before_it_is_registered() {
+    check(
+        vec![Ordered(1, vec![(1, 1, Run)]), Contact, At(9_000)],
+        expect![[r#"
+        - 
+        - 
+        - 
+    "#]],
+    );
+}
+
+#[test]
+fn reports_are_repeated_until_they_are_acknowledged_the_newest_of_each_subtask() {
+    check(
+        vec![
+            Registered(1),
+            Ordered(1, vec![(1, 1, Run)]),
+            Says(1, 0, Runs),
+            Says(1, 1, Runs),
+            At(499),
+            At(500),
+            Says(1, 0, Prepared),
+            Acknowledged(2),
+            At(1_000),
+            Acknowledged(3),
+            At(1_500),
+        ],
+        expect![[r#"
+            - 
+            - start job-1 attempt-1.1: 0[0] 1[0]
+            - report to 1: attempt-1.1 0[0] Running
+            - report to 2: attempt-1.1 0[0] Running, attempt-1.1 1[0] Running
+            - 
+            - report to 2: attempt-1.1 0[0] Running, attempt-1.1 1[0] Running
+            - report to 3: attempt-1.1 1[0] Running, attempt-1.1 0[0] Prepared
+            - 
+            - report to 3: attempt-1.1 0[0] Prepared
+            - 
+            - 
+        "#]],
+    );
+}
+
+#[test]
+fn without_an_answer_for_a_lease_everything_is_stopped() {
+    check(
+        vec![
+            Registered(1),
+            Ordered(1, vec![(1, 1, Run)]),
+            At(1_000),
+            Contact,
+            At(2_999),
+            At(3_000),
+            // Outside: neither a commit nor anything else is followed, and nobody is told how it ends.
+            Ordered(2, vec![(1, 1, Commit), (2, 1, Run)]),
+            Says(1, 0, Stopped),
+            Says(1, 1, Stopped),
+            Registered(1),
+            Ordered(3, vec![(2, 2, Run)]),
+        ],
+        expect![[r#"
+            - 
+            - start job-1 attempt-1.1: 0[0] 1[0]
+            - 
+            - 
+            - 
+            - stop job-1 attempt-1.1; register
+            - 
+            - 
+            - release job-1 attempt-1.1
+            - 
+            - start job-2 attempt-1.2: 0[0] 1[0]
+        "#]],
+    );
+}
+
+#[test]
+fn who_has_slept_is_outside_whatever_comes_first() {
+    let slept = vec![Registered(1), Ordered(1, vec![(1, 1, Run)])];
+    let commit = || Ordered(2, vec![(1, 1, Commit)]);
+    check(
+        slept.into_iter().chain([At(2_000), commit()]).collect(),
+        expect![[r#"
+        - 
+        - start job-1 attempt-1.1: 0[0] 1[0]
+        - stop job-1 attempt-1.1; register
+        - 
+    "#]],
+    );
+    let mut agent = Agent::new(Config::default(), TaskManagerId(1), Incarnation(1));
+    agent.handle(0, Event::Registered { epoch: Epoch(1), asked_ms: 0 });
+    agent.handle(0, orders(1, 1, vec![(1, 1, Run)]));
+    let late = agent.handle(2_000, orders(1, 2, vec![(1, 1, Commit)]));
+    expect!["stop job-1 attempt-1.1; register"].assert_eq(&late.iter().map(show).collect::<Vec<_>>().join("; "));
+}
+
+#[test]
+fn nothing_starts_before_what_is_not_ordered_is_over() {
+    check(
+        vec![
+            Registered(1),
+            Ordered(1, vec![(1, 1, Run)]),
+            Says(1, 0, Runs),
+            Ordered(2, vec![(1, 2, Run), (2, 1, Run)]),
+            Says(1, 0, Stopped),
+            Says(1, 1, Stopped),
+        ],
+        expect![[r#"
+            - 
+            - start job-1 attempt-1.1: 0[0] 1[0]
+            - report to 1: attempt-1.1 0[0] Running
+            - stop job-1 attempt-1.1
+            - 
+            - release job-1 attempt-1.1; start job-1 attempt-1.2: 0[0] 1[0]; start job-2 attempt-1.1: 0[0] 1[0]
+        "#]],
+    );
+}
+
+#[test]
+fn a_registration_takes_nothing_over() {
+    check(
+        vec![
+            Registered(1),
+            Ordered(7, vec![(1, 1, Run)]),
+            Says(1, 0, Runs),
+            Registered(2),
+            // Of the life before, and too late.
+            Registered(1),
+            Ordered(8, vec![(1, 2, Run)]),
+            OrdersOf(2, 1, vec![(1, 1, Run)]),
+            Says(1, 0, Stopped),
+            Says(1, 1, Stopped),
+        ],
+        expect![[r#"
+            - 
+            - start job-1 attempt-1.1: 0[0] 1[0]
+            - report to 1: attempt-1.1 0[0] Running
+            - stop job-1 attempt-1.1
+            - 
+            - 
+            - 
+            - 
+            - release job-1 attempt-1.1; start job-1 attempt-2.1: 0[0] 1[0]
+        "#]],
+    );
+}
+
+#[test]
+fn an_attempt_that_has_ended_does_not_start_again() {
     let cause = Cause { code: Code::BadRow, domain: Domain::User, message: "bad row".to_owned() };
     check(
         vec![
-            run(1),
-            says(1, 0, SubtaskState::Failed(cause)),
-            order(1, Wish::Stop),
-            order(1, Wish::Commit),
-            order(1, Wish::Drain),
-            says(1, 1, SubtaskState::Stopped),
+            Registered(1),
+            Ordered(1, vec![(1, 2, Run)]),
+            Says(2, 0, SubtaskState::Failed(cause)),
+            Ordered(2, vec![(1, 2, Stop)]),
+            Says(2, 1, Stopped),
+            Ordered(3, vec![(1, 2, Run)]),
+            Ordered(4, vec![(1, 1, Run)]),
+            Ordered(5, vec![(1, 3, Run)]),
         ],
         expect![[r#"
-            start attempt-1: 0[0] 1[0]
-            report 0[0] Failed(Cause { code: BadRow, domain: User, message: "bad row" })
-            stop attempt-1
-
-
-            report 1[0] Stopped; release attempt-1
+            - 
+            - start job-1 attempt-1.2: 0[0] 1[0]
+            - report to 1: attempt-1.2 0[0] failed: bad row
+            - stop job-1 attempt-1.2
+            - report to 2: attempt-1.2 0[0] failed: bad row, attempt-1.2 1[0] Stopped; release job-1 attempt-1.2
+            - 
+            - 
+            - start job-1 attempt-1.3: 0[0] 1[0]
         "#]],
     );
 }
 
 #[test]
-fn orders_and_reports_of_an_older_attempt_are_refused() {
+fn what_never_started_is_said_to_have_stopped() {
     check(
-        vec![run(2), run(1), order(1, Wish::Stop), says(1, 0, SubtaskState::Running), run(3)],
+        vec![Registered(1), Ordered(2, vec![(1, 1, Stop)]), Ordered(3, vec![(2, 1, Commit)])],
         expect![[r#"
-            start attempt-2: 0[0] 1[0]
-
-
-
-            stop attempt-2; release attempt-2; start attempt-3: 0[0] 1[0]
-        "#]],
+        - 
+        - report to 2: attempt-1.1 0[0] Stopped, attempt-1.1 1[0] Stopped
+        - 
+    "#]],
     );
 }

@@ -1,0 +1,86 @@
+//! What agents report, and how an attempt gets on by it.
+
+use wasmill_model::{
+    fault::{Code, Domain},
+    ids::{Incarnation, JobId, TaskManagerId},
+};
+
+use crate::{
+    jobmanager::{
+        Command, JobManager,
+        phase::{Phase, Stage},
+    },
+    message::{Cause, Report, Reports, SubtaskState, Wish},
+};
+
+impl JobManager {
+    /// Takes what is new in a TaskManager's reports and acknowledges all it has taken.
+    pub(super) fn take_reports(&mut self, reports: Reports) {
+        let Reports { epoch, taskmanager, incarnation, sequence, reports } = reports;
+        let known = self.taskmanagers.get_mut(&taskmanager).filter(|known| known.incarnation == incarnation);
+        let Some(known) = known else {
+            self.commands.push(Command::Unknown { taskmanager, incarnation });
+            return;
+        };
+        // Those of an earlier life of the JobManager come late, and are of attempts that are over.
+        let new = epoch == self.epoch && sequence > known.sequence;
+        if new {
+            known.sequence = sequence;
+        }
+        let sequence = known.sequence;
+        if new {
+            for report in reports {
+                self.take_report(taskmanager, incarnation, report);
+            }
+        }
+        self.commands.push(Command::Acknowledge { taskmanager, incarnation, sequence });
+    }
+
+    fn take_report(&mut self, taskmanager: TaskManagerId, incarnation: Incarnation, report: Report) {
+        let Report { job: id, attempt, subtask, state } = report;
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let exists = job.record.shape.chains.get(subtask.chain as usize).is_some_and(|n| subtask.index < *n);
+        let committing = matches!(job.phase, Phase::Placed { stage: Stage::Committing, .. });
+        let stopping = matches!(job.phase, Phase::Stopping { .. });
+        let Some(placed) = job.placed_mut() else { return };
+        if !exists || placed.attempt != attempt || !placed.is_at(subtask, taskmanager, incarnation) {
+            return;
+        }
+        if placed.states.get(&subtask).is_some_and(|known| known.rank() >= state.rank()) {
+            return;
+        }
+        placed.states.insert(subtask, state.clone());
+        let unasked = |what: &str| {
+            let message = format!("{taskmanager} has {what} {subtask} of {id}, which it was not told to do");
+            Cause { code: Code::TaskManagerLost, domain: Domain::Internal, message }
+        };
+        match state {
+            _ if stopping => self.go_on_if_stopped(id),
+            SubtaskState::Failed(cause) => self.fail(id, cause),
+            SubtaskState::Stopped => self.fail(id, unasked("stopped")),
+            SubtaskState::Committed if !committing => self.fail(id, unasked("committed")),
+            SubtaskState::Running | SubtaskState::Prepared | SubtaskState::Committed => self.get_on(id),
+        }
+    }
+
+    /// Takes an attempt as far as its subtasks have come.
+    pub(super) fn get_on(&mut self, id: JobId) {
+        let job = self.jobs.get_mut(&id).expect("the caller has found it");
+        let (running, prepared) = (job.all(|_| true), job.all(|state| state.rank() >= SubtaskState::Prepared.rank()));
+        let committed = job.all(|state| *state == SubtaskState::Committed);
+        let Phase::Placed { stage, .. } = &mut job.phase else { return };
+        if running && matches!(stage, Stage::Deploying) {
+            *stage = Stage::Running { since_ms: self.now_ms };
+            self.changed(id);
+        }
+        let Phase::Placed { stage, .. } = &mut self.jobs.get_mut(&id).expect("it was found above").phase else {
+            return;
+        };
+        if prepared && matches!(stage, Stage::Running { .. }) {
+            *stage = Stage::Committing;
+            self.wish(id, Wish::Commit);
+        } else if committed && matches!(stage, Stage::Committing) {
+            self.finish(id);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What the shell can look at. Nothing is decided by it.
+
+use wasmill_model::ids::{Attempt, Incarnation, JobId, Subtask, TaskManagerId};
+
+use crate::{
+    jobmanager::{Desired, JobManager, JobState, phase::Placed},
+    message::{Cause, SubtaskState},
+};
+
+/// A job as it is now.
+#[derive(Debug)]
+pub struct JobView<'a> {
+    pub state: JobState,
+    /// What is durably desired of it.
+    pub desired: Desired,
+    /// The newest attempt in this life of the JobManager; with the count 0 if there was none.
+    pub attempt: Attempt,
+    pub restarts: u32,
+    /// Why the newest attempt that failed did.
+    pub cause: Option<&'a Cause>,
+    /// Those that have a place, with how far they have come; none: nothing was heard of it.
+    pub subtasks: Vec<(Subtask, TaskManagerId, Option<SubtaskState>)>,
+}
+
+/// A TaskManager as it is now.
+#[derive(Debug)]
+pub struct TaskManagerView<'a> {
+    pub id: TaskManagerId,
+    pub incarnation: Incarnation,
+    /// Where its data plane listens.
+    pub address: &'a str,
+    pub slots: u32,
+    pub free: u32,
+    /// It gets no new subtasks.
+    pub cordoned: bool,
+    /// Jobs that have slots on it.
+    pub jobs: Vec<JobId>,
+}
+
+impl JobManager {
+    /// A job, unless it was never there, is not accepted yet, or is forgotten.
+    pub fn job(&self, id: JobId) -> Option<JobView<'_>> {
+        let job = self.jobs.get(&id).filter(|job| job.is_accepted())?;
+        let placed = job.placed();
+        let attempt = placed.map_or_else(|| Attempt::new(self.epoch, job.attempts), |placed| placed.attempt);
+        let subtasks = placed.map_or_else(Vec::new, |placed| {
+            let subtask = |subtask: Subtask| {
+                let place = &placed.places[subtask.index as usize];
+                (subtask, place.taskmanager, placed.states.get(&subtask).cloned())
+            };
+            job.record.shape.subtasks().map(subtask).collect()
+        });
+        let (restarts, cause) = (job.record.restarts, job.record.last_cause.as_ref());
+        Some(JobView { state: job.state(), desired: job.durably_desired, attempt, restarts, cause, subtasks })
+    }
+
+    /// All jobs that [`JobManager::job`] shows, the oldest first.
+    pub fn jobs(&self) -> impl Iterator<Item = JobId> {
+        self.jobs.iter().filter(|(_, job)| job.is_accepted()).map(|(id, _)| *id)
+    }
+
+    /// All TaskManagers that are there.
+    pub fn taskmanagers(&self) -> impl Iterator<Item = TaskManagerView<'_>> {
+        self.taskmanagers.iter().map(|(&id, known)| {
+            let places = |job: &JobId| {
+                let placed = self.jobs[job].placed();
+                let here = |placed: &Placed| {
+                    let at = placed.places.iter();
+                    at.filter(|p| p.taskmanager == id && p.incarnation == known.incarnation).count() as u32
+                };
+                placed.map_or(0, here)
+            };
+            let held: Vec<(JobId, u32)> =
+                self.live.iter().map(|job| (*job, places(job))).filter(|(_, n)| *n > 0).collect();
+            TaskManagerView {
+                id,
+                incarnation: known.incarnation,
+                address: &known.address,
+                slots: known.slots,
+                free: known.slots.saturating_sub(held.iter().map(|(_, slots)| slots).sum()),
+                cordoned: self.cordoned.contains(&id),
+                jobs: held.into_iter().map(|(job, _)| job).collect(),
+            }
+        })
+    }
+}
