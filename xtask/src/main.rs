@@ -15,6 +15,7 @@ mod component;
 mod demo;
 mod fuzz;
 mod plugins;
+mod sim;
 mod steps;
 mod test;
 mod tools;
@@ -28,6 +29,7 @@ cargo xtask COMMAND
   plugins         build every operator in this repository to target/plugins/
   bench [NAME]    measure: `runs` for whole jobs beside native loops, or a crate such as `plugin`; all of them if none is named
   fuzz [TARGET]   random inputs for what reads strangers' bytes; --seconds N, --seed S; `fuzz --help` lists the rest
+  sim             clusters that crash, from a seed each: --seeds N, --seed S; one seed alone is shown event by event
   ci              clone the last commit into target/ci/ and run .ci/run there, as a machine that knows nothing would";
 
 fn main() -> ExitCode {
@@ -50,6 +52,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["plugins"] => plugins::build(&Workspace::load()?),
         ["bench", rest @ ..] => bench::run_named(&Workspace::load()?, rest),
         ["fuzz", rest @ ..] => fuzz::run_targets(&Workspace::load()?, rest),
+        ["sim", rest @ ..] => sim::run_seeds(&Workspace::load()?, rest),
         ["ci"] => ci::run_clean(&Workspace::load()?),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

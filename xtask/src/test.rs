@@ -21,8 +21,15 @@ pub(crate) enum Extent {
 
 const HOUSE: &str = "wasmill-house";
 /// The crates whose tests need no engine, file or clock.
-const PURE: [&str; 6] =
-    ["wasmill-model", "wasmill-wire", "wasmill-rest", "wasmill-control", "wasmill-state", "wasmill-flow"];
+const PURE: [&str; 7] = [
+    "wasmill-model",
+    "wasmill-wire",
+    "wasmill-rest",
+    "wasmill-control",
+    "wasmill-state",
+    "wasmill-flow",
+    "wasmill-sim",
+];
 /// Builds the guests that are not Rust.
 const GUESTS: &str = "wasmill-guests";
 

@@ -1,0 +1,116 @@
+//! What must be true of every run, each rule in a file of its own. They see the whole world at once, which no part of it can.
+
+use std::collections::BTreeSet;
+
+use wasmill_control::jobmanager::{Desired, JobRecord, JobState};
+use wasmill_model::{
+    Timestamp,
+    ids::{Attempt, JobId, Subtask, TaskManagerId},
+};
+
+use crate::disk::Disk;
+
+mod commits;
+mod durability;
+mod ends;
+mod fences;
+mod numbers;
+mod slots;
+
+/// An attempt of a job.
+pub(crate) type Try = (JobId, Attempt);
+
+/// Something that happened, as it was.
+#[derive(Debug)]
+pub(crate) enum Fact<'a> {
+    /// A job's record is on its way to the disk for the first time.
+    Shaped {
+        record: &'a JobRecord,
+    },
+    /// Whoever submitted under this key is told that the job is taken.
+    Accepted {
+        key: u64,
+        job: JobId,
+    },
+    /// Whoever asked for a job's end is told that it is on its way.
+    EndTaken {
+        job: JobId,
+        desired: Desired,
+    },
+    Placed {
+        of: Try,
+    },
+    /// A state is told.
+    Told {
+        job: JobId,
+        state: &'a JobState,
+        busy: &'a [(TaskManagerId, Try)],
+    },
+    /// A life of the JobManager begins with what is on the disk.
+    Begins {
+        disk: &'a Disk,
+    },
+    Forgotten {
+        job: JobId,
+    },
+    /// An agent starts subtasks.
+    Starts {
+        taskmanager: TaskManagerId,
+        of: Try,
+        subtasks: &'a [Subtask],
+        slots: u32,
+    },
+    /// An agent lets an attempt commit.
+    Commits {
+        taskmanager: TaskManagerId,
+        of: Try,
+    },
+    Prepared {
+        of: Try,
+        subtask: Subtask,
+    },
+    /// An attempt's subtasks are over on a TaskManager.
+    Released {
+        taskmanager: TaskManagerId,
+        of: Try,
+    },
+    /// A TaskManager's process is gone, with all that ran in it.
+    Died {
+        taskmanager: TaskManagerId,
+    },
+    /// An agent has been called. `silent_ms`: since it sent the last poll that was answered; `busy`: what it has not told to stop.
+    Called {
+        taskmanager: TaskManagerId,
+        silent_ms: Timestamp,
+        lease_ms: Timestamp,
+        busy: usize,
+    },
+}
+
+/// All rules.
+#[derive(Debug, Default)]
+pub(crate) struct Checkers {
+    commits: commits::Commits,
+    durability: durability::Durability,
+    ends: ends::Ends,
+    fences: fences::Fences,
+    numbers: numbers::Numbers,
+    slots: slots::Slots,
+}
+
+impl Checkers {
+    /// Holds a fact against all rules. An error says which is broken.
+    pub(crate) fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
+        self.durability.see(fact)?;
+        self.commits.see(fact)?;
+        self.ends.see(fact)?;
+        self.fences.see(fact)?;
+        self.numbers.see(fact)?;
+        self.slots.see(fact)
+    }
+
+    /// Jobs that were accepted and whose end was not told.
+    pub(crate) fn unfinished(&self) -> BTreeSet<JobId> {
+        self.ends.unfinished()
+    }
+}

@@ -1,0 +1,135 @@
+//! People: each submits one job, perhaps ends it, and asks again until they are answered.
+
+use wasmill_control::jobmanager::{Event, JobShape, Restart};
+use wasmill_model::{Timestamp, ids::JobId};
+
+use crate::{
+    faults::Profile,
+    message::{Ask, Reply},
+    random::Random,
+    world::{BEGIN_MS, Happening, World},
+};
+
+/// What is done with a job that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    ByItself,
+    Cancel,
+    Drain,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Submits,
+    Waits(JobId),
+    Ends(JobId),
+    Done,
+}
+
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) submit_ms: Timestamp,
+    key: u64,
+    shape: JobShape,
+    ending: Ending,
+    /// From being accepted to ending the job.
+    lets_run_ms: Timestamp,
+    stage: Stage,
+    /// Its job, once it was told of it.
+    job: Option<JobId>,
+    connection: Option<u64>,
+}
+
+impl Client {
+    pub(crate) fn new(index: usize, profile: &Profile, random: &mut Random) -> Self {
+        let chains = (0..random.between(1, 3)).map(|_| random.between(1, 3) as u32).collect();
+        let restart = match random.between(0, 9) {
+            0 => Restart::Never,
+            1 | 2 => Restart::Backoff { attempts_max: Some(random.between(0, 3) as u32) },
+            _ => Restart::Backoff { attempts_max: None },
+        };
+        let ending = match random.between(0, 3) {
+            0 => Ending::Cancel,
+            1 => Ending::Drain,
+            _ => Ending::ByItself,
+        };
+        // The name tells pretended subtasks whether their input ends.
+        let endless = ending != Ending::ByItself && random.permille(700);
+        let name = if endless { "endless" } else { "bounded" }.to_owned();
+        Self {
+            submit_ms: random.between(BEGIN_MS, profile.faults_until_ms),
+            key: index as u64 + 1,
+            shape: JobShape { name, chains, restart },
+            ending,
+            lets_run_ms: random.between(0, 4_000),
+            stage: Stage::Submits,
+            job: None,
+            connection: None,
+        }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.stage == Stage::Done
+    }
+
+    fn ask(&self) -> Option<Ask> {
+        match (self.stage, self.ending) {
+            (Stage::Submits, _) => Some(Ask::Submit { key: self.key, shape: self.shape.clone() }),
+            (Stage::Ends(job), Ending::Drain) => Some(Ask::Drain { job }),
+            (Stage::Ends(job), _) => Some(Ask::Cancel { job }),
+            (Stage::Waits(_) | Stage::Done, _) => None,
+        }
+    }
+}
+
+impl World {
+    /// Asks, or asks again.
+    pub(crate) fn client_turn(&mut self, client: usize) {
+        if let Stage::Waits(job) = self.clients[client].stage {
+            self.clients[client].stage = Stage::Ends(job);
+        }
+        let Some(ask) = self.clients[client].ask() else { return };
+        let connection = self.network.connect();
+        self.note(&[2, client as u64], || format!("client {client} asks: {ask:?}"));
+        self.clients[client].connection = Some(connection);
+        self.send_ask(client, connection, &ask);
+        let patience_ms = self.random.between(300, 2_500);
+        self.within(patience_ms, Happening::ClientTurn { client });
+    }
+
+    /// Somebody ends the jobs that nobody knows: a submission that comes twice, the second time after its job is forgotten, makes
+    /// another.
+    pub(crate) fn end_unknown(&mut self) {
+        let Some(core) = &self.jobmanager.core else { return };
+        let known = |job: &JobId| self.clients.iter().any(|client| client.job == Some(*job));
+        let unknown: Vec<JobId> = core.jobs().filter(|job| !known(job)).collect();
+        for job in unknown {
+            self.tell_jobmanager(Event::Cancel { job });
+        }
+    }
+
+    pub(crate) fn replied(&mut self, index: usize, connection: u64, reply: Reply) {
+        let client = &mut self.clients[index];
+        if client.connection != Some(connection) {
+            return;
+        }
+        client.connection = None;
+        let mut wait_ms = None;
+        if let Reply::Accepted(job) = reply {
+            client.job = Some(job);
+        }
+        match (client.stage, reply) {
+            (Stage::Submits, Reply::Accepted(_)) if client.ending == Ending::ByItself => client.stage = Stage::Done,
+            (Stage::Submits, Reply::Accepted(job)) => {
+                client.stage = Stage::Waits(job);
+                wait_ms = Some(client.lets_run_ms);
+            }
+            (Stage::Ends(_), Reply::Taken) => client.stage = Stage::Done,
+            _ => {}
+        }
+        self.note(&[3, index as u64], || format!("client {index} is answered: {reply:?}"));
+        if let Some(wait_ms) = wait_ms {
+            self.within(wait_ms, Happening::ClientTurn { client: index });
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Faults planted on purpose, to know that the checkers see them. None touches the cores: each alters what passes between a core
+//! and its shell, so that the pair behaves as if the core lacked a rule.
+
+/// A planted fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    /// A write is said to be durable as soon as it is asked for.
+    AnswersBeforeDurable,
+    /// The end of a job is told and never written.
+    SkipsTombstone,
+    /// The JobManager does not count its lives.
+    ForgetsEpoch,
+    /// Reports of an earlier life of a TaskManager are taken for those of the present one.
+    ForgetsIncarnation,
+    /// Reports of any attempt are taken for those of the current one.
+    ForgetsAttempt,
+    /// A TaskManager's clock stands still while it is stopped or cannot reach the JobManager: its lease never ends.
+    IgnoresLease,
+    /// The lease counts from when an answer arrives, not from when the question was sent.
+    LeaseFromAnswer,
+    /// Commits as soon as one subtask has prepared.
+    CommitsEarly,
+    /// Says that a subtask has stopped when it was told to, not when it has.
+    StopsInWordsOnly,
+    /// A repeated submission is a new job after a restart of the JobManager.
+    ForgetsKeys,
+    /// Reports are acknowledged whether or not they are taken.
+    AcknowledgesUnread,
+    /// Only jobs that have not ended are handed to the next life of the JobManager.
+    ForgetsEndedJobs,
+    /// A wish to end is answered before it is durable.
+    EndsInMemory,
+}
+
+impl Sabotage {
+    pub const ALL: [Self; 13] = [
+        Self::AnswersBeforeDurable,
+        Self::SkipsTombstone,
+        Self::ForgetsEpoch,
+        Self::ForgetsIncarnation,
+        Self::ForgetsAttempt,
+        Self::IgnoresLease,
+        Self::LeaseFromAnswer,
+        Self::CommitsEarly,
+        Self::StopsInWordsOnly,
+        Self::ForgetsKeys,
+        Self::AcknowledgesUnread,
+        Self::ForgetsEndedJobs,
+        Self::EndsInMemory,
+    ];
+}

@@ -1,0 +1,196 @@
+//! Pretended subtasks: they take a while to start, run, prepare, commit and stop, and fail now and then.
+
+use std::collections::BTreeMap;
+
+use wasmill_control::{
+    agent::Event,
+    message::{Cause, SubtaskState},
+};
+use wasmill_model::{
+    Timestamp,
+    fault::{Code, Domain},
+    ids::Subtask,
+};
+
+use crate::{
+    Sabotage,
+    checkers::{Fact, Try},
+    message::name,
+    world::{Happening, World},
+};
+
+/// An attempt on a TaskManager.
+#[derive(Debug)]
+pub(crate) struct Attempted {
+    subtasks: BTreeMap<Subtask, Pretended>,
+    told_to_stop: bool,
+}
+
+/// A subtask.
+#[derive(Debug)]
+struct Pretended {
+    state: Option<SubtaskState>,
+    /// What it does next was decided so often; what was decided before does not happen.
+    plan: u32,
+    drains: bool,
+    commits: bool,
+}
+
+impl Attempted {
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.told_to_stop && !self.is_over()
+    }
+
+    pub(crate) fn has_prepared(&self) -> bool {
+        self.subtasks.values().any(|subtask| subtask.state == Some(SubtaskState::Prepared))
+    }
+
+    fn is_over(&self) -> bool {
+        self.subtasks.values().all(|subtask| subtask.state.as_ref().is_some_and(SubtaskState::is_over))
+    }
+}
+
+impl World {
+    pub(crate) fn start_subtasks(&mut self, index: usize, of: Try, subtasks: &[Subtask]) {
+        let new = |subtask: &Subtask| (*subtask, Pretended { state: None, plan: 0, drains: false, commits: false });
+        let subtasks = subtasks.iter().map(new).collect();
+        let attempted = Attempted { subtasks, told_to_stop: false };
+        let all: Vec<Subtask> = attempted.subtasks.keys().copied().collect();
+        self.taskmanagers[index].attempts.insert(of, attempted);
+        for subtask in all {
+            let takes_ms = self.random.heavy_tailed(1, 30, 1_000, 20);
+            self.next(index, of, subtask, takes_ms, SubtaskState::Running);
+        }
+    }
+
+    pub(crate) fn drain_subtasks(&mut self, index: usize, of: Try) {
+        for subtask in self.subtasks_of(index, of) {
+            let pretended = self.pretended(index, of, subtask);
+            pretended.drains = true;
+            if pretended.state == Some(SubtaskState::Running) {
+                let takes_ms = self.random.between(1, 80);
+                self.next(index, of, subtask, takes_ms, SubtaskState::Prepared);
+            }
+        }
+    }
+
+    pub(crate) fn commit_subtasks(&mut self, index: usize, of: Try) {
+        for subtask in self.subtasks_of(index, of) {
+            let pretended = self.pretended(index, of, subtask);
+            pretended.commits = true;
+            if pretended.state == Some(SubtaskState::Prepared) {
+                self.next_is_commit(index, of, subtask);
+            }
+        }
+    }
+
+    fn next_is_commit(&mut self, index: usize, of: Try, subtask: Subtask) {
+        let takes_ms = self.random.heavy_tailed(1, 40, 3_000, 60);
+        let fails = self.has_faults() && self.random.permille(self.profile.failing_subtask_permille / 4);
+        let state = if fails { failed(Domain::External) } else { SubtaskState::Committed };
+        self.next(index, of, subtask, takes_ms, state);
+    }
+
+    pub(crate) fn stop_subtasks(&mut self, index: usize, of: Try) {
+        if let Some(attempted) = self.taskmanagers[index].attempts.get_mut(&of) {
+            attempted.told_to_stop = true;
+        }
+        for subtask in self.subtasks_of(index, of) {
+            if self.pretended(index, of, subtask).state.as_ref().is_some_and(SubtaskState::is_over) {
+                continue;
+            }
+            let often = if self.has_faults() { self.profile.slow_stop_permille } else { 0 };
+            let takes_ms = self.random.heavy_tailed(0, 30, 5_000, often);
+            self.next(index, of, subtask, takes_ms, SubtaskState::Stopped);
+            if self.is(Sabotage::StopsInWordsOnly) {
+                self.tell_agent_of(index, of, subtask, SubtaskState::Stopped);
+            }
+        }
+    }
+
+    /// What was planned, unless something else was meanwhile.
+    pub(crate) fn subtask_gets_on(
+        &mut self,
+        index: usize,
+        life: u64,
+        of: Try,
+        subtask: Subtask,
+        state: SubtaskState,
+        plan: u32,
+    ) {
+        let process = &mut self.taskmanagers[index];
+        let Some(attempted) = process.attempts.get_mut(&of).filter(|_| process.life == life) else { return };
+        let Some(pretended) = attempted.subtasks.get_mut(&subtask).filter(|p| p.plan == plan) else { return };
+        pretended.state = Some(state.clone());
+        let (drains, commits) = (pretended.drains, pretended.commits);
+        let over = attempted.is_over();
+        let taskmanager = process.id;
+        self.note(&[40, taskmanager.0], || format!("{taskmanager}: {} {} {subtask} is {}", of.0, of.1, name(&state)));
+        match &state {
+            SubtaskState::Running => self.plan_run(index, of, subtask, drains),
+            SubtaskState::Prepared => {
+                self.see(&Fact::Prepared { of, subtask });
+                if commits {
+                    self.next_is_commit(index, of, subtask);
+                }
+            }
+            SubtaskState::Committed | SubtaskState::Failed(_) | SubtaskState::Stopped => {}
+        }
+        if over {
+            self.see(&Fact::Released { taskmanager, of });
+            self.taskmanagers[index].attempts.remove(&of);
+        }
+        self.tell_agent_of(index, of, subtask, state);
+    }
+
+    /// How a subtask that runs goes on.
+    fn plan_run(&mut self, index: usize, of: Try, subtask: Subtask, drains: bool) {
+        let endless = self.is_endless(of);
+        let runs_ms = self.random.between(20, 2_500);
+        if self.has_faults() && self.random.permille(self.profile.failing_subtask_permille) {
+            let domain = match self.random.between(0, 9) {
+                0 => Domain::User,
+                1 | 2 => Domain::Operator,
+                3..=5 => Domain::Internal,
+                _ => Domain::External,
+            };
+            self.next(index, of, subtask, runs_ms, failed(domain));
+        } else if drains || !endless {
+            let runs_ms = if drains { runs_ms / 20 } else { runs_ms };
+            self.next(index, of, subtask, runs_ms, SubtaskState::Prepared);
+        }
+    }
+
+    fn is_endless(&self, (job, _): Try) -> bool {
+        self.disk.record(job).is_some_and(|record| record.shape.name == "endless")
+    }
+
+    fn tell_agent_of(&mut self, index: usize, of: Try, subtask: Subtask, state: SubtaskState) {
+        let (job, attempt) = of;
+        self.tell_agent(index, Event::Subtask { job, attempt, subtask, state });
+    }
+
+    /// Decides what a subtask comes to next.
+    fn next(&mut self, index: usize, of: Try, subtask: Subtask, takes_ms: Timestamp, state: SubtaskState) {
+        let pretended = self.pretended(index, of, subtask);
+        pretended.plan += 1;
+        let plan = pretended.plan;
+        let life = self.taskmanagers[index].life;
+        self.within(takes_ms, Happening::Subtask { taskmanager: index, life, of, subtask, state, plan });
+    }
+
+    fn subtasks_of(&self, index: usize, of: Try) -> Vec<Subtask> {
+        let attempted = self.taskmanagers[index].attempts.get(&of);
+        attempted.map_or_else(Vec::new, |attempted| attempted.subtasks.keys().copied().collect())
+    }
+
+    fn pretended(&mut self, index: usize, of: Try, subtask: Subtask) -> &mut Pretended {
+        let attempted = self.taskmanagers[index].attempts.get_mut(&of).expect("the caller has found the attempt");
+        attempted.subtasks.get_mut(&subtask).expect("it is one of the attempt's")
+    }
+}
+
+fn failed(domain: Domain) -> SubtaskState {
+    let message = "a pretended failure".to_owned();
+    SubtaskState::Failed(Cause { code: Code::SystemResources, domain, message })
+}

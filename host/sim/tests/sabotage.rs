@@ -1,0 +1,77 @@
+//! Each planted fault is found within a stated number of seeds: were it not, a green run would mean nothing.
+
+use wasmill_sim::{Sabotage, search};
+
+/// The rule that is broken first must be one of those that the fault is about.
+#[track_caller]
+fn found_within(seeds: u64, sabotage: Sabotage, rules: &[&str]) {
+    let found = search(0..seeds, Some(sabotage)).expect_err("the planted fault was not found");
+    let broken = found.broken.expect("a search ends with a broken rule");
+    assert!(rules.iter().any(|rule| broken.contains(rule)), "seed {} breaks another rule: {broken}", found.seed);
+}
+
+#[test]
+fn answers_before_durable() {
+    let rules = ["is not known after a restart", "has not after a restart", "is not after a restart"];
+    found_within(500, Sabotage::AnswersBeforeDurable, &rules);
+}
+
+#[test]
+fn skips_tombstone() {
+    found_within(50, Sabotage::SkipsTombstone, &["has not after a restart"]);
+}
+
+#[test]
+fn forgets_epoch() {
+    found_within(50, Sabotage::ForgetsEpoch, &["comes after attempt-"]);
+}
+
+#[test]
+fn forgets_incarnation() {
+    found_within(8_000, Sabotage::ForgetsIncarnation, &["has not ended"]);
+}
+
+#[test]
+fn forgets_attempt() {
+    found_within(5_000, Sabotage::ForgetsAttempt, &["subtasks have prepared", "has not ended"]);
+}
+
+#[test]
+fn ignores_lease() {
+    found_within(50, Sabotage::IgnoresLease, &["was not answered for"]);
+}
+
+#[test]
+fn lease_from_answer() {
+    found_within(50, Sabotage::LeaseFromAnswer, &["was not answered for"]);
+}
+
+#[test]
+fn commits_early() {
+    found_within(100, Sabotage::CommitsEarly, &["subtasks have prepared"]);
+}
+
+#[test]
+fn stops_in_words_only() {
+    found_within(50, Sabotage::StopsInWordsOnly, &["slots and runs what takes", "was not answered for"]);
+}
+
+#[test]
+fn forgets_keys() {
+    found_within(50, Sabotage::ForgetsKeys, &["is taken", "stands for"]);
+}
+
+#[test]
+fn acknowledges_unread() {
+    found_within(500, Sabotage::AcknowledgesUnread, &["has not ended"]);
+}
+
+#[test]
+fn forgets_ended_jobs() {
+    found_within(50, Sabotage::ForgetsEndedJobs, &["is taken"]);
+}
+
+#[test]
+fn ends_in_memory() {
+    found_within(1_000, Sabotage::EndsInMemory, &["was to end and is not"]);
+}
