@@ -32,7 +32,7 @@ cargo xtask fuzz TARGET --input FILE
   --patience N     seconds that one input may take (20)
   --input FILE     run one input that was kept
 
-targets: inspection, reply, job-file; all of them if none is named";
+targets: inspection, reply, job-file, frames; all of them if none is named";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();

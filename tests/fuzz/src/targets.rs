@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::Target;
 
+mod frames;
 mod inspection;
 mod job_file;
 mod planted;
@@ -20,16 +21,21 @@ pub enum Kind {
     Reply,
     /// A job file.
     JobFile,
+    /// What another TaskManager sends.
+    Frames,
+    /// The same, with a mistake.
+    LenientFrames,
     /// Mistakes that must be found.
     Planted(planted::Fault),
 }
 
 impl Kind {
     /// Those that are of use.
-    pub const ALL: [Self; 3] = [Self::Inspection, Self::Reply, Self::JobFile];
+    pub const ALL: [Self; 4] = [Self::Inspection, Self::Reply, Self::JobFile, Self::Frames];
 
     /// Those that have a mistake.
-    pub const PLANTED: [Self; 4] = [
+    pub const PLANTED: [Self; 5] = [
+        Self::LenientFrames,
         Self::Planted(planted::Fault::Panic),
         Self::Planted(planted::Fault::WrongAnswer),
         Self::Planted(planted::Fault::Loop),
@@ -48,6 +54,8 @@ impl Kind {
             Self::Inspection => "inspection",
             Self::Reply => "reply",
             Self::JobFile => "job-file",
+            Self::Frames => "frames",
+            Self::LenientFrames => "planted-frames",
             Self::Planted(fault) => fault.name(),
         }
     }
@@ -58,7 +66,8 @@ impl Kind {
             Self::Inspection => 3_000,
             Self::Reply => 30_000,
             Self::JobFile => 20_000,
-            Self::Planted(_) => 20_000,
+            Self::Frames => 100_000,
+            Self::LenientFrames | Self::Planted(_) => 20_000,
         }
     }
 
@@ -72,6 +81,8 @@ impl Kind {
             Self::Inspection => Box::new(inspection::Inspect::new()?),
             Self::Reply => Box::new(reply::Replies::new()?),
             Self::JobFile => Box::new(job_file::JobFiles::new()?),
+            Self::Frames => Box::new(frames::Frames::new(false)),
+            Self::LenientFrames => Box::new(frames::Frames::new(true)),
             Self::Planted(fault) => Box::new(planted::Planted(fault)),
         })
     }
