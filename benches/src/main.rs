@@ -3,6 +3,7 @@
 //!
 //! `wasmill-benches runs [NAME...] [--events N] [--megabytes N] [--repeat N] [-o json]`
 //! `wasmill-benches strangers [NAME...] [-o json]`
+//! `wasmill-benches exchange [--events N] [--repeat N]`
 //!
 //! Every job and every twin of `runs` runs in a process of its own, so that its CPU time and its memory are its own. What
 //! is compared is run in turn, so that a busy machine slows both.
@@ -12,6 +13,7 @@ use std::{env, io::Write as _, process::ExitCode};
 use anyhow::{Context, Result, bail};
 
 mod events;
+mod exchange;
 mod measure;
 mod runs;
 mod strangers;
@@ -34,7 +36,11 @@ wasmill-benches runs [NAME...] [--events N] [--megabytes N] [--repeat N] [-o jso
 
 wasmill-benches strangers [NAME...] [-o json]
 
-  NAME          poison, replace, deadline, reply, neighbour, traps; all of them if none is named";
+  NAME          poison, replace, deadline, reply, neighbour, traps; all of them if none is named
+
+wasmill-benches exchange [--events N] [--repeat N]
+
+  a keyed count over a hash exchange, on one TaskManager and on two";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -52,6 +58,10 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     match words.as_slice() {
         ["runs", rest @ ..] => runs::run(&options(rest)?).map(|()| ExitCode::SUCCESS),
         ["strangers", rest @ ..] => strangers::run(&strangers_options(rest)?).map(|()| ExitCode::SUCCESS),
+        ["exchange", rest @ ..] => {
+            let options = options(rest)?;
+            exchange::run(options.events, options.repeat).map(|()| ExitCode::SUCCESS)
+        }
         [strangers::WORKER] => Ok(wasmill_plugin::worker::main()),
         [twin::TWIN, name, rest @ ..] => {
             let outcome = twin::run(name, rest)?;

@@ -31,6 +31,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use serde::{Deserialize, Serialize};
 use wasmill_model::fault::{Code, Coded};
 use wasmtime::component::Component;
 
@@ -41,6 +42,9 @@ use crate::{
 
 /// Bytes of all files, unless set otherwise.
 const BYTES_MAX: u64 = 2 << 30;
+
+/// The kind of file that holds compiled code.
+const CODE: &str = "code";
 
 /// Bytes of the authentication code at the end of a file.
 const SEAL: u64 = 32;
@@ -66,6 +70,25 @@ pub struct Error {
 impl Coded for Error {
     fn code(&self) -> Code {
         Code::PluginCache
+    }
+}
+
+/// What makes the authentication codes of a cache. It never appears in any output.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret([u8; 32]);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Secret {
+    /// What authenticates a file: its name is part of it, so that no file can stand in for another.
+    fn seal(&self, key: &Key, kind: &str) -> blake3::Hasher {
+        let mut seal = blake3::Hasher::new_keyed(&self.0);
+        seal.update(key.0.as_bytes()).update(kind.as_bytes()).update(b"\0");
+        seal
     }
 }
 
@@ -126,7 +149,7 @@ pub struct Counters {
 /// Compiled code in a folder.
 pub struct Cache {
     folder: PathBuf,
-    secret: [u8; 32],
+    secret: Secret,
     bytes_max: u64,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -190,7 +213,7 @@ impl Cache {
 
     /// The code of an entry, loaded. `None` if there is none that can be trusted.
     pub(crate) fn get(&self, engine: &Engine, key: &Key) -> Option<Component> {
-        let file = self.open_sealed(key, "code")?;
+        let file = self.open_sealed(key, CODE)?;
         // The name by which the kernel knows the very file that was verified, whatever stands under its path by now.
         let verified = format!("/proc/self/fd/{}", file.as_raw_fd());
         // SAFETY: the file's content is code that this program had compiled: only a process that knows the secret, which
@@ -207,7 +230,7 @@ impl Cache {
                 Some(component)
             }
             Err(_) => {
-                self.reject(key, "code");
+                self.reject(key, CODE);
                 None
             }
         }
@@ -215,7 +238,7 @@ impl Cache {
 
     /// Keeps code, then makes room. The code must come from a worker of this program.
     pub(crate) fn put(&self, key: &Key, code: &[u8]) -> Result<(), Error> {
-        self.write_sealed(key, "code", code)
+        self.write_sealed(key, CODE, code)
     }
 
     /// Why a component cannot be compiled, if that is known.
@@ -263,23 +286,37 @@ impl Cache {
         self.folder.join(&key.0).with_extension(kind)
     }
 
-    /// What authenticates a file: its name is part of it, so that no file can stand in for another.
-    fn seal(&self, key: &Key, kind: &str) -> blake3::Hasher {
-        let mut seal = blake3::Hasher::new_keyed(&self.secret);
-        seal.update(key.0.as_bytes()).update(kind.as_bytes()).update(b"\0");
-        seal
+    /// The code of an entry as it lies on disk, with its authentication code, for a store that knows the secret.
+    pub(crate) fn sealed(&self, key: &Key) -> Option<File> {
+        self.open_sealed(key, CODE)
+    }
+
+    /// Keeps what [`Cache::sealed`] of another cache gave. `false` if that cache's secret did not make its authentication
+    /// code for this key: then it is not what it seems, and nothing is kept.
+    pub(crate) fn put_sealed(&self, key: &Key, sealed: &[u8], secret: &Secret) -> Result<bool, Error> {
+        let Some((code, found)) = sealed.split_last_chunk::<{ SEAL as usize }>() else { return Ok(false) };
+        // In constant time.
+        let genuine = secret.seal(key, CODE).update(code).finalize() == blake3::Hash::from_bytes(*found);
+        if genuine {
+            self.write_sealed(key, CODE, code)?;
+        }
+        Ok(genuine)
+    }
+
+    pub(crate) fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     /// The file of an entry, read to its end and found whole; its place is the start.
     fn open_sealed(&self, key: &Key, kind: &str) -> Option<File> {
         let missed = || {
-            self.misses.fetch_add(u64::from(kind == "code"), Ordering::Relaxed);
+            self.misses.fetch_add(u64::from(kind == CODE), Ordering::Relaxed);
             None
         };
         let Ok(file) = File::open(self.path(key, kind)) else { return missed() };
         let verified = || -> io::Result<bool> {
             let Some(length) = file.metadata()?.len().checked_sub(SEAL) else { return Ok(false) };
-            let mut seal = self.seal(key, kind);
+            let mut seal = self.secret.seal(key, kind);
             seal.update_reader((&file).take(length))?;
             let mut found = [0; SEAL as usize];
             (&file).read_exact(&mut found)?;
@@ -308,7 +345,7 @@ impl Cache {
         let write = || -> io::Result<()> {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
             file.write_all(content)?;
-            file.write_all(self.seal(key, kind).update(content).finalize().as_bytes())?;
+            file.write_all(self.secret.seal(key, kind).update(content).finalize().as_bytes())?;
             file.sync_all()?;
             fs::rename(&unfinished, &path)?;
             File::open(&self.folder)?.sync_all()
@@ -352,7 +389,7 @@ impl Cache {
 }
 
 /// The secret; of several processes that start at once, one makes it and all read it.
-fn read_or_make_secret(path: &Path) -> io::Result<[u8; 32]> {
+fn read_or_make_secret(path: &Path) -> io::Result<Secret> {
     if !path.exists() {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -376,7 +413,7 @@ fn read_or_make_secret(path: &Path) -> io::Result<[u8; 32]> {
     }
     let mut secret = [0; 32];
     file.read_exact(&mut secret)?;
-    Ok(secret)
+    Ok(Secret(secret))
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ use crate::{
     worker::{self, Question, Worker},
 };
 
+mod travel;
+
 /// Plugins kept loaded, at most. One that is in use stays loaded beyond that, by who uses it.
 const LOADED_MAX: usize = 64;
 
@@ -92,7 +94,8 @@ pub struct Checked {
 #[derive(Debug, Clone)]
 struct Loaded {
     plugin: Plugin,
-    manifest: Option<Manifest>,
+    /// None: nobody has asked the component for it.
+    manifest: Option<Option<Manifest>>,
     tier: Tier,
     key: Key,
     compile_time: Option<Duration>,
@@ -171,7 +174,10 @@ impl PluginStore {
 
     /// What a component says of itself. It is compiled if it has not been: whoever asks is about to run it.
     pub fn manifest(&self, wasm: &[u8]) -> Result<Option<Manifest>, Error> {
-        Ok(self.loaded(wasm)?.manifest)
+        match self.loaded(wasm)?.manifest {
+            Some(manifest) => Ok(manifest),
+            None => self.find_manifest(&Digest::of(wasm), wasm),
+        }
     }
 
     /// The plugin of a component, and with how much care its code was made.
@@ -234,7 +240,7 @@ impl PluginStore {
         if let Some(recorder) = &self.recorder {
             plugin = plugin.recorded_by(recorder.of_component(wasm));
         }
-        Ok(loaded.insert(Loaded { plugin, manifest, tier, key, compile_time }).clone())
+        Ok(loaded.insert(Loaded { plugin, manifest: Some(manifest), tier, key, compile_time }).clone())
     }
 
     fn place(&self, digest: Digest) -> Arc<Place> {
@@ -252,14 +258,19 @@ impl PluginStore {
         lock(&self.places).retain(|place| place.digest != *digest);
     }
 
+    /// The code that the cache has, of the better tier it has.
+    fn find_code(&self, digest: &Digest) -> Option<(Component, Tier, Key)> {
+        [Tier::Optimized, Tier::Baseline].into_iter().find_map(|tier| {
+            let key = Key::new(&self.engine, digest, tier);
+            self.cache.get(&self.engine, &key).map(|component| (component, tier, key))
+        })
+    }
+
     /// What the cache has of either tier, or why there can be none.
     fn find(&self, digest: &Digest, wasm: &[u8]) -> Result<Option<Found>, Error> {
-        for tier in [Tier::Optimized, Tier::Baseline] {
-            let key = Key::new(&self.engine, digest, tier);
-            if let Some(component) = self.cache.get(&self.engine, &key) {
-                let manifest = self.find_manifest(digest, wasm)?;
-                return Ok(Some(Found { component, manifest, tier, key, compile_time: None }));
-            }
+        if let Some((component, tier, key)) = self.find_code(digest) {
+            let manifest = self.find_manifest(digest, wasm)?;
+            return Ok(Some(Found { component, manifest, tier, key, compile_time: None }));
         }
         let failure = self.cache.failure(&Key::new(&self.engine, digest, Tier::Baseline));
         match failure.and_then(|reason| serde_json::from_slice(&reason).ok()) {
@@ -270,13 +281,18 @@ impl PluginStore {
 
     /// The manifest from the cache, or, where its file has been evicted, from the component.
     fn find_manifest(&self, digest: &Digest, wasm: &[u8]) -> Result<Option<Manifest>, Error> {
-        let kept = self.cache.manifest(&self.manifest_key(digest));
-        if let Some(manifest) = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+        if let Some(manifest) = self.kept_manifest(digest) {
             return Ok(manifest);
         }
         let manifest = self.worker.inspect(wasm)?.manifest;
         self.keep_manifest(digest, manifest.as_ref())?;
         Ok(manifest)
+    }
+
+    /// The manifest, or that there is none, as the cache has it.
+    fn kept_manifest(&self, digest: &Digest) -> Option<Option<Manifest>> {
+        let bytes = self.cache.manifest(&self.manifest_key(digest))?;
+        serde_json::from_slice(&bytes).ok()
     }
 
     fn keep_manifest(&self, digest: &Digest, manifest: Option<&Manifest>) -> Result<(), Error> {

@@ -230,3 +230,32 @@ fn a_guest_in_c_is_not_taken_for_one_in_rust() {
     let languages = wasmill_plugin::inspect::inspect(&guest()).expect("it is an operator").languages;
     assert!(!languages.is_empty() && languages.iter().all(|language| language.starts_with('C')), "{languages:?}");
 }
+
+#[test]
+fn compiled_code_travels_to_a_store_that_was_told_the_secret() {
+    use std::io::Read;
+
+    let (here, there) = (World::new(Budget::default()), World::new(Budget::default()));
+    let wasm = guest();
+    let digest = here.store.load(&wasm).expect("it is sound").digest();
+    let [key, _] = there.store.keys(&digest);
+    let mut sealed = Vec::new();
+    here.store.sealed(&key).expect("it was compiled").read_to_end(&mut sealed).expect("is ours");
+    assert!(there.store.known(&digest).expect("nothing is wrong").is_none(), "it has not come yet");
+
+    let own = there.store.secret();
+    assert!(!there.store.put_sealed(&key, &sealed, &own).expect("is ours"), "another secret made its code");
+    for place in [0, sealed.len() / 2, sealed.len() - 1] {
+        let mut harmed = sealed.clone();
+        harmed[place] ^= 1;
+        assert!(!there.store.put_sealed(&key, &harmed, &here.store.secret()).expect("is ours"), "bit at {place}");
+    }
+    let [_, other_key] = there.store.keys(&digest);
+    assert!(!there.store.put_sealed(&other_key, &sealed, &here.store.secret()).expect("is ours"), "another name");
+    assert!(there.store.known(&digest).expect("nothing is wrong").is_none(), "nothing was kept");
+
+    assert!(there.store.put_sealed(&key, &sealed, &here.store.secret()).expect("is ours"));
+    let plugin = there.store.known(&digest).expect("nothing is wrong").expect("it has come");
+    assert_eq!((plugin.digest(), there.calls()), (digest, 0));
+    assert_eq!(format!("{:?}", here.store.secret()), "Secret");
+}

@@ -1,25 +1,30 @@
 //! One attempt at running a job: its channels, its threads, and the wishes it follows.
 
-use std::{sync::Arc, thread};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
 
 use wasmill_connectors::{SinkPlace, Split};
 use wasmill_flow::{Rounds, Wants};
-use wasmill_model::{
-    graph::{Edge, Exchange, Role},
-    ids::Subtask,
-};
+use wasmill_model::{graph::Role, ids::Subtask};
 use wasmill_plugin::LogLine;
 
 use crate::{
     bad_rows::BadRows,
-    chain::{Chain, Kind, Node, SinkNode, Target},
+    chain::{Chain, Kind, Node, SinkNode, Tap, Target},
+    channels::{Channels, Parts},
     error::Error,
-    exchange::{Gate, Sender, Stopper, gate},
+    exchange::Meter,
     job::{Job, Part},
+    life::Life,
+    net::{Network, Registration},
     operator::{Conduct, Operator, Start},
     partition::Partitioner,
+    placement::Placement,
     row_limit::RowLimit,
-    signal::{Signal, Wish},
+    signal::Wish,
     source::{Head, Open},
     subtask::{self, Feed, Progress},
 };
@@ -30,96 +35,80 @@ pub type OperatorLog = Arc<dyn Fn(&str, u32, LogLine) + Send + Sync>;
 /// Told of every step of every subtask, from the subtask's own thread.
 pub type OnProgress = Arc<dyn Fn(Subtask, Progress) + Send + Sync>;
 
-/// A running attempt. Dropping it leaves it running: raise [`Wish::Stop`] first.
+/// A running attempt. Dropping it closes its channels to other TaskManagers and leaves its subtasks running: raise
+/// [`Wish::Stop`] first.
 #[derive(Debug)]
 pub struct Attempt {
-    signal: Arc<Signal>,
-    stoppers: Vec<Stopper>,
+    life: Arc<Life>,
+    /// The gates of the subtasks here, with the edge of each of their channels.
+    meters: Vec<(Meter, Vec<usize>)>,
+    /// Its channels from elsewhere.
+    registration: Mutex<Option<Registration>>,
 }
 
-/// What a subtask is made of, before its thread opens it.
-struct Parts {
-    limit: Option<Arc<RowLimit>>,
-    feed: Option<(Gate, Vec<usize>)>,
-    /// Senders of each edge that leaves the chain here: the edge's place, one sender a reader.
-    senders: Vec<(usize, Vec<Sender>)>,
+/// What waits at the gates here for an edge's readers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Queued {
+    /// The edge's place in the job graph.
+    pub edge: usize,
+    pub batches: usize,
+    pub bytes: usize,
 }
 
 impl Attempt {
-    /// Starts all subtasks of a job, each on a thread of its own.
-    pub fn start(job: &Arc<Job>, on_progress: &OnProgress, log: &OperatorLog) -> Self {
-        let signal = Arc::new(Signal::new());
-        let mut stoppers = Vec::new();
-        for (chain, parts) in connect(job, &mut stoppers).into_iter().enumerate() {
-            for (index, parts) in parts.into_iter().enumerate() {
-                let subtask = Subtask { chain: chain as u32, index: index as u32 };
-                spawn(subtask, parts, job.clone(), signal.clone(), on_progress.clone(), log.clone());
-            }
+    /// Starts these subtasks of a job, which are those that the placement has here, each on a thread of its own. Without a
+    /// network all subtasks must be here.
+    ///
+    /// # Panics
+    /// If there is no network and a channel leads to another TaskManager.
+    pub fn start(
+        job: &Arc<Job>,
+        subtasks: &[Subtask],
+        placement: &Placement,
+        network: Option<&Network>,
+        on_progress: &OnProgress,
+        log: &OperatorLog,
+    ) -> Self {
+        let life = Arc::new(Life::new());
+        let mut channels = Channels::new(job, placement, network, &life);
+        channels.connect();
+        let Channels { parts, meters, inlets, .. } = channels;
+        let registration = network.map(|network| network.register(placement, &life, inlets));
+        for (subtask, parts) in parts.into_iter().filter(|(subtask, _)| subtasks.contains(subtask)) {
+            spawn(subtask, parts, job.clone(), life.clone(), on_progress.clone(), log.clone());
         }
-        Self { signal, stoppers }
+        Self { life, meters, registration: Mutex::new(registration) }
     }
 
     /// Raises what the subtasks are wished to do.
     pub fn raise(&self, wish: Wish) {
-        self.signal.raise(wish);
+        self.life.raise(wish);
         if wish == Wish::Stop {
-            self.stoppers.iter().for_each(Stopper::stop);
+            self.registration.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
+    }
+
+    /// What waits at the gates here, by edge.
+    pub fn queued(&self) -> Vec<Queued> {
+        let mut of_edge: BTreeMap<usize, Queued> = BTreeMap::new();
+        for (meter, edges) in &self.meters {
+            for (&edge, (batches, bytes)) in edges.iter().zip(meter.queued()) {
+                let queued = of_edge.entry(edge).or_insert(Queued { edge, ..Queued::default() });
+                queued.batches += batches;
+                queued.bytes += bytes;
+            }
+        }
+        of_edge.into_values().collect()
     }
 }
 
-/// Makes all channels: for each chain, for each of its subtasks, its gate and its senders.
-fn connect(job: &Job, stoppers: &mut Vec<Stopper>) -> Vec<Vec<Parts>> {
-    let (graph, plan) = (&job.graph, &job.plan);
-    let limit = job.bounds.rows.map(|rows| Arc::new(RowLimit::new(rows)));
-    let parts = |chain: &wasmill_model::plan::Chain| {
-        let parts = |_| Parts { limit: limit.clone(), feed: None, senders: Vec::new() };
-        (0..chain.parallelism).map(parts).collect::<Vec<_>>()
-    };
-    let mut all: Vec<Vec<Parts>> = plan.chains.iter().map(parts).collect();
-    for (place, chain) in plan.chains.iter().enumerate() {
-        let head = chain.vertices[0];
-        if matches!(graph.vertices[head].role, Role::Source { .. }) {
-            continue;
-        }
-        let edges: Vec<(usize, &Edge)> = graph.edges.iter().enumerate().filter(|(_, e)| e.to == head).collect();
-        for reader in 0..chain.parallelism as usize {
-            let mut writers: Vec<(usize, usize, usize)> = Vec::new();
-            let mut input_of_channel = Vec::new();
-            for (edge_place, edge) in &edges {
-                let from = plan.chain_of(edge.from);
-                let subtasks = match edge.exchange {
-                    Exchange::Forward => reader..reader + 1,
-                    _ => 0..plan.chains[from].parallelism as usize,
-                };
-                for writer in subtasks {
-                    writers.push((*edge_place, from, writer));
-                    input_of_channel.push(edge.input);
-                }
-            }
-            let (gate, senders) = gate(writers.len());
-            stoppers.push(gate.stopper());
-            all[place][reader].feed = Some((gate, input_of_channel));
-            for ((edge, chain, subtask), sender) in writers.into_iter().zip(senders) {
-                let of_edges = &mut all[chain][subtask].senders;
-                match of_edges.iter_mut().find(|(place, _)| *place == edge) {
-                    Some((_, senders)) => senders.push(sender),
-                    None => of_edges.push((edge, vec![sender])),
-                }
-            }
-        }
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.life.close_outlets();
     }
-    all
 }
 
-fn spawn(
-    subtask: Subtask,
-    parts: Parts,
-    job: Arc<Job>,
-    signal: Arc<Signal>,
-    on_progress: OnProgress,
-    log: OperatorLog,
-) {
+fn spawn(subtask: Subtask, parts: Parts, job: Arc<Job>, life: Arc<Life>, on_progress: OnProgress, log: OperatorLog) {
     let chain = &job.plan.chains[subtask.chain as usize];
     let names: Vec<&str> = chain.vertices.iter().map(|&v| job.graph.vertices[v].name.as_str()).collect();
     let name = names.join("+");
@@ -129,7 +118,7 @@ fn spawn(
         subtask::run(
             &name,
             subtask.index,
-            &signal,
+            &life.signal,
             || open(&job, subtask, parts, &log),
             |progress| on_progress(subtask, progress),
         );
@@ -156,6 +145,7 @@ fn open(job: &Job, subtask: Subtask, mut parts: Parts, log: &OperatorLog) -> Res
             rounds: Rounds::new(wants),
             outputs: targets(job, vertex, subtask.index, vertices, &mut parts)?,
             counters: job.counters[vertex].clone(),
+            tap: Some(Tap { taps: job.taps.clone(), vertex, subtask: subtask.index }),
         });
     }
     let feed = match parts.feed {

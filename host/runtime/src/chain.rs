@@ -16,6 +16,7 @@ use crate::{
     exchange::Element,
     operator::{Emitted, Operator},
     partition::Partitioner,
+    taps::Taps,
 };
 
 /// One vertex of the chain.
@@ -28,6 +29,16 @@ pub(crate) struct Node {
     pub(crate) counters: Arc<Counters>,
     /// In which order it is told of time and of the end.
     pub(crate) rounds: Rounds,
+    pub(crate) tap: Option<Tap>,
+}
+
+/// Where the rows of a node can be looked at.
+#[derive(Debug)]
+pub(crate) struct Tap {
+    pub(crate) taps: Arc<Taps>,
+    /// The vertex's place in the graph.
+    pub(crate) vertex: usize,
+    pub(crate) subtask: u32,
 }
 
 #[derive(Debug)]
@@ -94,6 +105,9 @@ impl Chain {
 
     /// Hands rows of a node's port to everybody who reads it, in batches of at most the target size.
     pub(crate) fn deliver(&mut self, node: usize, port: usize, batch: &Batch) -> Result<(), Error> {
+        if let Some(Tap { taps, vertex, subtask }) = &self.nodes[node].tap {
+            taps.pass(*vertex, port, *subtask, batch);
+        }
         if batch.rows <= ROWS_TARGET {
             return self.deliver_one(node, port, batch);
         }
@@ -113,7 +127,9 @@ impl Chain {
                 }
                 Target::Exchange(partitioner) => {
                     let cpu = CpuTime::start();
-                    partitioner.send(batch)?;
+                    let sent = partitioner.send(batch);
+                    counters.charge_blocked();
+                    sent?;
                     cpu.charge(counters);
                 }
             }

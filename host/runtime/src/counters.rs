@@ -1,8 +1,9 @@
 //! What is counted for each vertex of a job, over all its subtasks.
 
 use std::{
+    cell::Cell,
     sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::time::{ClockId, clock_gettime};
@@ -18,6 +19,9 @@ pub struct Counters {
     pub(crate) cpu_ns: AtomicU64,
     pub(crate) guest_memory_bytes: AtomicU64,
     pub(crate) state_bytes: AtomicU64,
+    pub(crate) traps: AtomicU64,
+    pub(crate) idle_ns: AtomicU64,
+    pub(crate) blocked_ns: AtomicU64,
     /// For a source, one a subtask.
     gauges: Box<[Gauge]>,
 }
@@ -47,6 +51,12 @@ pub struct Totals {
     pub guest_memory_bytes: u64,
     /// Keyed state of all its subtasks.
     pub state_bytes: u64,
+    /// Instances that failed and were replaced.
+    pub traps: u64,
+    /// Time that its subtasks waited for input; of the head of a chain, for the whole chain.
+    pub idle_ns: u64,
+    /// Time that its subtasks waited for room behind it.
+    pub blocked_ns: u64,
 }
 
 impl Counters {
@@ -83,7 +93,23 @@ impl Counters {
             cpu_ns: self.cpu_ns.load(Relaxed),
             guest_memory_bytes: self.guest_memory_bytes.load(Relaxed),
             state_bytes: self.state_bytes.load(Relaxed),
+            traps: self.traps.load(Relaxed),
+            idle_ns: self.idle_ns.load(Relaxed),
+            blocked_ns: self.blocked_ns.load(Relaxed),
         }
+    }
+
+    /// Charges the vertex for what this thread has waited for credit.
+    pub(crate) fn charge_blocked(&self) {
+        match BLOCKED_NS.take() {
+            0 => {}
+            waited => drop(self.blocked_ns.fetch_add(waited, Relaxed)),
+        }
+    }
+
+    /// The vertex has waited for input since then.
+    pub(crate) fn idle_since(&self, began: Instant) {
+        self.idle_ns.fetch_add(began.elapsed().as_nanos() as u64, Relaxed);
     }
 
     /// Moves a subtask's share of a gauge from what it last said to what it says now.
@@ -102,6 +128,16 @@ impl Gauge {
         self.done.store(done, Relaxed);
         self.total.store(total, Relaxed);
     }
+}
+
+thread_local! {
+    /// Time that this thread has waited for credit and was not charged for yet.
+    static BLOCKED_NS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// This thread has waited for credit since then.
+pub(crate) fn blocked_since(began: Instant) {
+    BLOCKED_NS.set(BLOCKED_NS.get() + began.elapsed().as_nanos() as u64);
 }
 
 /// A stretch of this thread's CPU time.

@@ -42,6 +42,12 @@ pub enum Error {
     Panic { chain: String, subtask: u32, message: String },
     #[error("could not start a thread for chain {chain}[{subtask}]: {source}")]
     Thread { chain: String, subtask: u32, source: std::io::Error },
+    #[error("lost the connection to {peer}: {reason}")]
+    ExchangeLost { peer: String, reason: String },
+    #[error("could not connect to {peer}: {reason}")]
+    ExchangeUnreachable { peer: String, reason: String },
+    #[error("a row of {bytes} bytes is too large to be sent to another TaskManager")]
+    RowTooLarge { bytes: usize },
     /// Not a failure: the attempt was told to stop.
     #[error("stopped")]
     Stopped,
@@ -75,12 +81,14 @@ impl Error {
             | Self::TooManyBlamed { .. }
             | Self::TooManyBadRows { .. }
             | Self::EndlessTimers { .. }
-            | Self::Keys { .. } => Domain::User,
+            | Self::Keys { .. }
+            | Self::RowTooLarge { .. } => Domain::User,
             Self::Source { source, .. } | Self::Sink { source, .. } => match source {
                 ConnectorError::Read { .. } | ConnectorError::Write { .. } => Domain::Operator,
                 ConnectorError::OutputClosed => Domain::Nobody,
                 _ => Domain::User,
             },
+            Self::ExchangeLost { .. } | Self::ExchangeUnreachable { .. } => Domain::External,
             Self::Thread { .. } => Domain::Operator,
             Self::Panic { .. } | Self::Stopped => Domain::Internal,
         }
@@ -97,6 +105,9 @@ impl Coded for Error {
             Self::EndlessTimers { .. } => Code::EndlessTimers,
             Self::Keys { source, .. } => source.code(),
             Self::Source { source, .. } | Self::Sink { source, .. } => source.code(),
+            Self::ExchangeLost { .. } => Code::ExchangeLost,
+            Self::ExchangeUnreachable { .. } => Code::ExchangeUnreachable,
+            Self::RowTooLarge { .. } => Code::BatchTooLarge,
             Self::Thread { .. } => Code::SystemResources,
             Self::Panic { .. } | Self::Stopped => Code::Internal,
         }

@@ -1,6 +1,7 @@
-//! The exchange within a TaskManager: bounded channels into a subtask's gate.
+//! The exchange: bounded channels into a subtask's gate.
 //!
-//! A gate is one subtask's inbox; a channel leads into it from one sending subtask. Batches are passed by reference.
+//! A gate is one subtask's inbox; a channel leads into it from one sending subtask. Within a TaskManager batches are passed by
+//! reference; those of a subtask elsewhere come through an inlet, into which the network puts them.
 //! Each channel has credit for so many batches and bytes: data consumes it, and a sender without any waits. Watermarks
 //! and the end of a channel never need credit, and keep their order behind the data.
 //!
@@ -14,6 +15,12 @@ use std::{
 };
 
 use wasmill_model::{Batch, Timestamp, batch::ROWS_TARGET};
+use wasmill_wire::{
+    self as wire,
+    credit::{Amount, Window},
+};
+
+use crate::{counters::blocked_since, net};
 
 /// Batches that may wait in one channel. Enough to keep both sides busy, few enough to keep what is in flight small.
 pub(crate) const CREDIT_BATCHES: usize = 8;
@@ -66,6 +73,17 @@ struct Channel {
     batches: usize,
     bytes: usize,
     writer_waits: bool,
+    /// Of a channel whose writer is elsewhere.
+    remote: Option<Remote>,
+}
+
+/// Credit of a writer elsewhere.
+#[derive(Debug)]
+struct Remote {
+    window: Window,
+    /// Bytes that each batch in the queue had on its way.
+    sizes: VecDeque<u64>,
+    credit_line: Option<net::CreditLine>,
 }
 
 #[derive(Debug)]
@@ -80,6 +98,18 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn push(&self, mut inbox: MutexGuard<'_, Inbox>, channel: usize, element: Element, bytes: Option<usize>) {
+        let was_empty = inbox.channels[channel].queue.is_empty();
+        inbox.channels[channel].push(element, bytes);
+        if was_empty {
+            inbox.ready.push_back(channel);
+        }
+        if std::mem::take(&mut inbox.reader_waits) {
+            drop(inbox);
+            self.readable.notify_one();
+        }
+    }
 }
 
 /// The reading end: one subtask's inbox.
@@ -90,9 +120,29 @@ pub(crate) struct Gate {
 
 /// The writing end of one channel.
 #[derive(Debug)]
-pub(crate) struct Sender {
+pub(crate) enum Sender {
+    Local(LocalSender),
+    Remote(Box<net::Sender>),
+}
+
+/// The writing end of a channel to a gate of this TaskManager.
+#[derive(Debug)]
+pub(crate) struct LocalSender {
     shared: Arc<Shared>,
     channel: usize,
+}
+
+/// Where the network puts what comes by a channel from another TaskManager.
+#[derive(Debug)]
+pub(crate) struct Inlet {
+    shared: Arc<Shared>,
+    channel: usize,
+}
+
+/// Looks into a gate from outside.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    shared: Arc<Shared>,
 }
 
 /// Wakes and ends whoever waits at a gate, on either side.
@@ -102,7 +152,7 @@ pub(crate) struct Stopper {
 }
 
 /// A gate with this many channels, and their senders.
-pub(crate) fn gate(channels: usize) -> (Gate, Vec<Sender>) {
+pub(crate) fn gate(channels: usize) -> (Gate, Vec<LocalSender>) {
     let inbox = Inbox {
         channels: (0..channels).map(|_| Channel::default()).collect(),
         ready: VecDeque::new(),
@@ -114,13 +164,30 @@ pub(crate) fn gate(channels: usize) -> (Gate, Vec<Sender>) {
         readable: Condvar::new(),
         writable: (0..channels).map(|_| Condvar::new()).collect(),
     });
-    let senders = (0..channels).map(|channel| Sender { shared: shared.clone(), channel }).collect();
+    let senders = (0..channels).map(|channel| LocalSender { shared: shared.clone(), channel }).collect();
     (Gate { shared }, senders)
 }
 
 impl Sender {
     /// Sends an element; data waits for credit.
     pub(crate) fn send(&self, element: Element) -> Result<(), Stopped> {
+        match self {
+            Self::Local(sender) => sender.send(element),
+            Self::Remote(sender) => sender.send(element),
+        }
+    }
+}
+
+impl LocalSender {
+    /// Makes a way in for the network of it.
+    pub(crate) fn into_inlet(self) -> Inlet {
+        let size = Amount { batches: CREDIT_BATCHES as u32, bytes: CREDIT_BYTES as u64 };
+        let remote = Remote { window: Window::new(size), sizes: VecDeque::new(), credit_line: None };
+        self.shared.lock().channels[self.channel].remote = Some(remote);
+        Inlet { shared: self.shared, channel: self.channel }
+    }
+
+    fn send(&self, element: Element) -> Result<(), Stopped> {
         let bytes = match &element {
             Element::Batch(batch) => Some(batch.memory_bytes()),
             _ => None,
@@ -129,24 +196,63 @@ impl Sender {
         if let Some(bytes) = bytes {
             while !inbox.stopped && !inbox.channels[self.channel].has_credit(bytes) {
                 inbox.channels[self.channel].writer_waits = true;
+                let began = Instant::now();
                 let wait = self.shared.writable[self.channel].wait(inbox);
                 inbox = wait.unwrap_or_else(PoisonError::into_inner);
+                blocked_since(began);
             }
         }
         if inbox.stopped {
             return Err(Stopped);
         }
-        let channel = &mut inbox.channels[self.channel];
-        let was_empty = channel.queue.is_empty();
-        channel.push(element, bytes);
-        if was_empty {
-            inbox.ready.push_back(self.channel);
-        }
-        if std::mem::take(&mut inbox.reader_waits) {
-            drop(inbox);
-            self.shared.readable.notify_one();
-        }
+        self.shared.push(inbox, self.channel, element, bytes);
         Ok(())
+    }
+}
+
+impl Inlet {
+    /// Opens the channel: gives its writer the credit it has at the start.
+    pub(crate) fn open(&self, credit_line: net::CreditLine) {
+        let mut inbox = self.shared.lock();
+        if let Some(remote) = &mut inbox.channels[self.channel].remote {
+            credit_line.give(remote.window.size());
+            remote.credit_line = Some(credit_line);
+        }
+    }
+
+    /// Checks that the writer had credit for a batch of which so many bytes have come.
+    pub(crate) fn check(&self, bytes: u64) -> Result<(), wire::Error> {
+        let inbox = self.shared.lock();
+        let remote = inbox.channels[self.channel].remote.as_ref();
+        remote.map_or(Err(wire::Error::Overrun), |remote| remote.window.check(bytes))
+    }
+
+    /// Puts in a batch that had so many bytes on its way. Never waits: whoever sent it had credit.
+    pub(crate) fn put_batch(&self, batch: Batch, bytes: u64) -> Result<(), wire::Error> {
+        let mut inbox = self.shared.lock();
+        if inbox.stopped {
+            return Ok(());
+        }
+        let remote = inbox.channels[self.channel].remote.as_mut().ok_or(wire::Error::Overrun)?;
+        remote.window.arrived(bytes)?;
+        remote.sizes.push_back(bytes);
+        self.shared.push(inbox, self.channel, Element::Batch(batch), Some(bytes as usize));
+        Ok(())
+    }
+
+    /// Puts in a watermark, an idleness or the end.
+    pub(crate) fn put_control(&self, element: Element) {
+        let inbox = self.shared.lock();
+        if !inbox.stopped {
+            self.shared.push(inbox, self.channel, element, None);
+        }
+    }
+}
+
+impl Meter {
+    /// Batches that wait in each channel, and their bytes.
+    pub(crate) fn queued(&self) -> Vec<(usize, usize)> {
+        self.shared.lock().channels.iter().map(|channel| (channel.batches, channel.bytes)).collect()
     }
 }
 
@@ -160,11 +266,17 @@ impl Channel {
             self.batches += 1;
             self.bytes += bytes;
         }
-        match (self.queue.back_mut(), &element) {
-            // The later watermark says all the earlier one did.
-            (Some(Element::Watermark(last)), Element::Watermark(next)) => *last = *next,
-            _ => self.queue.push_back(element),
+        match element {
+            // A later watermark says all that an earlier one did, and that the channel is not idle.
+            Element::Watermark(_) => {
+                while let Some(Element::Watermark(_) | Element::Idle) = self.queue.back() {
+                    self.queue.pop_back();
+                }
+            }
+            Element::Idle if matches!(self.queue.back(), Some(Element::Idle)) => return,
+            _ => {}
         }
+        self.queue.push_back(element);
     }
 
     /// Takes the next element; a small batch together with the batches right behind it.
@@ -192,7 +304,15 @@ impl Channel {
 
     fn release(&mut self, batch: &Batch) {
         self.batches -= 1;
-        self.bytes -= batch.memory_bytes();
+        let Some(remote) = &mut self.remote else {
+            self.bytes -= batch.memory_bytes();
+            return;
+        };
+        let bytes = remote.sizes.pop_front().expect("every batch of the queue has its size");
+        self.bytes -= bytes as usize;
+        if let (Some(amount), Some(line)) = (remote.window.taken(Amount { batches: 1, bytes }), &remote.credit_line) {
+            line.give(amount);
+        }
     }
 }
 
@@ -230,6 +350,10 @@ impl Gate {
 
     pub(crate) fn stopper(&self) -> Stopper {
         Stopper { shared: self.shared.clone() }
+    }
+
+    pub(crate) fn meter(&self) -> Meter {
+        Meter { shared: self.shared.clone() }
     }
 
     fn take(&self, inbox: &mut Inbox) -> Option<Received> {

@@ -7,19 +7,20 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use wasmill_connectors::{SinkConfig, SourceConfig, Split, StdoutUse};
 use wasmill_model::{
     JobGraph, Plan, Schema,
     descriptor::{Descriptor, Input},
     fault::{Code, Coded},
-    graph::Catalogue,
+    graph::{Catalogue, Role},
     keys::KeyGroups,
     settings::{Error, Setting, Settings},
     spec::{InputSpec, JobSpec, LimitsSpec, OperatorSpec, VertexSpec},
 };
 use wasmill_plugin::{Digest, Limits, Plugin, PluginStore, plugins};
 
-use crate::counters::Counters;
+use crate::{counters::Counters, taps::Taps};
 
 /// A job that is ready to run.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct Job {
     pub(crate) parts: Vec<Part>,
     /// One a vertex of the graph.
     pub counters: Vec<Arc<Counters>>,
+    /// Where its rows can be looked at.
+    pub taps: Arc<Taps>,
     pub(crate) bounds: Bounds,
 }
 
@@ -51,12 +54,55 @@ pub(crate) enum Part {
     Sink(SinkConfig),
 }
 
+/// What had to be asked of others to check a job: with it, whoever has the same job file checks it again and comes to the
+/// same job, without asking.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// By the name of the vertex.
+    pub operators: BTreeMap<String, FoundOperator>,
+    /// By the name of the source.
+    pub splits: BTreeMap<String, Vec<Split>>,
+}
+
+/// What an operator's plugin said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundOperator {
+    pub digest: Digest,
+    pub descriptor: Descriptor,
+    pub limits: LimitsSpec,
+}
+
+/// Finds the file of the component that a job file names.
+pub type FindPlugin<'a> = dyn Fn(&Setting) -> Result<PathBuf, Error> + 'a;
+
+/// Loads the plugin of a component that is known by its digest.
+pub type LoadPlugin<'a> = dyn Fn(&Digest) -> Result<Plugin, plugins::Error> + 'a;
+
 impl Job {
     /// Checks a job file and gets everything ready: connectors read their keys, plugins are compiled and describe
-    /// themselves. Nothing is opened yet. Relative paths are relative to `base`, the folder of the job file.
+    /// themselves. Nothing is opened yet. Relative paths, those of plugins too, are relative to `base`, the folder of the
+    /// job file.
     pub fn prepare(settings: &Settings, base: &Path, plugins: &PluginStore) -> Result<Self, Error> {
+        Self::prepare_with(settings, base, plugins, &|plugin| plugin_path(plugin, base))
+    }
+
+    /// The same, with plugins found in another way.
+    pub fn prepare_with(
+        settings: &Settings,
+        base: &Path,
+        plugins: &PluginStore,
+        find: &FindPlugin<'_>,
+    ) -> Result<Self, Error> {
+        Self::check(settings, Parts::new(base, Answers::Ask { plugins, find }))
+    }
+
+    /// The job that [`Job::prepare_with`] made of the same file elsewhere, from what was found there.
+    pub fn assemble(settings: &Settings, base: &Path, found: &Found, load: &LoadPlugin<'_>) -> Result<Self, Error> {
+        Self::check(settings, Parts::new(base, Answers::Known { found, load }))
+    }
+
+    fn check(settings: &Settings, mut parts: Parts<'_>) -> Result<Self, Error> {
         let spec = JobSpec::read(settings)?;
-        let mut parts = Parts::new(base, plugins);
         let graph = JobGraph::check(&spec, &mut parts)?;
         let plan = Plan::new(&graph);
         let key_groups = KeyGroups::new(graph.key_groups).map_err(|e| settings.error(e.to_string()).coded(e.code()))?;
@@ -65,7 +111,34 @@ impl Job {
         };
         let parts = graph.vertices.iter().map(part).collect();
         let counters = graph.vertices.iter().map(|vertex| Arc::new(Counters::new(vertex.parallelism))).collect();
-        Ok(Self { graph, plan, key_groups, parts, counters, bounds: Bounds::default() })
+        let taps = Arc::new(Taps::new(&graph));
+        Ok(Self { graph, plan, key_groups, parts, counters, taps, bounds: Bounds::default() })
+    }
+
+    /// What [`Job::assemble`] needs to make this job elsewhere.
+    pub fn found(&self) -> Found {
+        let mut found = Found::default();
+        for (vertex, part) in self.graph.vertices.iter().zip(&self.parts) {
+            match (part, &vertex.role) {
+                (Part::Source { splits, .. }, _) => {
+                    found.splits.insert(vertex.name.clone(), splits.clone());
+                }
+                (Part::Operator(plugin), Role::Operator { descriptor, limits, .. }) => {
+                    let (digest, descriptor) = (plugin.digest(), descriptor.as_ref().clone());
+                    let operator = FoundOperator { digest, descriptor, limits: limits.clone() };
+                    found.operators.insert(vertex.name.clone(), operator);
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// Whether a source reads the standard input of the process that runs it.
+    pub fn reads_standard_input(&self) -> bool {
+        self.parts
+            .iter()
+            .any(|part| matches!(part, Part::Source { splits, .. } if splits.iter().any(Split::is_standard_input)))
     }
 
     /// The plugin that a vertex runs, if it is an operator.
@@ -102,10 +175,18 @@ impl Job {
     }
 }
 
+/// Where the checker's questions are answered.
+pub(crate) enum Answers<'a> {
+    /// By those that know: the files, the plugins.
+    Ask { plugins: &'a PluginStore, find: &'a FindPlugin<'a> },
+    /// They were answered before.
+    Known { found: &'a Found, load: &'a LoadPlugin<'a> },
+}
+
 /// Answers the checker, and keeps what it finds.
 pub(crate) struct Parts<'a> {
     base: &'a Path,
-    plugins: &'a PluginStore,
+    answers: Answers<'a>,
     pub(crate) found: BTreeMap<String, Part>,
     /// The file of each `file` sink, and the sink's name.
     written: BTreeMap<PathBuf, String>,
@@ -116,9 +197,21 @@ pub(crate) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    pub(crate) fn new(base: &'a Path, plugins: &'a PluginStore) -> Self {
+    pub(crate) fn new(base: &'a Path, answers: Answers<'a>) -> Self {
         let (found, written) = (BTreeMap::new(), BTreeMap::new());
-        Self { base, plugins, found, written, standard_input: None, stdout: None }
+        Self { base, answers, found, written, standard_input: None, stdout: None }
+    }
+
+    /// The splits of a source: found on the way, or known.
+    fn splits(&self, vertex: &VertexSpec, config: &SourceConfig) -> Result<Vec<Split>, Error> {
+        if let Answers::Known { found, .. } = &self.answers {
+            return Ok(found.splits.get(&vertex.name).cloned().unwrap_or_default());
+        }
+        config.splits().map_err(|e| {
+            let path = vertex.settings.get("path");
+            let error = path.map_or_else(|| vertex.settings.error(e.to_string()), |path| path.error(e.to_string()));
+            error.coded(e.code())
+        })
     }
 
     /// Lines of several sinks can be told apart; other bytes cannot.
@@ -139,11 +232,7 @@ impl Catalogue for Parts<'_> {
     fn source(&mut self, vertex: &VertexSpec) -> Result<Vec<(String, Schema)>, Error> {
         let config = SourceConfig::read(&vertex.settings, self.base)?;
         vertex.settings.finish()?;
-        let splits = config.splits().map_err(|e| {
-            let path = vertex.settings.get("path");
-            let error = path.map_or_else(|| vertex.settings.error(e.to_string()), |path| path.error(e.to_string()));
-            error.coded(e.code())
-        })?;
+        let splits = self.splits(vertex, &config)?;
         if splits.iter().any(Split::is_standard_input)
             && let Some(other) = self.standard_input.replace(vertex.name.clone())
         {
@@ -178,33 +267,60 @@ impl Catalogue for Parts<'_> {
         operator: &OperatorSpec,
         inputs: &[Input],
     ) -> Result<(Descriptor, LimitsSpec), Error> {
-        let path = plugin_path(&operator.plugin, self.base)?;
-        let wasm = std::fs::read(&path).map_err(|e| {
-            let near = wasmill_connectors::similar_file(&path);
-            let hint = near.map_or_else(
-                || "build it first; the standard plugins are built by `cargo xtask plugins`".to_owned(),
-                |near| format!("did you mean `{near}`?"),
-            );
-            let message = format!("could not read plugin {}: {e}", path.display());
-            operator.plugin.error_with_hint(message, hint).coded(Code::PluginUnreadable)
-        })?;
-        let refuse =
-            |e: plugins::Error| operator.plugin.error(format!("plugin {}: {e}", path.display())).coded(e.code());
-        let plugin = self.plugins.load(&wasm).map_err(refuse)?;
-        let manifest = self.plugins.manifest(&wasm).map_err(refuse)?;
-        let limits = manifest.map_or_else(|| operator.limits.clone(), |wants| operator.limits.or(&wants.limits));
-        let described = self.plugins.describe(&wasm, &instance_limits(&limits), &operator.config, inputs);
-        let descriptor = described.map_err(|e| {
-            let given = given(operator, inputs);
-            let hint = match e.code() {
-                Code::OperatorNotKeyed => format!("add `key_by = [\"COLUMN\"]` to the input; {given}"),
-                _ => given,
-            };
-            Error { hint: Some(hint), ..refuse(e) }
-        })?;
+        let (plugin, descriptor, limits) = match &self.answers {
+            Answers::Ask { plugins, find } => ask(plugins, &find(&operator.plugin)?, operator, inputs)?,
+            Answers::Known { found, load } => known(found, load, vertex, operator)?,
+        };
         self.found.insert(vertex.name.clone(), Part::Operator(plugin));
         Ok((descriptor, limits))
     }
+}
+
+/// Loads an operator's plugin and lets it describe itself.
+fn ask(
+    plugins: &PluginStore,
+    path: &Path,
+    operator: &OperatorSpec,
+    inputs: &[Input],
+) -> Result<(Plugin, Descriptor, LimitsSpec), Error> {
+    let wasm = std::fs::read(path).map_err(|e| {
+        let near = wasmill_connectors::similar_file(path);
+        let hint = near.map_or_else(
+            || "build it first; the standard plugins are built by `cargo xtask plugins`".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        let message = format!("could not read plugin {}: {e}", path.display());
+        operator.plugin.error_with_hint(message, hint).coded(Code::PluginUnreadable)
+    })?;
+    let refuse = |e: plugins::Error| operator.plugin.error(format!("plugin {}: {e}", path.display())).coded(e.code());
+    let plugin = plugins.load(&wasm).map_err(refuse)?;
+    let manifest = plugins.manifest(&wasm).map_err(refuse)?;
+    let limits = manifest.map_or_else(|| operator.limits.clone(), |wants| operator.limits.or(&wants.limits));
+    let described = plugins.describe(&wasm, &instance_limits(&limits), &operator.config, inputs);
+    let descriptor = described.map_err(|e| {
+        let given = given(operator, inputs);
+        let hint = match e.code() {
+            Code::OperatorNotKeyed => format!("add `key_by = [\"COLUMN\"]` to the input; {given}"),
+            _ => given,
+        };
+        Error { hint: Some(hint), ..refuse(e) }
+    })?;
+    Ok((plugin, descriptor, limits))
+}
+
+/// Loads an operator's plugin, which has described itself before.
+fn known(
+    found: &Found,
+    load: &LoadPlugin<'_>,
+    vertex: &VertexSpec,
+    operator: &OperatorSpec,
+) -> Result<(Plugin, Descriptor, LimitsSpec), Error> {
+    let Some(FoundOperator { digest, descriptor, limits }) = found.operators.get(&vertex.name) else {
+        let message = "what its plugin said of itself did not come along";
+        return Err(operator.plugin.error(message).coded(Code::Internal));
+    };
+    let plugin = load(digest).map_err(|e| operator.plugin.error(format!("plugin {digest}: {e}")).coded(e.code()))?;
+    Ok((plugin, descriptor.clone(), limits.clone()))
 }
 
 /// What an operator is given, for whoever must find out why it refuses.
@@ -218,7 +334,7 @@ fn given(operator: &OperatorSpec, inputs: &[Input]) -> String {
 }
 
 /// The file of a plugin: a path, relative to the job file or, from `--set`, to the current directory.
-fn plugin_path(plugin: &Setting, base: &Path) -> Result<PathBuf, Error> {
+pub(crate) fn plugin_path(plugin: &Setting, base: &Path) -> Result<PathBuf, Error> {
     let text = plugin.string()?;
     if !text.contains('/') {
         let hint = "write a path with a slash, such as \"./score.wasm\"; names come with a cluster's registry";

@@ -1,29 +1,40 @@
 //! Runs a job's subtasks on one TaskManager: chains on threads of their own, exchanges between them, operators with
 //! their state and timers.
 //!
-//! Not here: when a job starts, commits or ends (`control` decides), and anything that listens on a port.
+//! Subtasks of one job on several TaskManagers exchange rows through `net`, the data plane.
+//!
+//! Not here: when a job starts, commits or ends (`control` decides).
 
 mod attempt;
 mod bad_rows;
 mod chain;
+mod channels;
 mod clock;
 pub mod counters;
 mod error;
 mod exchange;
 mod job;
 mod letters;
+mod life;
+pub mod net;
 mod operator;
 mod output;
 mod partition;
+mod placement;
 mod row_limit;
 mod signal;
 mod source;
 mod subtask;
+pub mod taps;
+pub mod tls;
 pub mod trial;
 
-pub use attempt::{Attempt, OnProgress, OperatorLog};
+pub use attempt::{Attempt, OnProgress, OperatorLog, Queued};
 pub use error::Error;
-pub use job::{Bounds, Job};
+pub use job::{Bounds, FindPlugin, Found, FoundOperator, Job, LoadPlugin};
+pub use net::Network;
 pub use operator::OperatorUsage;
+pub use placement::{Place, Placement};
 pub use signal::Wish;
 pub use subtask::Progress;
+pub use tls::Tls;

@@ -5,6 +5,8 @@ use std::{
     time::Instant,
 };
 
+use crate::life::Failure;
+
 /// How far the wishes have gone. They only go up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wish {
@@ -19,42 +21,66 @@ pub enum Wish {
 
 #[derive(Debug)]
 pub(crate) struct Signal {
-    wish: Mutex<Wish>,
+    state: Mutex<State>,
     changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    wish: Wish,
+    /// Why there is the wish to stop, if it is not the JobManager's.
+    failure: Option<Failure>,
 }
 
 impl Signal {
     pub(crate) fn new() -> Self {
-        Self { wish: Mutex::new(Wish::Run), changed: Condvar::new() }
+        Self { state: Mutex::new(State { wish: Wish::Run, failure: None }), changed: Condvar::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Wish> {
-        self.wish.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn get(&self) -> Wish {
-        *self.lock()
+        self.lock().wish
+    }
+
+    /// Why the subtasks are to stop, if the network is the reason.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.lock().failure.clone()
     }
 
     /// Raises the wish; a lower one than before changes nothing.
     pub(crate) fn raise(&self, wish: Wish) {
         let mut now = self.lock();
-        *now = wish.max(*now);
+        now.wish = wish.max(now.wish);
         drop(now);
         self.changed.notify_all();
     }
 
+    /// Raises the wish to stop because of the network, unless it has gone further than running already; returns whether.
+    pub(crate) fn fail(&self, failure: Failure) -> bool {
+        let mut now = self.lock();
+        let fails = now.wish < Wish::Commit;
+        if fails {
+            *now = State { wish: Wish::Stop, failure: Some(failure) };
+        }
+        drop(now);
+        self.changed.notify_all();
+        fails
+    }
+
     /// Waits until the wish is above `seen`, or until the deadline.
     pub(crate) fn wait_above(&self, seen: Wish, deadline: Option<Instant>) -> Wish {
-        let mut wish = self.lock();
-        while *wish <= seen {
-            wish = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
-                None => self.changed.wait(wish).unwrap_or_else(PoisonError::into_inner),
+        let mut state = self.lock();
+        while state.wish <= seen {
+            state = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(left) if left.is_zero() => break,
-                Some(left) => self.changed.wait_timeout(wish, left).unwrap_or_else(PoisonError::into_inner).0,
+                Some(left) => self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
             };
         }
-        *wish
+        state.wish
     }
 }
 

@@ -134,8 +134,9 @@ impl Head {
                     self.fruitless(chain)?;
                     let next_timer = chain.next_processing_time().unwrap_or(i64::MAX);
                     let wait_ms = retry_at_ms.min(next_timer).saturating_sub(now).clamp(1, 1_000);
-                    let deadline = Instant::now() + Duration::from_millis(wait_ms as u64);
-                    signal.wait_above(Wish::Run, Some(deadline));
+                    let began = Instant::now();
+                    signal.wait_above(Wish::Run, Some(began + Duration::from_millis(wait_ms as u64)));
+                    chain.nodes[0].counters.idle_since(began);
                 }
                 Polled::End => return Ok(()),
             }

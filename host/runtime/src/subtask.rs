@@ -62,7 +62,9 @@ pub(crate) fn run(
     }));
     report(match result {
         Ok(Ok(())) => Progress::Committed,
-        Ok(Err(Error::Stopped)) => Progress::Stopped,
+        Ok(Err(Error::Stopped)) => {
+            signal.failure().map_or(Progress::Stopped, |failure| Progress::Failed(failure.into()))
+        }
         Ok(Err(error)) => Progress::Failed(error),
         Err(payload) => {
             let text = payload.downcast_ref::<String>().cloned();
@@ -79,7 +81,10 @@ fn run_gate(chain: &mut Chain, gate: &Gate, input_of_channel: &[usize]) -> Resul
         let received = match gate.try_receive() {
             Received::Timeout => {
                 chain.flush()?;
-                gate.receive(next_timer(chain).into_iter().chain(chain.flush_at()).min())
+                let began = Instant::now();
+                let received = gate.receive(next_timer(chain).into_iter().chain(chain.flush_at()).min());
+                chain.nodes[0].counters.idle_since(began);
+                received
             }
             received => received,
         };

@@ -14,7 +14,7 @@ use wasmill_model::{
     Batch, JobGraph, Schema, Timestamp,
     descriptor::{Descriptor, Input},
     graph::{Catalogue, Role},
-    settings,
+    settings::{self, Setting},
     spec::{LimitsSpec, OnError, OperatorSpec, VertexSpec, fixture::FixtureSpec},
 };
 use wasmill_plugin::{Limits, LogLine, Plugin, PluginStore};
@@ -24,7 +24,7 @@ use crate::{
     chain::{Chain, Kind, Node, SinkNode, Target},
     clock::Clock,
     error::Error,
-    job::{Part, Parts, instance_limits},
+    job::{Answers, Part, Parts, instance_limits, plugin_path},
     operator::{Conduct, Operator, OperatorUsage, Start, state_limits},
     source::set_event_times,
 };
@@ -121,7 +121,9 @@ impl Trial {
         plugins: &PluginStore,
     ) -> Result<Self, settings::Error> {
         let spec = fixture.job(name, operator, plugin);
-        let mut parts = OnTrial(Parts::new(Path::new(""), plugins));
+        let base = Path::new("");
+        let find = |plugin: &Setting| plugin_path(plugin, base);
+        let mut parts = OnTrial(Parts::new(base, Answers::Ask { plugins, find: &find }));
         let graph = JobGraph::check(&spec, &mut parts)?;
         let vertex = graph.vertices.len() - 1;
         let Some(Part::Operator(plugin)) = parts.0.found.remove(operator) else {
@@ -230,6 +232,7 @@ impl Trial {
             outputs: (0..ports.len()).map(|port| vec![Target::Inside { node: port + 1, input: 0 }]).collect(),
             counters: Arc::default(),
             rounds: Rounds::new(wants),
+            tap: None,
         }];
         for (place, port) in ports.iter().enumerate() {
             let sink = Box::new(Collector::new(place, &port.name, kept.clone()));
@@ -239,6 +242,7 @@ impl Trial {
                 outputs: Vec::new(),
                 counters: Arc::default(),
                 rounds: Rounds::new(wasmill_flow::Wants { timers: false, notice_watermark: false, notice_end: false }),
+                tap: None,
             });
         }
         Ok(Chain { nodes })

@@ -195,10 +195,10 @@ fn folder_and_files_are_closed_to_others() {
 fn all_who_open_a_new_folder_at_once_share_a_secret() {
     let folder = tempfile::tempdir().expect("a folder");
     let open = || Cache::open(folder.path()).expect("a new folder").secret;
-    let secrets: Vec<[u8; 32]> = std::thread::scope(|scope| {
+    let secrets: Vec<Secret> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
         threads.into_iter().map(|thread| thread.join().expect("does not panic")).collect()
     });
     assert!(secrets.iter().all(|secret| *secret == secrets[0]));
-    assert_ne!(secrets[0], [0; 32]);
+    assert_ne!(secrets[0], Secret([0; 32]));
 }

@@ -346,6 +346,7 @@ impl Operator {
         let failed = |source| Error::Start { vertex: self.name.clone(), subtask: self.subtask, source };
         let instance = new_instance(&self.plugin, options, self.conduct.meter, Some(&self.instance));
         self.instance = instance.map_err(failed)?;
+        self.counters.traps.fetch_add(1, Relaxed);
         Ok(())
     }
 

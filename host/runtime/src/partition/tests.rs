@@ -6,7 +6,7 @@ use arrow_array::{Int64Array, StringViewArray, cast::AsArray, types::Int64Type};
 use wasmill_model::DataType;
 
 use super::*;
-use crate::exchange::{Gate, Received, gate};
+use crate::exchange::{Gate, LocalSender, Received, gate};
 
 const KEY_GROUPS: u32 = 128;
 
@@ -16,8 +16,8 @@ fn fields() -> Vec<Field> {
 
 /// A partitioner, and the gates of so many readers.
 fn partitioner(exchange: &Exchange, readers: usize) -> (Partitioner, Vec<Gate>) {
-    let (gates, senders): (Vec<Gate>, Vec<Vec<Sender>>) = (0..readers).map(|_| gate(1)).unzip();
-    let senders = senders.into_iter().flatten().collect();
+    let (gates, senders): (Vec<Gate>, Vec<Vec<LocalSender>>) = (0..readers).map(|_| gate(1)).unzip();
+    let senders = senders.into_iter().flatten().map(Sender::Local).collect();
     let key_groups = KeyGroups::new(KEY_GROUPS).expect("a good number");
     (Partitioner::new(0, exchange, &fields(), key_groups, senders, "to".into()).expect("the types are keys"), gates)
 }
