@@ -1,0 +1,432 @@
+//! All routes, as one table: who may ask, what is taken, what is given. The router, the checks before each handler, the
+//! counters, the OpenAPI description and the page of the documentation are made from it.
+
+use axum::{
+    Router,
+    http::Method,
+    middleware,
+    routing::{MethodFilter, MethodRouter, on},
+};
+use utoipa::ToSchema;
+use wasmill_rest::{
+    Accepted, Cluster, Event, Exception, JobDetail, JobSummary, LogLine, Operation, Plan, PluginDetail, PluginVersion,
+    TapRow, Worker,
+};
+
+use crate::{Backend, guard, openapi::Schemas, shared::Api, tokens::Role};
+
+mod answer;
+mod cluster;
+mod history;
+mod jobs;
+mod plugins;
+mod taskmanagers;
+
+pub(crate) use history::too_many;
+
+/// A route.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) id: Id,
+    pub(crate) method: Verb,
+    pub(crate) path: &'static str,
+    pub(crate) access: Access,
+    /// What it does, a line.
+    pub(crate) about: &'static str,
+    pub(crate) query: &'static [Parameter],
+    pub(crate) headers: &'static [Parameter],
+    pub(crate) takes: Takes,
+    /// Its status if all goes well, and what else it may be.
+    pub(crate) status: &'static [u16],
+    pub(crate) gives: Gives,
+}
+
+/// A parameter of the query, or a header, and what it means.
+pub(crate) type Parameter = (&'static str, &'static str);
+
+/// Names the handler; its number is the route's place in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Id {
+    Dashboard,
+    Health,
+    Readiness,
+    OpenApi,
+    ErrorPage,
+    Metrics,
+    Cluster,
+    PutPlugin,
+    ListPlugins,
+    GetPlugin,
+    GetPluginByDigest,
+    DeletePlugin,
+    SubmitJob,
+    PlanJob,
+    ListJobs,
+    GetJob,
+    CancelJob,
+    StopJob,
+    GetOperation,
+    JobEvents,
+    JobExceptions,
+    JobLogs,
+    TapEdge,
+    ListWorkers,
+    GetWorker,
+    DrainWorker,
+    UndrainWorker,
+    RegisterTaskManager,
+    PollTaskManager,
+    ReportTaskManager,
+    GetDeployment,
+    GetCode,
+    GetComponent,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Get,
+    Put,
+    Post,
+    Delete,
+}
+
+/// Who may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It says nothing of the cluster.
+    Anyone,
+    Only(Role),
+}
+
+/// What a request's body may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Takes {
+    Nothing,
+    /// A submission as JSON, or a job file.
+    Submission,
+    /// A component.
+    Component,
+    /// JSON between TaskManager and JobManager.
+    Message,
+}
+
+/// What an answer's body is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Gives {
+    Nothing,
+    Json(Schemas),
+    /// The same as a page of JSON, or as a stream of server-sent events.
+    Listing(Schemas),
+    /// A stream of server-sent events.
+    Stream(Schemas),
+    /// A text of this type.
+    Text(&'static str),
+    /// Bytes between JobManager and TaskManager.
+    Opaque,
+}
+
+impl Id {
+    /// `put_plugin`.
+    pub(crate) fn name(self) -> String {
+        let mut name = String::new();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_ascii_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name
+    }
+}
+
+impl Verb {
+    pub(crate) const fn method(self) -> Method {
+        match self {
+            Self::Get => Method::GET,
+            Self::Put => Method::PUT,
+            Self::Post => Method::POST,
+            Self::Delete => Method::DELETE,
+        }
+    }
+
+    const fn filter(self) -> MethodFilter {
+        match self {
+            Self::Get => MethodFilter::GET,
+            Self::Put => MethodFilter::PUT,
+            Self::Post => MethodFilter::POST,
+            Self::Delete => MethodFilter::DELETE,
+        }
+    }
+}
+
+impl Route {
+    /// Whether a client's requests to it are counted against its rate.
+    pub(crate) fn is_rated(&self) -> bool {
+        self.method != Verb::Get && self.access != Access::Only(Role::Worker)
+    }
+
+    /// Whether its requests have to be answered in time. A component is read at its own pace, and then inspected and compiled,
+    /// which has limits of its own.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.takes != Takes::Component
+    }
+}
+
+const PAGED: &[Parameter] =
+    &[("limit", "How many at most: 1 to 1000; 100 without it."), ("cursor", "`next` of the page before.")];
+const JOBS: &[Parameter] =
+    &[PAGED[0], PAGED[1], ("state", "Only jobs in this state."), ("name", "Only jobs of this name.")];
+const FOLLOWED: &[Parameter] =
+    &[PAGED[0], ("cursor", "The same as `after`."), ("after", "Only what has a higher sequence.")];
+const TAPPED: &[Parameter] = &[("edge", "`vertex.port`."), ("limit", "End after so many rows.")];
+const RESUMED: &[Parameter] = &[("Last-Event-ID", "Of a stream: only what has a higher sequence.")];
+const DRY_RUN: &[Parameter] = &[("dry-run", "1: only check.")];
+
+const VIEWER: Access = Access::Only(Role::Viewer);
+const DEPLOYER: Access = Access::Only(Role::Deployer);
+const ADMIN: Access = Access::Only(Role::Admin);
+const WORKER: Access = Access::Only(Role::Worker);
+
+/// A route that is asked with GET, and gives JSON of a shape.
+const fn get(id: Id, path: &'static str, about: &'static str, gives: Gives) -> Route {
+    let (query, headers, takes, status): (_, _, _, &[u16]) = (&[], &[], Takes::Nothing, &[200]);
+    Route { id, method: Verb::Get, path, access: VIEWER, about, query, headers, takes, status, gives }
+}
+
+const fn post(id: Id, path: &'static str, access: Access, about: &'static str, gives: Gives) -> Route {
+    Route { method: Verb::Post, access, ..get(id, path, about, gives) }
+}
+
+const fn shape<T: ToSchema>() -> Gives {
+    Gives::Json(Schemas::of::<T>())
+}
+
+const fn page<T: ToSchema>() -> Gives {
+    Gives::Json(Schemas::page_of::<T>())
+}
+
+const fn listing<T: ToSchema>() -> Gives {
+    Gives::Listing(Schemas::page_of::<T>())
+}
+
+/// All routes.
+pub(crate) const ROUTES: &[Route] = &[
+    Route {
+        access: Access::Anyone,
+        ..get(Id::Dashboard, "/", "A page that shows the cluster.", Gives::Text("text/html"))
+    },
+    Route {
+        access: Access::Anyone,
+        ..get(Id::Health, "/v1/healthz", "Whether the process serves.", Gives::Text("text/plain"))
+    },
+    Route {
+        access: Access::Anyone,
+        ..get(Id::Readiness, "/v1/readyz", "Whether requests can be carried out.", Gives::Text("text/plain"))
+    },
+    Route {
+        access: Access::Anyone,
+        ..get(Id::OpenApi, "/v1/openapi.json", "This interface as OpenAPI.", Gives::Text("application/json"))
+    },
+    Route {
+        access: Access::Anyone,
+        ..get(Id::ErrorPage, "/v1/errors/{code}", "The page of an error.", Gives::Text("text/markdown"))
+    },
+    get(Id::Metrics, "/metrics", "Metrics, as OpenMetrics.", Gives::Text("application/openmetrics-text")),
+    get(Id::Cluster, "/v1/cluster", "The cluster on the whole.", shape::<Cluster>()),
+    Route {
+        method: Verb::Put,
+        access: DEPLOYER,
+        query: DRY_RUN,
+        headers: &[("Content-Digest", "`sha-256=:BASE64:` of the body; what arrives is held against it.")],
+        takes: Takes::Component,
+        status: &[201, 200, 409],
+        ..get(
+            Id::PutPlugin,
+            "/v1/plugins/{name}/versions/{version}",
+            "Upload a plugin; 200 if the version is there with the same bytes, 409 with others.",
+            shape::<PluginVersion>(),
+        )
+    },
+    Route { query: PAGED, ..get(Id::ListPlugins, "/v1/plugins", "List plugins.", page::<PluginVersion>()) },
+    get(
+        Id::GetPlugin,
+        "/v1/plugins/{name}/versions/{version}",
+        "All that is known of a plugin.",
+        shape::<PluginDetail>(),
+    ),
+    get(
+        Id::GetPluginByDigest,
+        "/v1/plugins/by-digest/{digest}",
+        "The same by `sha256:...`; with HEAD, whether it is there.",
+        shape::<PluginDetail>(),
+    ),
+    Route {
+        method: Verb::Delete,
+        access: DEPLOYER,
+        status: &[204, 409],
+        ..get(
+            Id::DeletePlugin,
+            "/v1/plugins/{name}/versions/{version}",
+            "Remove a plugin; 409 if jobs run it.",
+            Gives::Nothing,
+        )
+    },
+    Route {
+        query: DRY_RUN,
+        headers: &[("Idempotency-Key", "With the same key the same request is carried out once; another is refused.")],
+        takes: Takes::Submission,
+        status: &[201, 200, 409],
+        ..post(
+            Id::SubmitJob,
+            "/v1/jobs",
+            DEPLOYER,
+            "Run a job; with `dry-run`, the same as a plan.",
+            shape::<Accepted>(),
+        )
+    },
+    Route {
+        takes: Takes::Submission,
+        ..post(Id::PlanJob, "/v1/plans", DEPLOYER, "What a job would run.", shape::<Plan>())
+    },
+    Route { query: JOBS, ..get(Id::ListJobs, "/v1/jobs", "List jobs, the newest first.", page::<JobSummary>()) },
+    get(Id::GetJob, "/v1/jobs/{job}", "All that can be seen of a job.", shape::<JobDetail>()),
+    Route {
+        status: &[202],
+        ..post(
+            Id::CancelJob,
+            "/v1/jobs/{job}/cancel",
+            DEPLOYER,
+            "End a job at once; what was not committed is thrown away.",
+            shape::<JobSummary>(),
+        )
+    },
+    Route {
+        status: &[202],
+        ..post(
+            Id::StopJob,
+            "/v1/jobs/{job}/stop",
+            DEPLOYER,
+            "End a job's sources; what was read comes out.",
+            shape::<JobSummary>(),
+        )
+    },
+    get(Id::GetOperation, "/v1/operations/{operation}", "How far a cancel or stop is.", shape::<Operation>()),
+    Route {
+        query: FOLLOWED,
+        headers: RESUMED,
+        ..get(Id::JobEvents, "/v1/jobs/{job}/events", "What happened to a job.", listing::<Event>())
+    },
+    Route {
+        query: FOLLOWED,
+        headers: RESUMED,
+        ..get(Id::JobExceptions, "/v1/jobs/{job}/exceptions", "Why attempts failed.", listing::<Exception>())
+    },
+    Route {
+        query: FOLLOWED,
+        headers: RESUMED,
+        ..get(Id::JobLogs, "/v1/jobs/{job}/logs", "What a job's operators logged.", listing::<LogLine>())
+    },
+    Route {
+        access: DEPLOYER,
+        query: TAPPED,
+        ..get(
+            Id::TapEdge,
+            "/v1/jobs/{job}/tap",
+            "Rows that pass an edge from now on.",
+            Gives::Stream(Schemas::of::<TapRow>()),
+        )
+    },
+    Route { query: PAGED, ..get(Id::ListWorkers, "/v1/workers", "List TaskManagers.", page::<Worker>()) },
+    get(Id::GetWorker, "/v1/workers/{worker}", "A TaskManager.", shape::<Worker>()),
+    post(
+        Id::DrainWorker,
+        "/v1/workers/{worker}/drain",
+        ADMIN,
+        "Give a TaskManager no more subtasks; its jobs move where there is room.",
+        shape::<Worker>(),
+    ),
+    post(Id::UndrainWorker, "/v1/workers/{worker}/undrain", ADMIN, "Take that back.", shape::<Worker>()),
+    Route {
+        takes: Takes::Message,
+        ..post(Id::RegisterTaskManager, "/v1/tm/register", WORKER, "A TaskManager comes.", Gives::Opaque)
+    },
+    Route {
+        takes: Takes::Message,
+        ..post(
+            Id::PollTaskManager,
+            "/v1/tm/poll",
+            WORKER,
+            "A TaskManager lives, and asks what is wished.",
+            Gives::Opaque,
+        )
+    },
+    Route {
+        takes: Takes::Message,
+        ..post(Id::ReportTaskManager, "/v1/tm/reports", WORKER, "A TaskManager says what has happened.", Gives::Opaque)
+    },
+    Route {
+        access: WORKER,
+        ..get(Id::GetDeployment, "/v1/tm/jobs/{job}/deployment", "What a TaskManager runs of a job.", Gives::Opaque)
+    },
+    Route { access: WORKER, ..get(Id::GetCode, "/v1/tm/code/{key}", "Compiled code, by its key.", Gives::Opaque) },
+    Route {
+        access: WORKER,
+        ..get(Id::GetComponent, "/v1/tm/plugins/{digest}", "A component, by its digest.", Gives::Opaque)
+    },
+];
+
+/// The whole server: every route behind its checks, and what stands before all of them.
+pub(crate) fn router<B: Backend>(api: Api<B>) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES {
+        let checks = middleware::from_fn_with_state((api.clone(), route), guard::guard);
+        router = router.route(route.path, mount(route).route_layer(checks));
+    }
+    router
+        .fallback(guard::unknown_route)
+        .method_not_allowed_fallback(guard::method_not_allowed)
+        .layer(middleware::from_fn_with_state(api.shared.clone(), guard::entry))
+        .with_state(api)
+}
+
+fn mount<B: Backend>(route: &Route) -> MethodRouter<Api<B>> {
+    let method = route.method.filter();
+    match route.id {
+        Id::Dashboard => on(method, cluster::dashboard),
+        Id::Health => on(method, cluster::health),
+        Id::Readiness => on(method, cluster::readiness::<B>),
+        Id::OpenApi => on(method, cluster::openapi),
+        Id::ErrorPage => on(method, cluster::error_page),
+        Id::Metrics => on(method, cluster::metrics::<B>),
+        Id::Cluster => on(method, cluster::overview::<B>),
+        Id::PutPlugin => on(method, plugins::put::<B>),
+        Id::ListPlugins => on(method, plugins::list::<B>),
+        Id::GetPlugin => on(method, plugins::get::<B>),
+        Id::GetPluginByDigest => on(method, plugins::get_by_digest::<B>),
+        Id::DeletePlugin => on(method, plugins::delete::<B>),
+        Id::SubmitJob => on(method, jobs::submit::<B>),
+        Id::PlanJob => on(method, jobs::plan::<B>),
+        Id::ListJobs => on(method, jobs::list::<B>),
+        Id::GetJob => on(method, jobs::get::<B>),
+        Id::CancelJob => on(method, jobs::cancel::<B>),
+        Id::StopJob => on(method, jobs::stop::<B>),
+        Id::GetOperation => on(method, jobs::operation::<B>),
+        Id::JobEvents => on(method, history::events::<B>),
+        Id::JobExceptions => on(method, history::exceptions::<B>),
+        Id::JobLogs => on(method, history::logs::<B>),
+        Id::TapEdge => on(method, history::tap::<B>),
+        Id::ListWorkers => on(method, cluster::workers::<B>),
+        Id::GetWorker => on(method, cluster::worker::<B>),
+        Id::DrainWorker => on(method, cluster::drain::<B>),
+        Id::UndrainWorker => on(method, cluster::undrain::<B>),
+        Id::RegisterTaskManager => on(method, taskmanagers::register::<B>),
+        Id::PollTaskManager => on(method, taskmanagers::poll::<B>),
+        Id::ReportTaskManager => on(method, taskmanagers::reports::<B>),
+        Id::GetDeployment => on(method, taskmanagers::deployment::<B>),
+        Id::GetCode => on(method, taskmanagers::code::<B>),
+        Id::GetComponent => on(method, taskmanagers::component::<B>),
+    }
+}
+
+#[cfg(test)]
+mod tests;
