@@ -1,157 +1,367 @@
-//! The shell of the JobManager.
+//! The shell of the JobManager: one thread owns the core, takes what happens, and does what the core says.
+//!
+//! Nothing is decided here. What the core wants durable is written by a thread of its own, so that the owner never waits for a
+//! disk; what people ask is answered by the owner from what it holds, by closures sent to it.
 
 use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc,
-        mpsc::{self, Receiver, Sender},
+        Arc, LazyLock,
+        mpsc::{Receiver, RecvTimeoutError, Sender},
     },
     thread,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use tokio::sync::{oneshot, watch};
 use wasmill_control::{
     JobManager,
-    jobmanager::{Command, Event, JobShape, JobState},
-    message::{Order, Wish},
+    jobmanager::{Command, Config, Event, JobRecord, JobShape, JobState},
 };
 use wasmill_model::{
     Timestamp,
-    ids::{JobId, TaskManagerId},
+    ids::{Epoch, Incarnation, JobId, TaskManagerId},
 };
+use wasmill_rest::Problem;
 use wasmill_runtime::Job;
 
-use crate::taskmanager;
+use crate::{
+    catalogue::Change,
+    jobmanager::{job::JobEntry, polls::Polls, store::Store, taps::Taps},
+    message::{Answer, JobTotals, Poll, Told},
+    payload::Payload,
+};
 
-/// What comes into the inbox. It is bounded by what sends: a handful of messages for each job and each subtask.
-enum Message {
+mod handle;
+mod history;
+mod job;
+mod metrics;
+mod open_metrics;
+mod polls;
+pub(crate) mod store;
+mod taps;
+pub(crate) mod views;
+
+pub(crate) use handle::shape;
+pub use handle::{Error, Handle, Options, UPLOAD_BYTES_MAX};
+
+/// How long a JobManager waits when nothing else is due.
+const TICK_MAX: Duration = Duration::from_secs(60);
+
+/// Ended jobs whose log lines are kept.
+const JOBS_WITH_LOGS_MAX: usize = 50;
+
+/// What comes into the inbox. It is bounded by who sends: requests that wait for their answer, a handful of messages for each
+/// job and each subtask.
+pub(crate) enum Message {
     Event(Event),
-    Attach(TaskManagerId, taskmanager::Handle),
-    Submit(Submission),
+    Submit(Box<Submit>),
+    Poll(Poll, oneshot::Sender<Answer>),
+    Told(Told, oneshot::Sender<Answer>),
+    /// A durable write has come to its end.
+    Written(u64, Result<(), String>),
+    /// Something to look up, or to start and wait for.
+    Ask(Box<dyn FnOnce(&mut Shell) + Send>),
     ShutDown,
 }
 
-/// A job to submit, and who wants to know of it.
-struct Submission {
-    job: Arc<Job>,
-    watcher: Sender<JobState>,
-    accepted: Sender<JobId>,
+/// A checked job to take.
+pub(crate) struct Submit {
+    pub(crate) shape: JobShape,
+    pub(crate) payload: Arc<Payload>,
+    /// The very job, where JobManager and TaskManager share a process and whoever submits wants to look at its counters.
+    pub(crate) prepared: Option<Arc<Job>>,
+    pub(crate) watcher: Option<Sender<JobState>>,
+    pub(crate) accepted: oneshot::Sender<Result<JobId, Problem>>,
 }
 
-/// Talks to the JobManager's thread.
-#[derive(Debug, Clone)]
-pub(crate) struct Handle {
-    inbox: Sender<Message>,
-}
+/// What waits for a durable write, to be told how it went.
+type Waiter = Box<dyn FnOnce(&mut Shell, Result<(), String>) + Send>;
 
-struct Shell {
-    core: JobManager,
-    taskmanagers: BTreeMap<TaskManagerId, taskmanager::Handle>,
-    jobs: BTreeMap<JobId, (Arc<Job>, Sender<JobState>)>,
-    /// Jobs that have no id yet, by request.
-    requests: BTreeMap<u64, Submission>,
+/// The owner's facts beside those of the core.
+pub(crate) struct Shell {
+    pub(crate) core: JobManager,
+    pub(crate) cluster: String,
+    pub(crate) epoch: Epoch,
+    pub(crate) started_ms: Timestamp,
+    pub(crate) jobs: BTreeMap<JobId, JobEntry>,
+    pub(crate) polls: Polls,
+    pub(crate) taps: Taps,
+    /// When each TaskManager registered and was heard of last.
+    pub(crate) seen: BTreeMap<TaskManagerId, (Timestamp, Timestamp)>,
+    store: Store,
+    /// Submitted jobs that have no id yet, by request.
+    requests: BTreeMap<u64, Submit>,
     last_request: u64,
+    /// Who sent the same request while its job was not durable.
+    also_waiting: BTreeMap<JobId, Vec<oneshot::Sender<Result<JobId, Problem>>>>,
+    waiters: BTreeMap<u64, Vec<Waiter>>,
+    changed: watch::Sender<u64>,
 }
 
-/// Starts the JobManager's thread.
-pub(crate) fn start() -> io::Result<Handle> {
-    let (inbox, messages) = mpsc::channel();
-    let shell = Shell {
-        core: JobManager::new(),
-        taskmanagers: BTreeMap::new(),
-        jobs: BTreeMap::new(),
+/// What a JobManager begins with.
+pub(crate) struct Begin {
+    pub(crate) config: Config,
+    pub(crate) cluster: String,
+    pub(crate) epoch: Epoch,
+    pub(crate) jobs: Vec<(JobRecord, Option<Payload>)>,
+}
+
+/// Starts the owner's thread.
+pub(crate) fn start(
+    begin: Begin,
+    store: Store,
+    messages: Receiver<Message>,
+    changed: watch::Sender<u64>,
+) -> io::Result<()> {
+    let Begin { config, cluster, epoch, jobs } = begin;
+    let heartbeat = Duration::from_millis(config.heartbeat_ms);
+    let records = jobs.iter().map(|(record, _)| record.clone()).collect();
+    let (core, commands) = JobManager::new(config, epoch, records, now_ms());
+    let known =
+        jobs.into_iter().filter_map(|(record, payload)| Some((record.id, JobEntry::recovered(&record, payload?))));
+    let mut shell = Shell {
+        core,
+        cluster,
+        epoch,
+        started_ms: now_ms(),
+        jobs: known.collect(),
+        polls: Polls::new(heartbeat),
+        taps: Taps::default(),
+        seen: BTreeMap::new(),
+        store,
         requests: BTreeMap::new(),
         last_request: 0,
+        also_waiting: BTreeMap::new(),
+        waiters: BTreeMap::new(),
+        changed,
     };
-    thread::Builder::new().name("jobmanager".to_owned()).spawn(move || shell.run(&messages))?;
-    Ok(Handle { inbox })
-}
-
-impl Handle {
-    pub(crate) fn send(&self, event: Event) {
-        self.post(Message::Event(event));
-    }
-
-    pub(crate) fn attach(&self, id: TaskManagerId, taskmanager: taskmanager::Handle) {
-        self.post(Message::Attach(id, taskmanager));
-    }
-
-    pub(crate) fn submit(&self, job: Arc<Job>, watcher: Sender<JobState>) -> JobId {
-        let (accepted, id) = mpsc::channel();
-        self.post(Message::Submit(Submission { job, watcher, accepted }));
-        id.recv().expect("the JobManager's thread lives as long as its cluster")
-    }
-
-    pub(crate) fn shut_down(&self) {
-        self.post(Message::ShutDown);
-    }
-
-    /// A JobManager that is gone hears nothing more, and nothing more can follow.
-    fn post(&self, message: Message) {
-        let _ = self.inbox.send(message);
-    }
+    thread::Builder::new().name("jobmanager".to_owned()).spawn(move || {
+        shell.follow(commands);
+        shell.run(&messages);
+    })?;
+    Ok(())
 }
 
 impl Shell {
-    fn run(mut self, messages: &Receiver<Message>) {
-        while let Ok(message) = messages.recv() {
-            match message {
-                Message::Event(event) => self.handle(event),
-                Message::Attach(id, taskmanager) => {
-                    self.taskmanagers.insert(id, taskmanager);
+    fn run(&mut self, messages: &Receiver<Message>) {
+        loop {
+            match messages.recv_timeout(self.wait()) {
+                Ok(Message::ShutDown) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            // Whatever came, time has passed too.
+            let commands = self.core.advance(now_ms());
+            self.follow(commands);
+            self.polls.answer_due(Instant::now());
+        }
+    }
+
+    /// How long nothing has to be done unless something comes.
+    fn wait(&self) -> Duration {
+        let core = self.core.deadline().map(|at| Duration::from_millis((at - now_ms()).max(0).unsigned_abs()));
+        let polls = self.polls.deadline().map(|at| at.saturating_duration_since(Instant::now()));
+        core.into_iter().chain(polls).min().map_or(TICK_MAX, |wait| wait.min(TICK_MAX))
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Event(event) => self.handle(event),
+            Message::Submit(submit) => self.submit(*submit),
+            Message::Poll(poll, answer) => self.poll(poll, answer),
+            Message::Told(Told { reports, metrics }, answer) => {
+                self.take_metrics(reports.taskmanager, metrics);
+                let (taskmanager, incarnation) = (reports.taskmanager, reports.incarnation);
+                self.polls.expect_acknowledgement(taskmanager, incarnation, answer);
+                self.handle(Event::Reports(reports));
+            }
+            Message::Written(write, Ok(())) => {
+                self.handle(Event::Stored { write });
+                for waiter in self.waiters.remove(&write).unwrap_or_default() {
+                    waiter(self, Ok(()));
                 }
-                Message::Submit(submission) => {
-                    self.last_request += 1;
-                    let name = submission.job.graph.name.clone();
-                    let chains = submission.job.plan.chains.iter().map(|chain| chain.parallelism).collect();
-                    self.requests.insert(self.last_request, submission);
-                    let shape = JobShape { name, chains };
-                    self.handle(Event::Submit { request: self.last_request, shape });
+            }
+            Message::Written(write, Err(message)) => {
+                for waiter in self.waiters.remove(&write).unwrap_or_default() {
+                    waiter(self, Err(message.clone()));
                 }
-                Message::ShutDown => {
-                    self.taskmanagers.values().for_each(taskmanager::Handle::shut_down);
-                    return;
-                }
+                self.handle(Event::StoreFailed { write, message });
+            }
+            Message::Ask(ask) => ask(self),
+            Message::ShutDown => unreachable!("the loop has ended"),
+        }
+    }
+
+    fn submit(&mut self, submit: Submit) {
+        let same_key = |entry: &JobEntry| entry.key.is_some() && entry.key == submit.payload.key;
+        if let Some(job) = self.jobs.iter().find(|(_, entry)| same_key(entry)).map(|(job, _)| *job) {
+            // Two requests of one key at once: the second is answered when the first one's job is durable.
+            match self.core.job(job) {
+                Some(_) => drop(submit.accepted.send(Ok(job))),
+                None => self.also_waiting.entry(job).or_default().push(submit.accepted),
+            }
+            return;
+        }
+        self.last_request += 1;
+        let shape = submit.shape.clone();
+        self.requests.insert(self.last_request, submit);
+        self.handle(Event::Submit { request: self.last_request, shape });
+    }
+
+    /// A TaskManager asks for orders: it lives, and it is answered at once if there is something new, or later.
+    fn poll(&mut self, poll: Poll, answer: oneshot::Sender<Answer>) {
+        let Poll { taskmanager, incarnation, epoch, version, metrics, logs, rows } = poll;
+        self.taps.take(rows);
+        let now = now_ms();
+        if epoch != self.epoch {
+            let _ = answer.send(Answer::Register);
+            return;
+        }
+        if let Some((_, last)) = self.seen.get_mut(&taskmanager) {
+            *last = now;
+        }
+        self.take_metrics(taskmanager, metrics);
+        let new_lines = !logs.is_empty();
+        for line in logs {
+            if let Some(entry) = self.jobs.get_mut(&line.job) {
+                entry.log(taskmanager, line);
+            }
+        }
+        self.polls.park(taskmanager, incarnation, version, answer, Instant::now());
+        self.handle(Event::Heartbeat { taskmanager, incarnation });
+        if new_lines {
+            self.tell_changed();
+        }
+    }
+
+    fn take_metrics(&mut self, taskmanager: TaskManagerId, metrics: Vec<JobTotals>) {
+        for totals in metrics {
+            if let Some(entry) = self.jobs.get_mut(&totals.job) {
+                entry.metrics.take(taskmanager, totals, now_ms());
             }
         }
     }
 
-    fn handle(&mut self, event: Event) {
-        for command in self.core.handle(now_ms(), event) {
-            match command {
-                Command::Accepted { request, job } => {
-                    let submission = self.requests.remove(&request).expect("each request is accepted once");
-                    self.jobs.insert(job, (submission.job, submission.watcher));
-                    // Whoever submitted and went away does not need the id.
-                    let _ = submission.accepted.send(job);
-                }
-                Command::Tell { taskmanager, order, .. } => self.tell(taskmanager, order),
-                Command::Changed { job, state } => {
-                    let terminal = state.is_terminal();
-                    if let Some((_, watcher)) = self.jobs.get(&job) {
-                        let _ = watcher.send(state);
-                    }
-                    if terminal {
-                        self.jobs.remove(&job);
-                    }
-                }
-            }
-        }
+    pub(crate) fn register(
+        &mut self,
+        taskmanager: TaskManagerId,
+        incarnation: Incarnation,
+        slots: u32,
+        address: String,
+    ) {
+        let now = now_ms();
+        self.seen.insert(taskmanager, (now, now));
+        self.handle(Event::Register { taskmanager, incarnation, slots, address });
     }
 
-    fn tell(&self, taskmanager: TaskManagerId, order: Order) {
-        let job = match &order.wish {
-            Wish::Run { .. } => self.jobs.get(&order.job).map(|(job, _)| job.clone()),
+    pub(crate) fn handle(&mut self, event: Event) {
+        let commands = self.core.handle(now_ms(), event);
+        self.follow(commands);
+    }
+
+    /// Lets an event happen; `then` runs once what it changes is durable, or cannot be made so; at once if it changes nothing that
+    /// lasts.
+    pub(crate) fn handle_durably(&mut self, event: Event, then: Waiter) {
+        let commands = self.core.handle(now_ms(), event);
+        let write = commands.iter().rev().find_map(|command| match command {
+            Command::Store { write, .. } => Some(*write),
             _ => None,
-        };
-        if let Some(taskmanager) = self.taskmanagers.get(&taskmanager) {
-            taskmanager.order(order, job);
+        });
+        match write {
+            Some(write) => {
+                self.waiters.entry(write).or_default().push(then);
+                self.follow(commands);
+            }
+            None => {
+                self.follow(commands);
+                then(self, Ok(()));
+            }
         }
+    }
+
+    fn follow(&mut self, commands: Vec<Command>) {
+        for command in commands {
+            match command {
+                Command::Orders { taskmanager, incarnation, orders } => {
+                    self.polls.orders(taskmanager, incarnation, orders)
+                }
+                Command::Unknown { taskmanager, incarnation } => self.polls.unknown(taskmanager, incarnation),
+                Command::Acknowledge { taskmanager, incarnation, sequence } => {
+                    self.polls.acknowledge(taskmanager, incarnation, sequence);
+                }
+                Command::Store { write, record } => {
+                    let payload = self.payload_of_new(&record);
+                    self.store.write(write, Change::Job { record, payload });
+                }
+                Command::Accepted { request, job } => {
+                    if let Some(submit) = self.requests.remove(&request) {
+                        let _ = submit.accepted.send(Ok(job));
+                    }
+                    for accepted in self.also_waiting.remove(&job).unwrap_or_default() {
+                        let _ = accepted.send(Ok(job));
+                    }
+                }
+                Command::Refused { request, cause } => {
+                    if let Some(submit) = self.requests.remove(&request) {
+                        let _ = submit.accepted.send(Err(Problem::new(503, cause.code, cause.message)));
+                    }
+                }
+                Command::Changed { job, state } => self.changed(job, state),
+                Command::Event { job, at_ms, event } => {
+                    if let Some(entry) = self.jobs.get_mut(&job) {
+                        entry.event(at_ms, &event);
+                    }
+                    self.tell_changed();
+                }
+                Command::Forget { job } => {
+                    // Dropping them tells those who wait that there is no such job.
+                    self.also_waiting.remove(&job);
+                    self.jobs.remove(&job);
+                    self.store.forget(job);
+                }
+            }
+        }
+    }
+
+    /// What was submitted, the first time that the record of its job is written.
+    fn payload_of_new(&mut self, record: &JobRecord) -> Option<Arc<Payload>> {
+        if self.jobs.contains_key(&record.id) {
+            return None;
+        }
+        let submit = self.requests.get_mut(&self.last_request)?;
+        let entry = JobEntry::submitted(record, submit);
+        self.jobs.insert(record.id, entry);
+        Some(submit.payload.clone())
+    }
+
+    fn changed(&mut self, job: JobId, state: JobState) {
+        let terminal = state.is_terminal();
+        if let Some(entry) = self.jobs.get_mut(&job) {
+            entry.changed(now_ms(), state);
+        }
+        if terminal {
+            self.taps.end(job);
+            let mut ended = self.jobs.values_mut().rev().filter(|entry| entry.ended_ms.is_some());
+            if let Some(entry) = ended.nth(JOBS_WITH_LOGS_MAX) {
+                entry.history.drop_logs();
+            }
+        }
+        self.tell_changed();
+    }
+
+    fn tell_changed(&self) {
+        self.changed.send_modify(|count| *count += 1);
     }
 }
 
-/// The host's clock, ms since the epoch.
+/// The clock of both roles: ms since the epoch when the process began, and from there on a clock that nobody sets. Leases must
+/// not end, or never end, because somebody set the time.
 pub(crate) fn now_ms() -> Timestamp {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Timestamp)
+    static BEGAN: LazyLock<(Instant, Timestamp)> = LazyLock::new(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        (Instant::now(), since.map_or(0, |since| since.as_millis() as Timestamp))
+    });
+    BEGAN.1 + BEGAN.0.elapsed().as_millis() as Timestamp
 }

@@ -1,9 +1,14 @@
-//! The shells around the control cores: one thread owns each core, takes its events in, and does what its commands say.
+//! The shells around the control cores: a thread owns each core, takes its events in, and does what its commands say.
 //!
-//! Here both roles live in one process and talk by channels. Decisions are made in `control`, never here.
+//! Decisions are made in `control`, never here. What listens on a port for people and programs is above, in `api`; what carries
+//! rows between TaskManagers is below, in `runtime`.
 
+mod catalogue;
 mod embedded;
-mod jobmanager;
-mod taskmanager;
+pub mod jobmanager;
+pub mod message;
+mod payload;
+mod registry;
+pub mod taskmanager;
 
 pub use embedded::{Cluster, JobHandle};

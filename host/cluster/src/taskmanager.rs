@@ -1,137 +1,341 @@
-//! The shell of a TaskManager: runs attempts as its agent says, and tells the agent how they come along.
+//! The shell of a TaskManager: one thread owns the agent, starts and ends attempts as it says, and tells it how they come along.
+//!
+//! Beside the owner there are three kinds of threads: one that polls the JobManager, one that sends reports, and one for each
+//! attempt that is being made ready. None of them decides anything.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{
         Arc,
-        mpsc::{self, Receiver, Sender},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
-    thread,
+    thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use wasmill_control::{
     Agent,
-    agent::{Command, Event},
-    jobmanager,
-    message::{Cause, Order, SubtaskState},
+    agent::{Command, Config, Event},
+    message::{Cause, Orders, Place, Reports, SubtaskState},
 };
 use wasmill_model::{
-    fault::Coded,
-    ids::{self, Incarnation, JobId, Subtask, TaskManagerId},
+    Timestamp,
+    fault::{Code, Coded, Domain},
+    ids::{self, Epoch, Incarnation, JobId, Subtask, TaskManagerId},
 };
-use wasmill_runtime::{Attempt, Job, OperatorLog, Progress, Wish};
+use wasmill_plugin::PluginStore;
+use wasmill_runtime::{Attempt, Job, Network, OnProgress, OperatorLog, Placement, Progress, Wish};
 
-use crate::jobmanager::{Handle as JobManager, now_ms};
+use crate::{
+    jobmanager::now_ms,
+    message::{Answer, PROTOCOL, Register, Told},
+    taskmanager::{client::Client, code::CodeFetcher, polling::Polling, telemetry::Telemetry},
+};
 
-/// What comes into the inbox. It is bounded by what sends: a handful of messages for each job and each subtask.
-enum Message {
-    /// The job comes along where the order is to run it.
-    Order(Order, Option<Arc<Job>>),
+pub mod client;
+mod code;
+mod identity;
+mod polling;
+mod setup;
+mod telemetry;
+
+pub use client::Remote;
+pub use identity::{Identity, IdentityError};
+pub use polling::Say;
+pub use setup::{Error, Setup, start, start_inside};
+
+/// How long the owner waits when nothing is due.
+const TICK_MAX: Duration = Duration::from_secs(60);
+
+/// What comes into the inbox. It is bounded by what sends: one poll and one report at a time, a handful of messages for each
+/// subtask.
+pub(crate) enum Message {
+    /// The JobManager has taken this TaskManager.
+    Registered {
+        epoch: Epoch,
+        asked_ms: Timestamp,
+    },
+    /// A poll that was sent then was answered; with orders, if there were new ones.
+    Contact {
+        asked_ms: Timestamp,
+        orders: Option<Orders>,
+    },
+    Acknowledged(u64),
     Progress(JobId, ids::Attempt, Subtask, Progress),
+    /// An attempt has been made ready and started, or could not be.
+    Started(JobId, ids::Attempt, Result<(Attempt, Arc<Job>), Cause>),
     ShutDown,
 }
 
-/// Talks to a TaskManager's thread.
-#[derive(Debug, Clone)]
-pub(crate) struct Handle {
+/// What a TaskManager needs.
+pub(crate) struct Options {
+    pub(crate) taskmanager: TaskManagerId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) slots: u32,
+    pub(crate) config: Config,
+    pub(crate) client: Client,
+    pub(crate) plugins: Option<Arc<PluginStore>>,
+    pub(crate) network: Option<Arc<Network>>,
+    pub(crate) address: String,
+    /// Kept as long as the TaskManager lives.
+    pub(crate) identity: Option<Identity>,
+    /// Gets the lines of all operators, beside the JobManager.
+    pub(crate) log: Option<OperatorLog>,
+    pub(crate) say: Say,
+}
+
+/// A running TaskManager. Dropping it leaves it running.
+#[derive(Debug)]
+pub struct TaskManager {
     inbox: Sender<Message>,
+    owner: Option<JoinHandle<()>>,
+    _identity: Option<Identity>,
 }
 
 struct Shell {
     core: Agent,
     inbox: Sender<Message>,
-    jobmanager: JobManager,
-    log: OperatorLog,
-    /// Jobs that came with an order.
-    jobs: BTreeMap<JobId, Arc<Job>>,
-    attempts: BTreeMap<(JobId, ids::Attempt), Attempt>,
+    reports: Sender<Reports>,
+    polling: Polling,
+    parts: Arc<StartParts>,
+    attempts: BTreeMap<(JobId, ids::Attempt), Slot>,
 }
 
-/// Starts a TaskManager's thread.
-pub(crate) fn start(
-    id: TaskManagerId,
-    incarnation: Incarnation,
-    jobmanager: JobManager,
-    log: OperatorLog,
-) -> io::Result<Handle> {
-    let (inbox, messages) = mpsc::channel();
-    let shell = Shell {
-        core: Agent::new(id, incarnation),
-        inbox: inbox.clone(),
-        jobmanager,
-        log,
-        jobs: BTreeMap::new(),
-        attempts: BTreeMap::new(),
-    };
-    thread::Builder::new().name("taskmanager".to_owned()).spawn(move || shell.run(&messages))?;
-    Ok(Handle { inbox })
+/// What starting an attempt takes.
+struct StartParts {
+    taskmanager: TaskManagerId,
+    client: Client,
+    code: Option<CodeFetcher>,
+    network: Option<Arc<Network>>,
+    telemetry: Arc<Telemetry>,
+    log: Option<OperatorLog>,
 }
 
-impl Handle {
-    pub(crate) fn order(&self, order: Order, job: Option<Arc<Job>>) {
-        // A TaskManager that is gone follows no order.
-        let _ = self.inbox.send(Message::Order(order, job));
+/// An attempt on this TaskManager.
+enum Slot {
+    /// It is being made ready; the wish is raised as soon as it runs.
+    Starting {
+        subtasks: Vec<Subtask>,
+        wish: Wish,
+    },
+    Running(Arc<Attempt>),
+}
+
+impl TaskManager {
+    /// Starts the owner and its threads. It registers as soon as the JobManager can be reached, and again whenever that does
+    /// not know it.
+    pub(crate) fn start(options: Options) -> io::Result<Self> {
+        let Options { taskmanager, incarnation, slots, config, client, plugins, network, address, identity, log, say } =
+            options;
+        let (inbox, messages) = mpsc::channel();
+        let telemetry = Arc::new(Telemetry::default());
+        let code = plugins.map(|plugins| CodeFetcher::new(client.clone(), plugins));
+        let register = Register { protocol: PROTOCOL, taskmanager, incarnation, slots, address, cluster: None };
+        let secret = code.as_ref().map(CodeFetcher::secret_cell);
+        let polling =
+            Polling::start(client.clone(), register, telemetry.clone(), (secret, network.clone()), inbox.clone(), say)?;
+        let reports = start_reports(client.clone(), telemetry.clone(), inbox.clone())?;
+        let parts = Arc::new(StartParts { taskmanager, client, code, network, telemetry, log });
+        let core = Agent::new(config, taskmanager, incarnation);
+        let shell = Shell { core, inbox: inbox.clone(), reports, polling, parts, attempts: BTreeMap::new() };
+        let owner = thread::Builder::new().name("taskmanager".to_owned()).spawn(move || shell.run(&messages))?;
+        Ok(Self { inbox, owner: Some(owner), _identity: identity })
     }
 
-    pub(crate) fn shut_down(&self) {
+    /// Ends everything that runs here and says goodbye; returns when the owner's thread has ended.
+    pub fn shut_down(&mut self) {
         let _ = self.inbox.send(Message::ShutDown);
+        if let Some(owner) = self.owner.take() {
+            let _ = owner.join();
+        }
     }
+}
+
+/// Sends reports, the newest first: each repeats what has not been acknowledged.
+fn start_reports(client: Client, telemetry: Arc<Telemetry>, owner: Sender<Message>) -> io::Result<Sender<Reports>> {
+    let (inbox, waiting) = mpsc::channel::<Reports>();
+    let body = move || {
+        while let Ok(mut reports) = waiting.recv() {
+            if let Some(newest) = waiting.try_iter().last() {
+                reports = newest;
+            }
+            // What does not arrive is sent again with the next reports.
+            let told = Told { reports, metrics: telemetry.metrics() };
+            if let Ok(Answer::Acknowledged { sequence }) = client.reports(told)
+                && owner.send(Message::Acknowledged(sequence)).is_err()
+            {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("reports".to_owned()).spawn(body)?;
+    Ok(inbox)
 }
 
 impl Shell {
     fn run(mut self, messages: &Receiver<Message>) {
-        while let Ok(message) = messages.recv() {
-            match message {
-                Message::Order(order, job) => {
-                    if let Some(job) = job {
-                        self.jobs.insert(order.job, job);
-                    }
-                    self.handle(Event::Order(order));
-                }
-                Message::Progress(job, attempt, subtask, progress) => {
-                    self.handle(Event::Subtask { job, attempt, subtask, state: state(progress) });
-                }
-                Message::ShutDown => {
-                    self.attempts.values().for_each(|attempt| attempt.raise(Wish::Stop));
-                    return;
+        loop {
+            let deadline = self.core.deadline().map(|at| Duration::from_millis((at - now_ms()).max(0).unsigned_abs()));
+            match messages.recv_timeout(deadline.map_or(TICK_MAX, |wait| wait.min(TICK_MAX))) {
+                Ok(Message::ShutDown) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let commands = self.core.advance(now_ms());
+            self.follow(commands);
+        }
+        for slot in self.attempts.values() {
+            if let Slot::Running(attempt) = slot {
+                attempt.raise(Wish::Stop);
+            }
+        }
+        self.polling.stop();
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Registered { epoch, asked_ms } => self.handle(Event::Registered { epoch, asked_ms }),
+            Message::Contact { asked_ms, orders } => {
+                self.handle(Event::Contact { asked_ms });
+                if let Some(orders) = orders {
+                    self.handle(Event::Orders(orders));
                 }
             }
+            Message::Acknowledged(sequence) => self.handle(Event::Acknowledged { sequence }),
+            Message::Progress(job, attempt, subtask, progress) => {
+                self.handle(Event::Subtask { job, attempt, subtask, state: state(progress) });
+            }
+            Message::Started(job, attempt, started) => self.started(job, attempt, started),
+            Message::ShutDown => unreachable!("the loop has ended"),
         }
     }
 
     fn handle(&mut self, event: Event) {
-        for command in self.core.handle(now_ms(), event) {
+        let commands = self.core.handle(now_ms(), event);
+        self.follow(commands);
+    }
+
+    fn follow(&mut self, commands: Vec<Command>) {
+        for command in commands {
             match command {
-                Command::Start { job, attempt, .. } => self.start(job, attempt),
+                Command::Start { job, attempt, subtasks, placement } => self.start(job, attempt, subtasks, placement),
                 Command::Drain { job, attempt } => self.raise(job, attempt, Wish::Drain),
                 Command::Commit { job, attempt } => self.raise(job, attempt, Wish::Commit),
                 Command::Stop { job, attempt } => self.raise(job, attempt, Wish::Stop),
                 Command::Release { job, attempt } => {
                     self.attempts.remove(&(job, attempt));
-                    self.jobs.remove(&job);
+                    self.parts.telemetry.end(job, attempt);
                 }
-                Command::Report(report) => self.jobmanager.send(jobmanager::Event::Report(report)),
+                // The thread that sends them ends with the owner only.
+                Command::Report(reports) => drop(self.reports.send(reports)),
+                Command::Register => self.polling.register_again(),
             }
         }
     }
 
-    /// The one TaskManager of an embedded cluster runs all subtasks of a job.
-    fn start(&mut self, id: JobId, attempt: ids::Attempt) {
-        let job = self.jobs.get(&id).expect("an order to run brings its job");
-        let inbox = self.inbox.clone();
-        let on_progress = move |subtask, progress| {
-            // Nobody is left to hear of it once the TaskManager has ended.
-            let _ = inbox.send(Message::Progress(id, attempt, subtask, progress));
+    /// Makes an attempt ready on a thread of its own: it waits for the JobManager, perhaps for the compiler.
+    fn start(&mut self, job: JobId, attempt: ids::Attempt, subtasks: Vec<Subtask>, placement: Vec<Place>) {
+        let slot = Slot::Starting { subtasks: subtasks.clone(), wish: Wish::Run };
+        self.attempts.insert((job, attempt), slot);
+        let (parts, inbox) = (self.parts.clone(), self.inbox.clone());
+        let body = move || {
+            let started = parts.start(job, attempt, &subtasks, placement, &inbox);
+            let _ = inbox.send(Message::Started(job, attempt, started));
         };
-        let running = Attempt::start(job, &(Arc::new(on_progress) as wasmill_runtime::OnProgress), &self.log);
-        self.attempts.insert((id, attempt), running);
+        if let Err(error) = thread::Builder::new().name(format!("start {job}")).spawn(body) {
+            let message = format!("could not start {job}: the system gives no thread: {error}");
+            let cause = Cause { code: Code::SystemResources, domain: Domain::Operator, message };
+            let _ = self.inbox.send(Message::Started(job, attempt, Err(cause)));
+        }
     }
 
-    fn raise(&self, job: JobId, attempt: ids::Attempt, wish: Wish) {
-        if let Some(running) = self.attempts.get(&(job, attempt)) {
-            running.raise(wish);
+    fn started(&mut self, job: JobId, id: ids::Attempt, started: Result<(Attempt, Arc<Job>), Cause>) {
+        let slot = self.attempts.remove(&(job, id));
+        match (started, slot) {
+            (Ok((attempt, made)), Some(Slot::Starting { wish, .. })) => {
+                if wish > Wish::Run {
+                    attempt.raise(wish);
+                }
+                let attempt = Arc::new(attempt);
+                self.parts.telemetry.begin(job, id, made, attempt.clone());
+                self.attempts.insert((job, id), Slot::Running(attempt));
+            }
+            // It was released while it was being made ready.
+            (Ok((attempt, _)), _) => attempt.raise(Wish::Stop),
+            (Err(cause), Some(Slot::Starting { subtasks, .. })) => {
+                for subtask in subtasks {
+                    let state = SubtaskState::Failed(cause.clone());
+                    self.handle(Event::Subtask { job, attempt: id, subtask, state });
+                }
+            }
+            (Err(_), _) => {}
         }
+    }
+
+    fn raise(&mut self, job: JobId, attempt: ids::Attempt, wish: Wish) {
+        match self.attempts.get_mut(&(job, attempt)) {
+            Some(Slot::Running(running)) => running.raise(wish),
+            Some(Slot::Starting { wish: later, .. }) => *later = wish.max(*later),
+            None => {}
+        }
+    }
+}
+
+impl StartParts {
+    fn start(
+        &self,
+        id: JobId,
+        attempt: ids::Attempt,
+        subtasks: &[Subtask],
+        places: Vec<Place>,
+        inbox: &Sender<Message>,
+    ) -> Result<(Attempt, Arc<Job>), Cause> {
+        let job = self.job(id)?;
+        let places = places.into_iter().map(|Place { taskmanager, incarnation, address }| wasmill_runtime::Place {
+            taskmanager,
+            incarnation,
+            address,
+        });
+        let placement = Placement { job: id, attempt, here: self.taskmanager, places: places.collect() };
+        let here: BTreeSet<u32> =
+            (0..).zip(&placement.places).filter(|(_, p)| p.taskmanager == self.taskmanager).map(|(i, _)| i).collect();
+        debug_assert!(subtasks.iter().all(|subtask| here.contains(&subtask.index)), "a slot of another TaskManager");
+        let progress = inbox.clone();
+        let on_progress: OnProgress = Arc::new(move |subtask, step| {
+            // Nobody is left to hear of it once the TaskManager has ended.
+            let _ = progress.send(Message::Progress(id, attempt, subtask, step));
+        });
+        let (telemetry, also) = (self.telemetry.clone(), self.log.clone());
+        let log: OperatorLog = Arc::new(move |operator, subtask, line| {
+            telemetry.log(id, operator, subtask, &line);
+            if let Some(also) = &also {
+                also(operator, subtask, line);
+            }
+        });
+        let network = self.network.as_deref();
+        let running = Attempt::start(&job, subtasks, &placement, network, &on_progress, &log);
+        Ok((running, job))
+    }
+
+    /// Makes the job from what the JobManager tells of it.
+    fn job(&self, id: JobId) -> Result<Arc<Job>, Cause> {
+        let external = |message: String| Cause { code: Code::DeploymentFailed, domain: Domain::External, message };
+        let told = self.client.deployment(id);
+        let told = told.map_err(|e| external(format!("could not get what to run for {id}: {e}")))?;
+        let deployment = match (told, &self.code) {
+            (client::ToRun::Prepared(job), _) => return Ok(job),
+            (client::ToRun::Described(deployment), Some(_)) => deployment,
+            (client::ToRun::Described(_), None) => {
+                return Err(external(format!("could not run {id}: this TaskManager has no plugins")));
+            }
+        };
+        let code = self.code.as_ref().expect("it was matched");
+        code.job(&deployment).map_err(|e| Cause {
+            code: e.code(),
+            domain: e.domain(),
+            message: format!("could not make {id} ready on {}: {e}", self.taskmanager),
+        })
     }
 }
 

@@ -1,0 +1,328 @@
+//! The JobManager's durable memory: a redb database in its data folder, which nobody else can open while it runs.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `meta` | `cluster` | the cluster's id, made once |
+//! | `meta` | `epoch` | how often a JobManager was started on this folder |
+//! | `jobs` | job | the JobManager's record of it, JSON |
+//! | `payloads` | job | what was submitted and what was found when it was checked, JSON |
+//! | `plugins` | `name@version` | the version, JSON |
+//!
+//! Every change is durable (`Durability::Immediate`, with quick repair) when its call returns.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{PoisonError, RwLock},
+};
+
+use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use serde::{Serialize, de::DeserializeOwned};
+use wasmill_control::jobmanager::JobRecord;
+use wasmill_model::{
+    fault::{Code, Coded},
+    ids::{Epoch, JobId},
+};
+
+use crate::{payload::Payload, registry::PluginRecord};
+
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+const JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("jobs");
+const PAYLOADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("payloads");
+const PLUGINS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("plugins");
+
+/// The database's file in the data folder.
+const FILE: &str = "catalogue.redb";
+
+/// What went wrong with the catalogue.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("could not make the data folder {folder}: {source}")]
+    Folder { folder: String, source: io::Error },
+    #[error(
+        "could not open the catalogue {file}: another JobManager runs on this data folder\n  hint: stop it, or give this one \
+         a folder of its own with --data-dir"
+    )]
+    InUse { file: String },
+    #[error("could not open the catalogue {file}: {source}")]
+    Open { file: String, source: DatabaseError },
+    #[error("could not {action} the catalogue: {source}")]
+    Access { action: &'static str, source: Box<redb::Error> },
+    #[error("could not read {entry} of the catalogue: {reason}")]
+    Damaged { entry: String, reason: String },
+}
+
+impl Coded for Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::InUse { .. } => Code::DataFolderInUse,
+            _ => Code::CatalogueUnusable,
+        }
+    }
+}
+
+/// The open database. Calls wait for the disk.
+#[derive(Debug)]
+pub(crate) struct Catalogue {
+    path: PathBuf,
+    /// After an error of the disk a database takes nothing more: it is opened again, which brings back what was durable. None: it
+    /// could not be, and is tried with the next call.
+    database: RwLock<Option<Database>>,
+}
+
+/// What a start of the JobManager finds.
+pub(crate) struct Recovered {
+    pub(crate) cluster: String,
+    pub(crate) epoch: Epoch,
+    pub(crate) jobs: Vec<(JobRecord, Option<Payload>)>,
+    pub(crate) plugins: Vec<PluginRecord>,
+}
+
+/// A durable change of a job.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// The JobManager's record of a job; with it, once, what was submitted.
+    Job { record: JobRecord, payload: Option<std::sync::Arc<Payload>> },
+    /// The job is beyond the history.
+    Forget(JobId),
+}
+
+impl Catalogue {
+    /// Opens the catalogue of a data folder, making both if they are not there.
+    pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
+        fs::create_dir_all(folder).map_err(|source| Error::Folder { folder: folder.display().to_string(), source })?;
+        let path = folder.join(FILE);
+        let file = path.display().to_string();
+        let database = Database::create(&path).map_err(|source| match source {
+            DatabaseError::DatabaseAlreadyOpen => Error::InUse { file },
+            source => Error::Open { file, source },
+        })?;
+        Ok(Self { path, database: RwLock::new(Some(database)) })
+    }
+
+    /// Lets a call use the database, and opens it again if it fails.
+    fn with_database<T>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, Error> {
+        let failed = |source| Error::Access { action, source: Box::new(source) };
+        if self.database.read().unwrap_or_else(PoisonError::into_inner).is_none() {
+            self.reopen()?;
+        }
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let done = database.as_ref().map_or(Err(redb::Error::DatabaseClosed), work);
+        drop(database);
+        if done.is_err() {
+            // Whether it can be opened shows with the next call; this one has failed in any case.
+            let _ = self.reopen();
+        }
+        done.map_err(failed)
+    }
+
+    fn reopen(&self) -> Result<(), Error> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // The file is locked as long as it is open.
+        *database = None;
+        let file = self.path.display().to_string();
+        *database = Some(Database::create(&self.path).map_err(|source| Error::Open { file, source })?);
+        Ok(())
+    }
+
+    /// Begins another life of the JobManager: counts it, and reads all that the earlier ones left.
+    pub(crate) fn begin(&self) -> Result<Recovered, Error> {
+        let (mut cluster, mut epoch) = (String::new(), 0);
+        self.write("begin", |change| {
+            let mut meta = change.open_table(META)?;
+            cluster = match meta.get("cluster")? {
+                Some(id) => String::from_utf8_lossy(id.value()).into_owned(),
+                None => new_cluster_id(),
+            };
+            epoch = 1 + meta.get("epoch")?.map_or(0, |epoch| u64_of(epoch.value()));
+            meta.insert("cluster", cluster.as_bytes())?;
+            meta.insert("epoch", epoch.to_le_bytes().as_slice())?;
+            // Tables that are there can be read without asking whether they are.
+            change.open_table(JOBS)?;
+            change.open_table(PAYLOADS)?;
+            change.open_table(PLUGINS)?;
+            Ok(())
+        })?;
+        let jobs: Vec<(JobRecord, u64)> = self.all_jobs()?;
+        let jobs = jobs.into_iter().map(|(record, id)| Ok((record, self.payload(JobId(id))?)));
+        Ok(Recovered {
+            cluster,
+            epoch: Epoch(epoch),
+            jobs: jobs.collect::<Result<_, Error>>()?,
+            plugins: self.plugins()?,
+        })
+    }
+
+    /// Makes changes of jobs durable, all together.
+    pub(crate) fn change(&self, changes: &[Change]) -> Result<(), Error> {
+        self.write("write to", |transaction| {
+            let mut jobs = transaction.open_table(JOBS)?;
+            let mut payloads = transaction.open_table(PAYLOADS)?;
+            for change in changes {
+                match change {
+                    Change::Job { record, payload } => {
+                        jobs.insert(record.id.0, json(record).as_slice())?;
+                        if let Some(payload) = payload {
+                            payloads.insert(record.id.0, json(&**payload).as_slice())?;
+                        }
+                    }
+                    Change::Forget(job) => {
+                        jobs.remove(job.0)?;
+                        payloads.remove(job.0)?;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// What was submitted for a job.
+    pub(crate) fn payload(&self, job: JobId) -> Result<Option<Payload>, Error> {
+        let bytes = self.with_database("read", |database| {
+            let table = database.begin_read()?.open_table(PAYLOADS)?;
+            Ok(table.get(job.0)?.map(|bytes| bytes.value().to_vec()))
+        })?;
+        bytes.map(|bytes| parsed(&bytes, || format!("what was submitted as {job}"))).transpose()
+    }
+
+    fn all_jobs(&self) -> Result<Vec<(JobRecord, u64)>, Error> {
+        let entries: Vec<(u64, Vec<u8>)> = self.with_database("read", |database| {
+            let table = database.begin_read()?.open_table(JOBS)?;
+            let entry = |entry: Result<(redb::AccessGuard<'_, u64>, redb::AccessGuard<'_, &[u8]>), _>| {
+                entry.map(|(id, bytes)| (id.value(), bytes.value().to_vec())).map_err(redb::Error::from)
+            };
+            table.iter()?.map(entry).collect()
+        })?;
+        entries.into_iter().map(|(id, bytes)| Ok((parsed(&bytes, || JobId(id).to_string())?, id))).collect()
+    }
+
+    fn plugins(&self) -> Result<Vec<PluginRecord>, Error> {
+        let entries: Vec<(String, Vec<u8>)> = self.with_database("read", |database| {
+            let table = database.begin_read()?.open_table(PLUGINS)?;
+            let entry = |(name, bytes): (redb::AccessGuard<'_, &str>, redb::AccessGuard<'_, &[u8]>)| {
+                (name.value().to_owned(), bytes.value().to_vec())
+            };
+            table.iter()?.map(|found| found.map(entry).map_err(redb::Error::from)).collect()
+        })?;
+        entries.into_iter().map(|(name, bytes)| parsed(&bytes, || format!("plugin {name}"))).collect()
+    }
+
+    pub(crate) fn put_plugin(&self, reference: &str, record: &PluginRecord) -> Result<(), Error> {
+        self.write("write to", |change| {
+            change.open_table(PLUGINS)?.insert(reference, json(record).as_slice())?;
+            Ok(())
+        })
+    }
+
+    pub(crate) fn remove_plugin(&self, reference: &str) -> Result<(), Error> {
+        self.write("write to", |change| {
+            change.open_table(PLUGINS)?.remove(reference)?;
+            Ok(())
+        })
+    }
+
+    fn write(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), Error> {
+        self.with_database(action, |database| {
+            let mut transaction = database.begin_write()?;
+            transaction.set_durability(Durability::Immediate)?;
+            transaction.set_quick_repair(true);
+            work(&transaction)?;
+            transaction.commit()?;
+            Ok(())
+        })
+    }
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("its keys are text")
+}
+
+fn parsed<T: DeserializeOwned>(bytes: &[u8], entry: impl FnOnce() -> String) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|e| Error::Damaged { entry: entry(), reason: e.to_string() })
+}
+
+fn u64_of(bytes: &[u8]) -> u64 {
+    bytes.try_into().map_or(0, u64::from_le_bytes)
+}
+
+fn new_cluster_id() -> String {
+    use std::fmt::Write;
+    let bytes: [u8; 8] = rand_bytes();
+    bytes.iter().fold("cluster-".to_owned(), |mut id, byte| {
+        write!(id, "{byte:02x}").expect("a string takes all that is written");
+        id
+    })
+}
+
+/// Bytes nobody can guess.
+pub(crate) fn rand_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system has random numbers");
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use wasmill_control::jobmanager::{Desired, JobShape, Restart};
+
+    use super::*;
+
+    fn record(id: u64) -> JobRecord {
+        let shape = JobShape { name: "words".to_owned(), chains: vec![2, 1], restart: Restart::Never };
+        JobRecord {
+            id: JobId(id),
+            shape,
+            submitted_ms: 7,
+            desired: Desired::Run,
+            end: None,
+            restarts: 0,
+            last_cause: None,
+        }
+    }
+
+    fn payload() -> Payload {
+        let plan = r#"{"name":"words","slots":2,"slots_free":0,"vertices":[],"edges":[],"warnings":[]}"#;
+        let submission = r#"{"text":"[job]","base":"/srv"}"#;
+        Payload {
+            submission: serde_json::from_str(submission).expect("it is a submission"),
+            found: wasmill_runtime::Found::default(),
+            plan: serde_json::from_str(plan).expect("it is a plan"),
+            key: Some("k".to_owned()),
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_there_in_the_next_life_and_the_epoch_grows() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let catalogue = Catalogue::open(folder.path()).expect("a new folder");
+        let first = catalogue.begin().expect("it is empty");
+        assert_eq!((first.epoch, first.jobs.len()), (Epoch(1), 0));
+        let kept = Change::Job { record: record(1), payload: Some(Arc::new(payload())) };
+        let gone = Change::Job { record: record(2), payload: Some(Arc::new(payload())) };
+        catalogue.change(&[kept, gone, Change::Forget(JobId(2))]).expect("the disk takes it");
+        catalogue.reopen().expect("nobody else has it");
+        assert_eq!(catalogue.payload(JobId(1)).expect("it can be read"), Some(payload()));
+        drop(catalogue);
+        let second = Catalogue::open(folder.path()).expect("it is free again").begin().expect("it can be read");
+        assert_eq!((second.epoch, second.cluster), (Epoch(2), first.cluster));
+        assert_eq!(second.jobs, [(record(1), Some(payload()))]);
+    }
+
+    #[test]
+    fn one_folder_has_one_catalogue() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let _catalogue = Catalogue::open(folder.path()).expect("a new folder");
+        let error = Catalogue::open(folder.path()).expect_err("it is in use");
+        assert_eq!(error.code(), Code::DataFolderInUse);
+    }
+}
