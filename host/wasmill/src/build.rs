@@ -17,14 +17,14 @@ use crate::{
     Output,
     checked::{self, Detail},
     error::Error,
-    plugins, refused,
+    plugins, refused, tell,
 };
 
 mod component;
 mod project;
 mod toolchain;
 
-pub(crate) use project::Project;
+pub(crate) use project::{Project, absolute, project_of};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -61,6 +61,15 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 /// Why there is no component, for the command line.
 pub(crate) fn not_built(error: &anyhow::Error) -> Error {
     Error::new(Code::ProjectNotBuilt, format!("{error:#}"))
+}
+
+/// The component that a job names by this path: of a project's folder, or of a file that a project makes, it is built.
+pub(crate) fn component_at(path: &Path) -> Result<PathBuf, Error> {
+    let file = absolute(path);
+    let project = if file.is_dir() { Some(file.clone()) } else { project_of(&file) };
+    let Some(project) = project else { return Ok(path.to_owned()) };
+    tell(&format!("building {}\n", project.display()));
+    build(&project).map(|built| built.wasm).map_err(|e| not_built(&e))
 }
 
 /// Builds the project in this folder. Cargo's progress and the compiler's messages go to standard error.

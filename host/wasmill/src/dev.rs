@@ -21,6 +21,7 @@ use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
 };
+use wasmill_cli::INTERRUPTED;
 use wasmill_cluster::{Cluster, JobHandle};
 use wasmill_control::jobmanager::JobState;
 use wasmill_model::{fault::Code, graph::Role};
@@ -55,9 +56,6 @@ const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often rows are counted in a line where there is no terminal for a status line.
 const COUNT_EVERY: Duration = Duration::from_secs(2);
-
-/// The exit code of what was ended by a signal.
-const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -254,7 +252,7 @@ impl Running {
         self.status.clear();
         tell(&Report::new(&self.job, state, self.started.elapsed()).table(&Terminal::stderr(Color::Auto)));
         match state {
-            JobState::Failed(cause) => tell(&Error::of_job(cause).shown()),
+            JobState::Failed(cause) => tell(&Error::new(cause.code, cause.message.as_str()).shown()),
             _ => tell(&samples::of(&self.job, base)),
         }
     }

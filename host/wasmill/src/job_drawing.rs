@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wasmill_model::{
     Schema,
-    graph::{Edge, Exchange, Role, Vertex},
+    graph::{Role, Vertex},
 };
 use wasmill_runtime::Job;
 
@@ -36,8 +36,8 @@ pub(crate) fn json(job: &Job) -> Value {
             "port": graph.vertices[edge.from].ports[edge.port].name,
             "to": graph.vertices[edge.to].name,
             "input": edge.input,
-            "exchange": exchange(&edge.exchange),
-            "key": key(job, edge),
+            "exchange": edge.exchange.name(),
+            "key": graph.key_of(edge),
             "chained": job.plan.is_inside(edge),
         })
     });
@@ -72,22 +72,6 @@ pub(crate) fn kind(vertex: &Vertex) -> &'static str {
         Role::Operator { .. } => "operator",
         Role::Sink => "sink",
     }
-}
-
-fn exchange(exchange: &Exchange) -> &'static str {
-    match exchange {
-        Exchange::Forward => "forward",
-        Exchange::Hash { .. } => "hash",
-        Exchange::Rebalance => "rebalance",
-        Exchange::Broadcast => "broadcast",
-    }
-}
-
-/// The columns an edge's rows are dealt out by.
-fn key<'a>(job: &'a Job, edge: &Edge) -> Vec<&'a str> {
-    let Exchange::Hash { key } = &edge.exchange else { return Vec::new() };
-    let fields = job.graph.vertices[edge.from].ports[edge.port].schema.fields();
-    key.iter().map(|&place| fields[place].name.as_str()).collect()
 }
 
 /// A value of the vertex's table that is a string.

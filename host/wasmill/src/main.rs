@@ -2,21 +2,17 @@
 //!
 //! Exit codes: 0 done, 1 the job failed, 2 refused before it started, 130 interrupted.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use error::Error;
-use wasmill_model::fault::Code;
+use clap::{CommandFactory, Parser, Subcommand};
+use wasmill_cli::{Local, Output, REFUSED, completions, error, refused, show, tell, terminal};
 
 mod bench;
 mod build;
 mod check;
 mod checked;
+mod cluster;
 mod dev;
-mod error;
 mod explain;
 mod fixtures;
 mod job_drawing;
@@ -26,14 +22,11 @@ mod plugins;
 mod reference;
 mod replay;
 mod report;
+mod roles;
 mod run;
 mod schema;
 mod status;
-mod terminal;
 mod test;
-
-/// The exit code of what was refused before anything was started.
-const REFUSED: u8 = 2;
 
 /// glibc's allocator maps and unmaps every large batch; this one keeps its pages.
 #[global_allocator]
@@ -69,24 +62,30 @@ enum Verb {
     Replay(replay::Arguments),
     /// Explains an error by its code, as in `error[job-file-unknown-key]`; without a code, lists all.
     Explain(explain::Arguments),
-    /// Looks at plugins.
+    #[command(flatten)]
+    Client(wasmill_cli::Verb),
+    /// Plugins: those of a cluster, and components in files.
     #[command(subcommand)]
     Plugin(plugin::Verb),
+    /// Takes plugins and jobs over HTTP, and has TaskManagers run them.
+    #[command(name = "jobmanager")]
+    JobManager(roles::jobmanager::Arguments),
+    /// Runs what a JobManager says.
+    #[command(name = "taskmanager")]
+    TaskManager(roles::taskmanager::Arguments),
+    /// A JobManager and a TaskManager in one process.
+    Standalone(roles::standalone::Arguments),
+    /// Clusters as wholes.
+    #[command(subcommand)]
+    Cluster(cluster::Verb),
+    /// Prints what a shell needs to complete command lines.
+    Completions(completions::Arguments),
     /// Inspects, compiles and describes one plugin, told on standard input: started by the other roles only.
     #[command(name = plugins::WORKER_VERB, hide = true)]
     Worker,
     /// Prints the parts of the documentation that are made from the code.
     #[command(hide = true)]
     Reference(reference::Arguments),
-}
-
-/// How results are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
 }
 
 fn main() -> ExitCode {
@@ -105,36 +104,17 @@ fn main() -> ExitCode {
         Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
+        Verb::Client(verb) => {
+            let local = Local { job_text: &run::read, component: &build::component_at };
+            wasmill_cli::run(&verb, &local)
+        }
         Verb::Plugin(verb) => plugin::run(&verb),
+        Verb::JobManager(arguments) => roles::jobmanager::run(&arguments),
+        Verb::TaskManager(arguments) => roles::taskmanager::run(&arguments),
+        Verb::Standalone(arguments) => roles::standalone::run(&arguments),
+        Verb::Cluster(verb) => cluster::run(&verb),
+        Verb::Completions(arguments) => completions::run(&arguments, &mut Arguments::command()),
         Verb::Worker => wasmill_plugin::worker::main(),
         Verb::Reference(arguments) => reference::run::<Arguments>(&arguments),
-    }
-}
-
-/// Refused before anything was started. For programs the error is told on standard output as well.
-fn refused(error: &Error, output: Output) -> ExitCode {
-    if output == Output::Json {
-        // That nobody reads it does not make the refusal another one.
-        let _ = show(&format!("{}\n", serde_json::json!({ "error": error.json() })));
-    }
-    tell(&error.shown());
-    ExitCode::from(REFUSED)
-}
-
-/// Writes to standard error. Where that cannot be done there is nobody to be told so.
-fn tell(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
-}
-
-/// Writes to standard output. That nobody reads it any more is no failure.
-fn show(text: &str) -> ExitCode {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            let message = format!("could not write to standard output: {error}");
-            tell(&Error::new(Code::OutputUnwritable, message).shown());
-            ExitCode::FAILURE
-        }
-        _ => ExitCode::SUCCESS,
     }
 }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use console::measure_text_width;
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
+use wasmill_cli::table::{self, Column};
 use wasmill_control::jobmanager::JobState;
 use wasmill_runtime::{Job, counters::Totals};
 
@@ -33,38 +32,21 @@ struct Vertex {
 /// The column that is left out if there is nothing in it.
 const REJECTED: &str = "rejected";
 
-/// A column of the table.
-struct Column {
-    name: &'static str,
-    is_text: bool,
-    /// Whether it is left out where there is little room.
-    wide: bool,
-    cell: fn(&Vertex) -> String,
-}
-
-const COLUMNS: [Column; 10] = [
-    text("vertex", false, |vertex| vertex.name.clone()),
-    text("kind", true, |vertex| vertex.kind.to_owned()),
-    number("par", false, |vertex| vertex.parallelism.to_string()),
-    number("rows in", false, |vertex| match vertex.kind {
+const COLUMNS: [Column<Vertex>; 10] = [
+    Column::text("vertex", |vertex| vertex.name.clone()),
+    Column::wide_text("kind", |vertex| vertex.kind.to_owned()),
+    Column::number("par", |vertex| vertex.parallelism.to_string()),
+    Column::number("rows in", |vertex| match vertex.kind {
         "source" => "-".to_owned(),
         _ => HumanCount(vertex.totals.rows_in).to_string(),
     }),
-    number("rows out", false, |vertex| HumanCount(vertex.totals.rows_out).to_string()),
-    number(REJECTED, false, |vertex| HumanCount(vertex.totals.rejected).to_string()),
-    number("batches", true, |vertex| HumanCount(vertex.totals.batches).to_string()),
-    number("cpu", false, |vertex| format!("{:.1?}", Duration::from_nanos(vertex.totals.cpu_ns))),
-    number("guest memory", true, |vertex| bytes(vertex.totals.guest_memory_bytes)),
-    number("state", true, |vertex| bytes(vertex.totals.state_bytes)),
+    Column::number("rows out", |vertex| HumanCount(vertex.totals.rows_out).to_string()),
+    Column::number(REJECTED, |vertex| HumanCount(vertex.totals.rejected).to_string()),
+    Column::wide_number("batches", |vertex| HumanCount(vertex.totals.batches).to_string()),
+    Column::number("cpu", |vertex| format!("{:.1?}", Duration::from_nanos(vertex.totals.cpu_ns))),
+    Column::wide_number("guest memory", |vertex| bytes(vertex.totals.guest_memory_bytes)),
+    Column::wide_number("state", |vertex| bytes(vertex.totals.state_bytes)),
 ];
-
-const fn text(name: &'static str, wide: bool, cell: fn(&Vertex) -> String) -> Column {
-    Column { name, is_text: true, wide, cell }
-}
-
-const fn number(name: &'static str, wide: bool, cell: fn(&Vertex) -> String) -> Column {
-    Column { name, is_text: false, wide, cell }
-}
 
 fn bytes(bytes: u64) -> String {
     if bytes == 0 { "-".to_owned() } else { HumanBytes(bytes).to_string() }
@@ -79,7 +61,7 @@ impl Report {
             totals: counters.totals(),
         });
         let error = match state {
-            JobState::Failed(cause) => Some(Error::of_job(cause)),
+            JobState::Failed(cause) => Some(Error::new(cause.code, cause.message.as_str())),
             _ => None,
         };
         Self { job: job.graph.name.clone(), state: state.name(), error, wall, vertices: vertices.collect() }
@@ -87,41 +69,10 @@ impl Report {
 
     /// For people. A terminal that the whole table does not fit gets fewer columns.
     pub(crate) fn table(&self, terminal: &Terminal) -> String {
-        let whole = self.laid_out(terminal, true).to_string();
-        let fits = !terminal.attended || whole.lines().all(|line| measure_text_width(line) <= terminal.columns);
-        let table = if fits {
-            whole
-        } else {
-            let mut table = self.laid_out(terminal, false);
-            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(terminal.columns as u16);
-            table.to_string()
-        };
-        let lines: Vec<&str> = table.lines().map(str::trim_end).collect();
-        format!("{}\njob {} {} after {:.1?}\n", lines.join("\n"), self.job, self.state, self.wall)
-    }
-
-    /// The table with all its columns, or without those that are for wide terminals.
-    fn laid_out(&self, terminal: &Terminal, wide: bool) -> Table {
-        let mut table = Table::new();
-        let preset = match terminal {
-            Terminal { attended: true, unicode: true, .. } => presets::UTF8_HORIZONTAL_ONLY,
-            Terminal { attended: true, .. } => presets::ASCII_HORIZONTAL_ONLY,
-            _ => presets::NOTHING,
-        };
-        table.load_preset(preset);
         let rejected = self.vertices.iter().any(|vertex| vertex.totals.rejected > 0);
-        let columns: Vec<&Column> =
-            COLUMNS.iter().filter(|column| (wide || !column.wide) && (rejected || column.name != REJECTED)).collect();
-        table.set_header(columns.iter().map(|column| column.name));
-        for vertex in &self.vertices {
-            table.add_row(columns.iter().map(|column| (column.cell)(vertex)));
-        }
-        for (place, column) in columns.iter().enumerate() {
-            if let (false, Some(shown)) = (column.is_text, table.column_mut(place)) {
-                shown.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        table
+        let columns = COLUMNS.iter().filter(|column| rejected || column.name != REJECTED);
+        let table = table::draw(terminal, columns, &self.vertices);
+        format!("{table}\njob {} {} after {:.1?}\n", self.job, self.state, self.wall)
     }
 
     /// For programs: one object on one line.
@@ -152,6 +103,8 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    use console::measure_text_width;
+
     use super::*;
 
     #[test]
@@ -164,8 +117,11 @@ mod tests {
             cpu_ns: 191_400_000,
             guest_memory_bytes: 1 << 20,
             state_bytes: 562_000,
+            traps: 0,
+            idle_ns: 0,
+            blocked_ns: 0,
         };
-        let vertex = Vertex { name: "count_of_bids".to_owned(), kind: "operator", parallelism: 2, totals };
+        let vertex = Vertex { name: "bids".to_owned(), kind: "operator", parallelism: 2, totals };
         let report = Report {
             job: "j".to_owned(),
             state: "FINISHED",
@@ -178,7 +134,7 @@ mod tests {
             let terminal = Terminal { attended: true, redraws: true, width, columns, colors: false, unicode: true };
             let text = report.table(&terminal);
             assert!(text.lines().all(|line| measure_text_width(line) <= columns), "{columns}\n{text}");
-            assert!(text.contains(" count_of_bids "), "{columns}\n{text}");
+            assert!(text.contains(" bids "), "{columns}\n{text}");
         }
     }
 }

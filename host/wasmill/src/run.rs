@@ -12,6 +12,7 @@ use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
 };
+use wasmill_cli::INTERRUPTED;
 use wasmill_cluster::Cluster;
 use wasmill_connectors::similar_file;
 use wasmill_control::{jobmanager::JobState, message::Cause};
@@ -37,9 +38,6 @@ mod redirect;
 
 /// How often the status line is drawn and signals are looked for.
 const TICK: Duration = Duration::from_millis(100);
-
-/// The exit code of a run that was interrupted.
-const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -143,7 +141,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     };
     match end.state {
         JobState::Failed(cause) => {
-            tell(&Error::of_job(&cause).shown());
+            tell(&Error::new(cause.code, cause.message.as_str()).shown());
             ExitCode::FAILURE
         }
         _ if end.interrupted => ExitCode::from(INTERRUPTED),

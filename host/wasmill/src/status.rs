@@ -7,6 +7,7 @@ use std::{
 
 use console::{Style, Term, measure_text_width};
 use indicatif::{ProgressBar, ProgressStyle};
+use wasmill_cli::numbers::{clock, date, short};
 use wasmill_model::{Timestamp, graph::Role};
 use wasmill_runtime::{Job, OperatorLog};
 
@@ -237,51 +238,6 @@ fn left(elapsed: Duration, done: u64, total: u64) -> String {
     }
 }
 
-/// `45s`, `3m05s`, `2h07m`, `3d04h`.
-fn clock(time: Duration) -> String {
-    let seconds = time.as_secs();
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
-        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
-    }
-}
-
-/// At most five characters: `999`, `1.2k`, `34k`, `1.2M`.
-fn short(count: u64) -> String {
-    const UNITS: [&str; 6] = ["k", "M", "G", "T", "P", "E"];
-    if count < 1_000 {
-        return count.to_string();
-    }
-    let mut value = count as f64 / 1_000.0;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1_000.0;
-        unit += 1;
-    }
-    match value {
-        ..9.95 => format!("{value:.1}{}", UNITS[unit]),
-        _ => format!("{value:.0}{}", UNITS[unit]),
-    }
-}
-
-/// `2018-02-07 01:26` of milliseconds since the epoch, UTC.
-fn date(at_ms: Timestamp) -> String {
-    let days = at_ms.div_euclid(86_400_000);
-    let minutes = at_ms.rem_euclid(86_400_000) / 60_000;
-    // The civil calendar in eras of 400 years that begin on the first of March.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", minutes / 60, minutes % 60)
-}
-
 /// Bytes that the sources have read, of how many, if all sources know.
 fn progress(job: &Job) -> Option<(u64, u64)> {
     let sources = job.graph.vertices.iter().zip(&job.counters);
@@ -330,26 +286,5 @@ mod tests {
         assert_eq!(flowing.text(), "after 30s: 40M rows in, 1.0M out, lag 2.3s");
         let colorful = Terminal { colors: true, unicode: true, ..terminal(100) };
         assert!(measure_text_width(&reading().line(&colorful)) < 100);
-    }
-
-    #[test]
-    fn numbers_are_short() {
-        let counts = [0, 999, 1_000, 9_949, 9_950, 34_499, 999_499, 999_500, 1_234_567, u64::MAX];
-        assert_eq!(
-            counts.map(short),
-            ["0", "999", "1.0k", "9.9k", "10k", "34k", "999k", "1.0M", "1.2M", "18E"].map(str::to_owned)
-        );
-        let times = [0, 59, 60, 3_599, 3_600, 86_399, 90_000].map(Duration::from_secs);
-        assert_eq!(times.map(clock), ["0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d01h"].map(str::to_owned));
-    }
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        let check = |at: Timestamp, expected: &str| assert_eq!(date(at), expected);
-        check(0, "1970-01-01 00:00");
-        check(1_517_966_773_840, "2018-02-07 01:26");
-        check(951_782_400_000, "2000-02-29 00:00");
-        check(-1, "1969-12-31 23:59");
-        check(4_107_542_399_999, "2100-02-28 23:59");
     }
 }

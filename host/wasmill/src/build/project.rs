@@ -120,6 +120,31 @@ impl Project {
     }
 }
 
+/// The path without links and `..`, though there may be no such file yet.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let there = path.ancestors().find_map(|folder| fs::canonicalize(folder).ok().map(|real| (folder, real)));
+    match there {
+        Some((folder, real)) => match path.strip_prefix(folder) {
+            Ok(rest) if rest.as_os_str().is_empty() => real,
+            Ok(rest) => real.join(rest),
+            Err(_) => path,
+        },
+        None => path,
+    }
+}
+
+/// The project that `wasmill build` makes this component of: the folder around its `target`. One whose Cargo.toml cannot
+/// be read counts, so that building it says why.
+pub(crate) fn project_of(wasm: &Path) -> Option<PathBuf> {
+    let target = wasm.parent().filter(|folder| folder.file_name().is_some_and(|name| name == "target"))?;
+    let folder = target.parent().filter(|folder| folder.join("Cargo.toml").is_file())?;
+    match Project::read(folder) {
+        Ok(project) => (project.component() == wasm).then(|| folder.to_owned()),
+        Err(_) => Some(folder.to_owned()),
+    }
+}
+
 /// What a command writes to standard output; an error tells what it said otherwise.
 fn output_of(command: &mut Command) -> anyhow::Result<Vec<u8>> {
     let output = toolchain::started(command.output(), command)?;

@@ -10,7 +10,7 @@ use wasmill_plugin::{Digest, PluginStore};
 use wasmill_runtime::Job;
 
 use crate::{
-    build::{self, Project},
+    build::{self, absolute, project_of},
     error::Error,
     run, tell,
 };
@@ -106,31 +106,6 @@ fn plugin_files(settings: &Settings, base: &Path) -> Vec<PluginFile> {
         }
     }
     files
-}
-
-/// The path without links and `..`, though there may be no such file yet.
-fn absolute(path: &Path) -> PathBuf {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let there = path.ancestors().find_map(|folder| fs::canonicalize(folder).ok().map(|real| (folder, real)));
-    match there {
-        Some((folder, real)) => match path.strip_prefix(folder) {
-            Ok(rest) if rest.as_os_str().is_empty() => real,
-            Ok(rest) => real.join(rest),
-            Err(_) => path,
-        },
-        None => path,
-    }
-}
-
-/// The project that `wasmill build` makes this component of: the folder around its `target`. One whose Cargo.toml cannot
-/// be read counts, so that building it says why.
-fn project_of(wasm: &Path) -> Option<PathBuf> {
-    let target = wasm.parent().filter(|folder| folder.file_name().is_some_and(|name| name == "target"))?;
-    let folder = target.parent().filter(|folder| folder.join("Cargo.toml").is_file())?;
-    match Project::read(folder) {
-        Ok(project) => (project.component() == wasm).then(|| folder.to_owned()),
-        Err(_) => Some(folder.to_owned()),
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use console::{Style, measure_text_width};
 use wasmill_model::graph::{Edge, PortSchema};
 use wasmill_runtime::Job;
 
-use super::{exchange, key, kind, paths, text};
+use super::{kind, paths, text};
 use crate::terminal::Terminal;
 
 /// The characters of lines.
@@ -109,8 +109,8 @@ impl Drawing<'_> {
         let down = self.strokes.down;
         for edge in &edges {
             let from = &self.job.graph.vertices[edge.from];
-            let mut label = format!("{}.{}, {}", from.name, from.ports[edge.port].name, exchange(&edge.exchange));
-            let key = key(self.job, edge);
+            let mut label = format!("{}.{}, {}", from.name, from.ports[edge.port].name, edge.exchange.name());
+            let key = self.job.graph.key_of(edge);
             if !key.is_empty() {
                 label.push_str(&format!(" by {}", key.join(", ")));
             }

@@ -7,37 +7,62 @@ use std::{
 
 use clap::error::ErrorKind;
 use serde_json::{Value, json};
-use wasmill_control::message::Cause;
 use wasmill_model::fault::{Code, Coded};
 
-use crate::{REFUSED, show, tell};
+use crate::{
+    harmless,
+    output::{REFUSED, show, tell},
+};
+
+/// Characters of what a server says that are shown.
+const TOLD_MAX: usize = 4_000;
 
 /// An error on its way to the terminal. It is made of any error that has a code.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Error {
-    code: Code,
+pub struct Error {
+    code: Name,
     message: String,
 }
 
+/// The name of an error. A newer server may have some that this program does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Name {
+    Known(Code),
+    Foreign(String),
+}
+
 impl Error {
-    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code: Name::Known(code), message: message.into() }
     }
 
-    /// Why a job failed.
-    pub(crate) fn of_job(cause: &Cause) -> Self {
-        Self::new(cause.code, cause.message.as_str())
+    /// What a server says, under a name and in words of its own.
+    pub fn told(code: &str, message: &str) -> Self {
+        let code = code.parse().map_or_else(|_| Name::Foreign(harmless::line(code, 64)), Name::Known);
+        Self { code, message: harmless::text(message, TOLD_MAX) }
+    }
+
+    /// The name of its code.
+    pub(crate) fn code(&self) -> &str {
+        match &self.code {
+            Name::Known(code) => code.as_str(),
+            Name::Foreign(name) => name,
+        }
     }
 
     /// For people.
-    pub(crate) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         let Self { code, message } = self;
-        format!("error[{code}]: {message}\n{}", for_more(*code))
+        let more = match code {
+            Name::Known(code) => for_more(*code),
+            Name::Foreign(_) => String::new(),
+        };
+        format!("error[{}]: {message}\n{more}", self.code())
     }
 
     /// For programs.
-    pub(crate) fn json(&self) -> Value {
-        json!({ "code": self.code, "message": self.message })
+    pub fn json(&self) -> Value {
+        json!({ "code": self.code(), "message": self.message })
     }
 }
 
@@ -48,12 +73,12 @@ impl<E: Coded> From<E> for Error {
 }
 
 /// The line that says where more can be read. A run shows one, whatever it finds.
-pub(crate) fn for_more(code: Code) -> String {
+pub fn for_more(code: Code) -> String {
     format!("  for more: wasmill explain {code}\n")
 }
 
 /// Shows what clap has to say: an error with its code, or the help that was asked for.
-pub(crate) fn command_line(error: &clap::Error) -> ExitCode {
+pub fn command_line(error: &clap::Error) -> ExitCode {
     let rendered = error.render();
     let text = |terminal: bool| {
         let coloured = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

@@ -13,7 +13,7 @@ const WIDTH_MIN: usize = 30;
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Color {
+pub enum Color {
     /// On a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
     Auto,
     Always,
@@ -22,28 +22,28 @@ pub(crate) enum Color {
 
 /// What a stream can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Terminal {
+pub struct Terminal {
     /// Whether it is one, and not a file or a pipe.
-    pub(crate) attended: bool,
+    pub attended: bool,
     /// Whether a line may be drawn over.
-    pub(crate) redraws: bool,
+    pub redraws: bool,
     /// Columns for lines that are read from end to end.
-    pub(crate) width: usize,
+    pub width: usize,
     /// Columns there are, for tables.
-    pub(crate) columns: usize,
-    pub(crate) colors: bool,
+    pub columns: usize,
+    pub colors: bool,
     /// Whether it shows more than ASCII.
-    pub(crate) unicode: bool,
+    pub unicode: bool,
 }
 
 impl Terminal {
     /// Standard output.
-    pub(crate) fn stdout(color: Color) -> Self {
+    pub fn stdout(color: Color) -> Self {
         Self::of(&Term::stdout(), color)
     }
 
     /// Standard error.
-    pub(crate) fn stderr(color: Color) -> Self {
+    pub fn stderr(color: Color) -> Self {
         Self::of(&Term::stderr(), color)
     }
 
@@ -67,7 +67,7 @@ impl Terminal {
     }
 
     /// The text in a style, where there are colours.
-    pub(crate) fn paint(&self, style: &Style, text: &str) -> String {
+    pub fn paint(&self, style: &Style, text: &str) -> String {
         if self.colors { style.clone().force_styling(true).apply_to(text).to_string() } else { text.to_owned() }
     }
 }

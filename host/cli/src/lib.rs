@@ -1,0 +1,171 @@
+//! The client of a cluster: verbs of `wasmill` that ask a JobManager over its REST interface, and what all verbs print with.
+//!
+//! A client changes nothing by itself and keeps nothing but the names of clusters. It builds no project and runs no
+//! plugin: what it needs of that is handed to it ([`Local`]). Whatever a server says is looked at before it is believed, and
+//! made harmless before it is shown.
+//!
+//! Words: a *context* is a cluster with a name; a *problem* is a server's refusal.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+mod client;
+pub mod completions;
+mod component;
+mod config;
+mod connection;
+mod contexts;
+mod credentials;
+mod deploy;
+pub mod error;
+mod harmless;
+mod history;
+mod interrupt;
+mod jobs;
+pub mod numbers;
+mod output;
+mod plan;
+mod plugins;
+mod progress;
+mod push;
+mod request;
+mod status;
+mod stream;
+mod submission;
+pub mod table;
+pub mod terminal;
+mod transport;
+mod wait;
+mod workers;
+
+pub use output::{INTERRUPTED, Output, REFUSED, refused, show, tell};
+pub use plugins::Reference;
+pub use submission::Local;
+pub use workers::ClusterArguments;
+
+use connection::{Common, Connection};
+use error::Error;
+use interrupt::Interrupt;
+use jobs::End;
+
+/// Verbs that speak to a cluster.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Shows what a job would be on a cluster, and does not run it. Plugins that it names by path are built and uploaded.
+    Plan(deploy::PlanArguments),
+    /// Runs a job on a cluster, and waits until it runs. Plugins that it names by path are built and uploaded first, if the
+    /// cluster does not have them. Exit code 1 if the job fails.
+    Deploy(deploy::DeployArguments),
+    /// Lists the jobs of a cluster.
+    List(jobs::ListArguments),
+    /// Shows a job of a cluster: what each vertex does, what holds it back, where it runs.
+    Status(status::Arguments),
+    /// Shows what the operators of a job have logged.
+    Logs(history::LogsArguments),
+    /// Shows what has happened to a job.
+    Events(history::EventsArguments),
+    /// Shows rows of a job as they pass an edge, until Ctrl-C.
+    Tap(history::TapArguments),
+    /// Lets the sources of a job end: what they have read is handled, and its results become visible. Exit code 1 if the job
+    /// fails.
+    Stop(jobs::EndArguments),
+    /// Ends a job at once. Results that are not visible yet are thrown away.
+    Cancel(jobs::EndArguments),
+    /// Lists the TaskManagers of a cluster, or says which may get subtasks.
+    Workers(workers::Arguments),
+    /// Gives clusters names.
+    #[command(subcommand)]
+    Config(config::Verb),
+}
+
+/// Verbs about the plugins of a cluster.
+#[derive(Debug, Subcommand)]
+pub enum PluginVerb {
+    /// Uploads a component to a cluster, unless the cluster has it.
+    Push(push::Arguments),
+    /// Lists the plugins of a cluster.
+    Ls(plugins::ListArguments),
+    /// Removes a plugin from a cluster; refused as long as a job runs it.
+    Rm(plugins::RemoveArguments),
+}
+
+/// Where a plugin is looked at that is no file.
+#[derive(Debug, Clone, clap::Args)]
+pub struct At {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Runs a verb.
+pub fn run(verb: &Verb, local: &Local<'_>) -> ExitCode {
+    let done = Interrupt::watch().and_then(|interrupt| match verb {
+        Verb::Plan(arguments) => deploy::plan(arguments, local),
+        Verb::Deploy(arguments) => deploy::deploy(arguments, local, &interrupt),
+        Verb::List(arguments) => jobs::list(arguments),
+        Verb::Status(arguments) => status::run(arguments),
+        Verb::Logs(arguments) => history::logs(arguments),
+        Verb::Events(arguments) => history::events(arguments),
+        Verb::Tap(arguments) => history::tap(arguments),
+        Verb::Stop(arguments) => jobs::end(arguments, End::Stop, &interrupt),
+        Verb::Cancel(arguments) => jobs::end(arguments, End::Cancel, &interrupt),
+        Verb::Workers(arguments) => workers::run(arguments),
+        Verb::Config(verb) => config::run(verb),
+    });
+    ended(done, verb.output())
+}
+
+/// Runs a verb about plugins.
+pub fn run_plugin(verb: &PluginVerb) -> ExitCode {
+    let common = match verb {
+        PluginVerb::Push(arguments) => &arguments.common,
+        PluginVerb::Ls(arguments) => &arguments.common,
+        PluginVerb::Rm(arguments) => &arguments.common,
+    };
+    let done = watched(|| match verb {
+        PluginVerb::Push(arguments) => push::run(arguments),
+        PluginVerb::Ls(arguments) => plugins::list(arguments),
+        PluginVerb::Rm(arguments) => plugins::remove(arguments),
+    });
+    ended(done, common.output)
+}
+
+/// Says what a cluster knows of a plugin.
+pub fn inspect(reference: &Reference, at: &At, output: Output) -> ExitCode {
+    ended(watched(|| plugins::inspect(reference, &at.connection, output)), output)
+}
+
+/// Shows the cluster as a whole.
+pub fn cluster(arguments: &ClusterArguments) -> ExitCode {
+    ended(watched(|| workers::cluster(arguments)), arguments.common().output)
+}
+
+/// Does something that a signal may end.
+fn watched(work: impl FnOnce() -> Result<ExitCode, Error>) -> Result<ExitCode, Error> {
+    Interrupt::watch().and_then(|_| work())
+}
+
+fn ended(done: Result<ExitCode, Error>, output: Output) -> ExitCode {
+    done.unwrap_or_else(|error| refused(&error, output))
+}
+
+impl Verb {
+    fn output(&self) -> Output {
+        let common: &Common = match self {
+            Self::Plan(arguments) => &arguments.common,
+            Self::Deploy(arguments) => &arguments.common,
+            Self::List(arguments) => &arguments.common,
+            Self::Status(arguments) => &arguments.common,
+            Self::Logs(arguments) => &arguments.common,
+            Self::Events(arguments) => &arguments.common,
+            Self::Tap(arguments) => &arguments.common,
+            Self::Stop(arguments) | Self::Cancel(arguments) => &arguments.common,
+            Self::Workers(arguments) => arguments.common(),
+            Self::Config(verb) => return verb.output(),
+        };
+        common.output
+    }
+}
+
+#[cfg(test)]
+mod scripted;

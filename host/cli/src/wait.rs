@@ -1,0 +1,90 @@
+//! Waiting until a job is in a state.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use wasmill_model::fault::Code;
+use wasmill_rest::JobSummary;
+
+use crate::{client::Client, error::Error, harmless, numbers::clock, progress::States, request::Request};
+
+/// The first look comes after this time; the time doubles from look to look, up to the last.
+const LOOK_FIRST: Duration = Duration::from_millis(20);
+const LOOK_LAST: Duration = Duration::from_millis(500);
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Its rows flow, or it has ended.
+    Running,
+    Ended,
+}
+
+/// Whether a job in this state will never be in another one.
+pub(crate) fn has_ended(state: &str) -> bool {
+    matches!(state, "FINISHED" | "FAILED" | "CANCELLED")
+}
+
+impl Until {
+    fn is_reached(self, state: &str) -> bool {
+        has_ended(state) || self == Self::Running && state == "RUNNING"
+    }
+}
+
+/// A wait that came to nothing.
+#[derive(Debug)]
+pub(crate) struct Overdue {
+    /// The state that was seen last.
+    pub(crate) state: Option<String>,
+    pub(crate) error: Error,
+}
+
+/// Why a job has failed.
+pub(crate) fn failure(job: &JobSummary) -> Error {
+    match &job.cause {
+        Some(cause) => Error::told(&cause.code, &cause.message),
+        None => Error::new(Code::Internal, format!("{} failed, and does not say why", harmless::line(&job.id, 40))),
+    }
+}
+
+/// Waits until a job is in a state. It goes on whether anybody waits for it or not.
+pub(crate) fn wait(client: &Client, id: &str, until: Until, within: Duration) -> Result<JobSummary, Overdue> {
+    let (started, states) = (Instant::now(), States::new());
+    let path = format!("/v1/jobs/{id}");
+    let mut look = LOOK_FIRST;
+    loop {
+        let job: JobSummary =
+            client.ask(&Request::get(&path).patiently()).map_err(|error| Overdue { state: None, error })?;
+        if until.is_reached(&job.state) {
+            return Ok(job);
+        }
+        states.show(&format!("{id} is {}", harmless::line(&job.state, 40)));
+        if started.elapsed() >= within {
+            let error = overdue(client, &job, until, within);
+            return Err(Overdue { state: Some(job.state), error });
+        }
+        thread::sleep(look.min(within.saturating_sub(started.elapsed())));
+        look = (2 * look).min(LOOK_LAST);
+    }
+}
+
+fn overdue(client: &Client, job: &JobSummary, until: Until, within: Duration) -> Error {
+    let (id, state) = (harmless::line(&job.id, 40), harmless::line(&job.state, 40));
+    let wanted = match until {
+        Until::Running => "was not RUNNING",
+        Until::Ended => "had not ended",
+    };
+    let hint = format!("it goes on; `{}` shows it, --timeout waits longer", client.command(&format!("status {id}")));
+    let cause = job.cause.as_ref().map_or_else(String::new, |cause| {
+        format!(", because of {}: {}", harmless::line(&cause.code, 64), harmless::line(&cause.message, 1_000))
+    });
+    Error::new(
+        Code::WaitTimeout,
+        format!("{id} {wanted} within {}: it is {state}{cause}\n  hint: {hint}", clock(within)),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! `wasmill taskmanager`: runs what a JobManager says.
+
+use std::{net::SocketAddr, num::NonZero, path::PathBuf, process::ExitCode, sync::Arc};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use wasmill_cluster::taskmanager::{self, Identity, Remote};
+use wasmill_control::agent;
+use wasmill_runtime::tls::TlsFiles;
+
+use crate::{
+    roles::{self, Interrupts},
+    tell,
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// A file with the configuration, TOML: the keys that are printed at the start.
+    #[arg(long, value_name = "FILE", env = "WASMILL_CONFIG_FILE")]
+    config: Option<PathBuf>,
+    /// The JobManager [default: http://127.0.0.1:7420].
+    #[arg(long, value_name = "URL", env = "WASMILL_JOBMANAGER")]
+    jobmanager: Option<String>,
+    /// How many parallel instances of jobs run here at once [default: the number of processors].
+    #[arg(long, value_name = "N", env = "WASMILL_SLOTS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    slots: Option<u32>,
+    /// Where its identity and compiled plugins are kept [default: wasmill/taskmanager in the user's data folder].
+    #[arg(long, value_name = "DIR", env = "WASMILL_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// The address and port on which other TaskManagers reach it [default: 127.0.0.1, any free port].
+    #[arg(long, value_name = "ADDRESS", env = "WASMILL_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// What others are told to connect to, where that is not the address listened on.
+    #[arg(long, value_name = "HOST:PORT", env = "WASMILL_ADVERTISE")]
+    advertise: Option<String>,
+    /// A file with a worker's token.
+    #[arg(long, value_name = "FILE", env = "WASMILL_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// The certificate of the cluster's authority, PEM. With --cert and --key, connections to the JobManager and between
+    /// TaskManagers are TLS, and both sides show who they are.
+    #[arg(long, value_name = "FILE", requires_all = ["cert", "key"], env = "WASMILL_TLS_CA")]
+    ca: Option<PathBuf>,
+    /// This TaskManager's certificate, PEM.
+    #[arg(long, value_name = "FILE", requires = "ca", env = "WASMILL_TLS_CERT")]
+    cert: Option<PathBuf>,
+    /// The certificate's private key, PEM.
+    #[arg(long, value_name = "FILE", requires = "ca", env = "WASMILL_TLS_KEY")]
+    key: Option<PathBuf>,
+}
+
+/// How a TaskManager is set up.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Config {
+    jobmanager: String,
+    slots: u32,
+    data_dir: Option<PathBuf>,
+    listen: SocketAddr,
+    advertise: Option<String>,
+    token_file: Option<PathBuf>,
+    control: agent::Config,
+    tls: Option<Tls>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tls {
+    ca: PathBuf,
+    cert: PathBuf,
+    key: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            jobmanager: "http://127.0.0.1:7420".to_owned(),
+            slots: processors(),
+            data_dir: None,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            advertise: None,
+            token_file: None,
+            control: agent::Config::default(),
+            tls: None,
+        }
+    }
+}
+
+/// Slots where nothing else is said.
+pub(crate) fn processors() -> u32 {
+    std::thread::available_parallelism().map_or(1, |count: NonZero<usize>| count.get() as u32)
+}
+
+/// Runs until it is told to end.
+pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+    roles::run_role(|| {
+        let mut config: Config = roles::read_config(arguments.config.as_deref())?;
+        config.jobmanager = arguments.jobmanager.clone().unwrap_or(config.jobmanager);
+        config.slots = arguments.slots.unwrap_or(config.slots);
+        config.listen = arguments.listen.unwrap_or(config.listen);
+        config.advertise = arguments.advertise.clone().or(config.advertise);
+        config.token_file = arguments.token_file.clone().or(config.token_file);
+        if let (Some(ca), Some(cert), Some(key)) = (&arguments.ca, &arguments.cert, &arguments.key) {
+            config.tls = Some(Tls { ca: ca.clone(), cert: cert.clone(), key: key.clone() });
+        }
+        let data_dir = arguments.data_dir.clone().or(config.data_dir);
+        let data_dir = data_dir.map_or_else(|| roles::default_data_dir("taskmanager"), Ok)?;
+        config.data_dir = Some(data_dir.clone());
+        roles::print_config("taskmanager", &config);
+        let interrupts = Interrupts::new()?;
+        let identity = Identity::begin(&data_dir).map_err(|e| roles::coded(&e))?;
+        let (id, url) = (identity.taskmanager, config.jobmanager.clone());
+        let tls = config.tls.map(|Tls { ca, cert, key }| TlsFiles { ca, certificate: cert, key });
+        let mut taskmanager = taskmanager::start(taskmanager::Setup {
+            identity,
+            slots: config.slots,
+            config: config.control,
+            remote: Remote { url: config.jobmanager, token_file: config.token_file, tls },
+            listen: config.listen,
+            advertise: config.advertise,
+            plugins: roles::plugin_store(&data_dir)?,
+            say: Arc::new(|line: &str| tell(&format!("{line}\n"))),
+        })
+        .map_err(|e| roles::coded(&e))?;
+        tell(&format!("{id} runs {} slots for {url}\n", config.slots));
+        interrupts.wait();
+        taskmanager.shut_down();
+        Ok(())
+    })
+}
