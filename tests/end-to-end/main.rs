@@ -4,6 +4,7 @@
 
 mod book;
 mod capsules;
+mod cluster;
 mod contract;
 mod errors;
 mod fails;

@@ -190,10 +190,15 @@ impl Running {
         wait(&self.stdout, &mut self.seen.stdout, part, &mut self.child);
     }
 
-    /// Waits for a line of standard error.
+    /// Waits for a line of standard error, and returns it.
     #[track_caller]
-    pub(crate) fn wait_for_stderr(&mut self, part: &str) {
-        wait(&self.stderr, &mut self.seen.stderr, part, &mut self.child);
+    pub(crate) fn wait_for_stderr(&mut self, part: &str) -> String {
+        wait(&self.stderr, &mut self.seen.stderr, part, &mut self.child)
+    }
+
+    /// Kills the process, if it still runs.
+    pub(crate) fn kill(&self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::KILL);
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -215,12 +220,12 @@ impl Running {
 }
 
 #[track_caller]
-fn wait(from: &Receiver<String>, to: &mut String, part: &str, child: &mut Child) {
+fn wait(from: &Receiver<String>, to: &mut String, part: &str, child: &mut Child) -> String {
     let deadline = Instant::now() + DEADLINE;
     while let Some(line) = receive(from, deadline, child) {
         to.push_str(&line);
         if line.contains(part) {
-            return;
+            return line;
         }
     }
     panic!("it ended without saying {part}: {to}");

@@ -15,6 +15,8 @@ const WHOLE: &str = "wasmill-benches";
 const RUNS: &str = "runs";
 /// What strangers' plugins cost, measured by the same crate.
 const STRANGERS: &str = "strangers";
+/// What an exchange between TaskManagers costs.
+const EXCHANGE: &str = "exchange";
 
 /// Runs one set of benches, with whatever else is on the command line handed on to it, or all of them.
 pub(crate) fn run_named(workspace: &Workspace, words: &[&str]) -> Result<()> {
@@ -26,7 +28,7 @@ pub(crate) fn run_named(workspace: &Workspace, words: &[&str]) -> Result<()> {
             whole(workspace, RUNS, &[])?;
             whole(workspace, STRANGERS, &[])
         }
-        [what @ (RUNS | STRANGERS), rest @ ..] => whole(workspace, what, rest),
+        [what @ (RUNS | STRANGERS | EXCHANGE), rest @ ..] => whole(workspace, what, rest),
         [name, rest @ ..] => match find(workspace, name) {
             Some(package) => parts(workspace, package, rest),
             None => bail!("there are no benches named `{name}`; there are {}", names(workspace).join(", ")),

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: from a fresh clone to two running jobs, saying in plain words what happens.
+//! `cargo xtask demo`: from a fresh clone to running jobs and a small cluster, saying in plain words what happens.
 
 use std::{
     fs,
@@ -11,13 +11,15 @@ use serde_json::Value;
 
 use crate::{plugins, steps::run, workspace::Workspace};
 
+mod cluster;
+
 /// How many words are shown.
 const SHOWN: usize = 10;
 
-/// Builds what is needed and runs both jobs.
+/// Builds what is needed, runs both jobs, and a third on a cluster.
 pub(crate) fn run_jobs(workspace: &Workspace) -> Result<()> {
     println!(
-        "This builds Wasmill and its operators, then runs two jobs on this machine.\n\
+        "This builds Wasmill and its operators, then runs two jobs on this machine and a third on a small cluster.\n\
          The first build compiles a WebAssembly engine and takes some minutes; later ones take seconds.\n\
          Nothing is written outside {}.",
         workspace.shown(&workspace.target).display()
@@ -43,6 +45,8 @@ pub(crate) fn run_jobs(workspace: &Workspace) -> Result<()> {
     for (word, count) in with_letters.take(SHOWN) {
         println!("{count:>8}  {word}");
     }
+    println!("\n5. The same on a cluster.");
+    cluster::run_job(workspace, &wasmill, fresh_folder(&workspace.target.join("demo-cluster"))?)?;
     println!("{}", epilogue());
     Ok(())
 }
@@ -50,7 +54,7 @@ pub(crate) fn run_jobs(workspace: &Workspace) -> Result<()> {
 /// What to do next.
 fn epilogue() -> &'static str {
     "
-Both jobs ran in one process. Their operators are WebAssembly components: the engine gave each only the columns it
+The first two jobs ran in one process, the third on two. Their operators are WebAssembly components: the engine gave each only the columns it
 asked for, kept its state outside of it, and would have replaced it, had it failed.
 
 Try next:

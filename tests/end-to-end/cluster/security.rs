@@ -1,0 +1,97 @@
+//! Who may do what.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use crate::{
+    cluster::{start_jobmanager, wasmill},
+    process::Running,
+};
+
+#[test]
+fn an_address_that_others_reach_needs_tokens_and_tls() {
+    let folder = tempfile::TempDir::new().expect("temporary folders can be made");
+    let mut command = wasmill(&["jobmanager", "--listen", "0.0.0.0:0", "--data-dir"]);
+    command.arg(folder.path());
+    let ended = Running::start(command).end();
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("error[unsafe-listen]"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_token_decides_what_one_may_do() {
+    let folder = tempfile::TempDir::new().expect("temporary folders can be made");
+    let put = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("the folder takes files");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+        path.display().to_string()
+    };
+    let secret = "s3cr3t-of-a-viewer-0123456789";
+    let tokens =
+        put("tokens", &format!("viewer {secret}\nadmin an-admin-token-0123456789\nworker w0rker-token-0123456789\n"));
+    let (viewer, worker) = (put("viewer", secret), put("worker", "w0rker-token-0123456789"));
+    let (jobmanager, url) = start_jobmanager(&folder.path().join("data"), "127.0.0.1:0", &["--tokens", &tokens]);
+    let mut command = wasmill(&["taskmanager", "--jobmanager", &url, "--token-file", &worker, "--data-dir"]);
+    command.arg(folder.path().join("taskmanager"));
+    let taskmanager = Running::start(command);
+    let client = |arguments: &[&str], token: Option<&str>| {
+        let mut command = wasmill(arguments);
+        command.args(["--server", &url]);
+        command.args(token.iter().flat_map(|file| ["--token-file", file]));
+        Running::start(command).end()
+    };
+    let nobody = client(&["list"], None);
+    assert_eq!(nobody.code, Some(2));
+    assert!(nobody.stderr.contains("error[unauthenticated]"), "{}", nobody.stderr);
+    let seen = client(&["list"], Some(&viewer));
+    assert_eq!(seen.code, Some(0), "{}", seen.stderr);
+    let refused = client(&["cancel", "job-1"], Some(&viewer));
+    assert!(refused.stderr.contains("error[forbidden]"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains(secret), "{}", refused.stderr);
+    for running in [taskmanager, jobmanager] {
+        running.kill();
+        let ended = running.end();
+        assert!(!ended.stderr.contains(secret) && !ended.stdout.contains(secret));
+    }
+}
+
+/// Everything over TLS: the client to the JobManager, the TaskManagers to it and to each other.
+#[test]
+fn a_cluster_with_certificates_of_its_own_runs_jobs_and_takes_nobody_else() {
+    let folder = tempfile::TempDir::new().expect("temporary folders can be made");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let ended = Running::start(wasmill(&["cluster", "certs", "--out", &path("certs")])).end();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let [ca, cert, key] = ["certs/ca.pem", "certs/jobmanager.pem", "certs/jobmanager.key"].map(path);
+    let tls = ["--tls-cert", &cert, "--tls-key", &key, "--tls-client-ca", &ca];
+    let (jobmanager, url) = start_jobmanager(&folder.path().join("data"), "127.0.0.1:0", &tls);
+    assert!(url.starts_with("https://"), "{url}");
+    let (cert, key) = (path("certs/taskmanager.pem"), path("certs/taskmanager.key"));
+    let taskmanager = |name: &str, tls: bool| {
+        let mut command = wasmill(&["taskmanager", "--jobmanager", &url, "--slots", "1", "--data-dir", &path(name)]);
+        command.args(if tls { vec!["--ca", &ca, "--cert", &cert, "--key", &key] } else { Vec::new() });
+        Running::start(command)
+    };
+    let stranger = taskmanager("stranger", false).end();
+    assert_eq!(stranger.code, Some(2), "{}", stranger.stderr);
+    assert!(stranger.stderr.contains("error[tls-file]"), "{}", stranger.stderr);
+    let running = [taskmanager("one", true), taskmanager("two", true)];
+    let client = |arguments: &[&str]| {
+        let mut command = wasmill(arguments);
+        command.args(["--server", &url, "--ca", &ca, "-o", "json"]);
+        Running::start(command).end()
+    };
+    let job = crate::cluster::jobs::ENDLESS.replace("rate = 2000", "events = 20000");
+    let plugins = format!("{}/", crate::process::target().join("plugins").display());
+    fs::write(path("job.toml"), job.replace("PLUGINS/", &plugins)).expect("the folder takes files");
+    let ended = client(&["deploy", &path("job.toml")]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !client(&["status", "job-1"]).stdout.contains("FINISHED") {
+        assert!(std::time::Instant::now() < deadline, "{}", client(&["status", "job-1"]).stdout);
+    }
+    assert!(client(&["events", "job-1"]).stdout.contains(", taskmanager-"), "it ran on both");
+    for running in running.iter().chain([&jobmanager]) {
+        running.kill();
+    }
+}
