@@ -21,7 +21,8 @@ use wasmill_control::{
 };
 use wasmill_model::{
     Timestamp,
-    ids::{Epoch, Incarnation, JobId, TaskManagerId},
+    fault::Code,
+    ids::{Epoch, JobId, TaskManagerId},
 };
 use wasmill_rest::Problem;
 use wasmill_runtime::Job;
@@ -29,7 +30,7 @@ use wasmill_runtime::Job;
 use crate::{
     catalogue::Change,
     jobmanager::{job::JobEntry, polls::Polls, store::Store, taps::Taps},
-    message::{Answer, JobTotals, Poll, Told},
+    message::{Answer, JobTotals, PROTOCOL, Poll, Register, Registered, Told},
     payload::Payload,
 };
 
@@ -85,6 +86,8 @@ pub(crate) struct Shell {
     pub(crate) cluster: String,
     pub(crate) epoch: Epoch,
     pub(crate) started_ms: Timestamp,
+    /// How long a TaskManager may be silent.
+    lease_ms: u64,
     pub(crate) jobs: BTreeMap<JobId, JobEntry>,
     pub(crate) polls: Polls,
     pub(crate) taps: Taps,
@@ -116,7 +119,7 @@ pub(crate) fn start(
     changed: watch::Sender<u64>,
 ) -> io::Result<()> {
     let Begin { config, cluster, epoch, jobs } = begin;
-    let heartbeat = Duration::from_millis(config.heartbeat_ms);
+    let (heartbeat, lease_ms) = (Duration::from_millis(config.heartbeat_ms), config.lease_ms);
     let records = jobs.iter().map(|(record, _)| record.clone()).collect();
     let (core, commands) = JobManager::new(config, epoch, records, now_ms());
     let known =
@@ -126,6 +129,7 @@ pub(crate) fn start(
         cluster,
         epoch,
         started_ms: now_ms(),
+        lease_ms,
         jobs: known.collect(),
         polls: Polls::new(heartbeat),
         taps: Taps::default(),
@@ -244,16 +248,29 @@ impl Shell {
         }
     }
 
-    pub(crate) fn register(
-        &mut self,
-        taskmanager: TaskManagerId,
-        incarnation: Incarnation,
-        slots: u32,
-        address: String,
-    ) {
+    /// Takes a TaskManager into the cluster, if it fits.
+    pub(crate) fn admit(&mut self, register: Register) -> Result<Registered, Problem> {
+        let Register { protocol, taskmanager, incarnation, slots, lease_ms, address, cluster } = register;
+        let refused = |why: String, hint: &str| {
+            let detail = format!("could not register {taskmanager}: {why}");
+            Err(Problem::new(409, Code::TaskManagerRefused, detail).with_hint(hint))
+        };
+        if protocol != PROTOCOL {
+            let why = format!("it speaks protocol {protocol}, the JobManager {PROTOCOL}");
+            return refused(why, "run the same version of wasmill everywhere");
+        }
+        if let Some(other) = cluster.filter(|cluster| *cluster != self.cluster) {
+            let why = format!("it belongs to {other}, and this is {}", self.cluster);
+            return refused(why, "start it again: it then belongs to the cluster it finds");
+        }
+        if lease_ms > self.lease_ms {
+            let why = format!("it would go on for {lease_ms} ms and is given up after {} ms", self.lease_ms);
+            return refused(why, "set its `control.lease_ms` to that of the JobManager, or below");
+        }
         let now = now_ms();
         self.seen.insert(taskmanager, (now, now));
         self.handle(Event::Register { taskmanager, incarnation, slots, address });
+        Ok(Registered { cluster: self.cluster.clone(), epoch: self.epoch, secret: None })
     }
 
     pub(crate) fn handle(&mut self, event: Event) {

@@ -11,7 +11,7 @@ use wasmill_model::{
 };
 use wasmill_plugin::cache::Secret;
 use wasmill_rest::Submission;
-use wasmill_runtime::Found;
+use wasmill_runtime::{Found, counters::Totals};
 
 /// The version of this protocol. Raised when a message changes in a way that an older reader misunderstands.
 pub const PROTOCOL: u32 = 1;
@@ -23,6 +23,8 @@ pub struct Register {
     pub taskmanager: TaskManagerId,
     pub incarnation: Incarnation,
     pub slots: u32,
+    /// How long it goes on without the JobManager; not longer than the JobManager waits for it.
+    pub lease_ms: u64,
     /// Where its data plane listens, `HOST:PORT`.
     pub address: String,
     /// The cluster it was registered with before, if it was.
@@ -109,18 +111,8 @@ pub struct JobTotals {
 /// What the subtasks of a vertex have done on one TaskManager, since the attempt began.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VertexTotals {
-    pub rows_in: u64,
-    pub rows_out: u64,
-    pub rejected: u64,
-    pub batches: u64,
-    pub cpu_ns: u64,
-    pub guest_memory_bytes: u64,
-    pub state_bytes: u64,
-    /// Instances that failed and were replaced.
-    pub traps: u64,
-    /// Time its subtasks waited for input, and for room behind them; of the head of a chain.
-    pub idle_ns: u64,
-    pub blocked_ns: u64,
+    #[serde(flatten)]
+    pub totals: Totals,
     /// Of a source.
     pub watermark_ms: Option<Timestamp>,
 }

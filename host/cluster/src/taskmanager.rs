@@ -131,7 +131,9 @@ impl TaskManager {
         let (inbox, messages) = mpsc::channel();
         let telemetry = Arc::new(Telemetry::default());
         let code = plugins.map(|plugins| CodeFetcher::new(client.clone(), plugins));
-        let register = Register { protocol: PROTOCOL, taskmanager, incarnation, slots, address, cluster: None };
+        let lease_ms = config.lease_ms;
+        let register =
+            Register { protocol: PROTOCOL, taskmanager, incarnation, slots, lease_ms, address, cluster: None };
         let secret = code.as_ref().map(CodeFetcher::secret_cell);
         let polling =
             Polling::start(client.clone(), register, telemetry.clone(), (secret, network.clone()), inbox.clone(), say)?;

@@ -2,11 +2,13 @@
 
 use std::{
     cell::Cell,
+    ops::AddAssign,
     sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
 use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 use wasmill_model::{Timestamp, time};
 
 /// Counters of one vertex. Subtasks add; anybody reads.
@@ -37,7 +39,7 @@ pub(crate) struct Gauge {
 }
 
 /// The counters at one moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     pub rows_in: u64,
     pub rows_out: u64,
@@ -57,6 +59,21 @@ pub struct Totals {
     pub idle_ns: u64,
     /// Time that its subtasks waited for room behind it.
     pub blocked_ns: u64,
+}
+
+impl AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.rows_in += other.rows_in;
+        self.rows_out += other.rows_out;
+        self.rejected += other.rejected;
+        self.batches += other.batches;
+        self.cpu_ns += other.cpu_ns;
+        self.guest_memory_bytes += other.guest_memory_bytes;
+        self.state_bytes += other.state_bytes;
+        self.traps += other.traps;
+        self.idle_ns += other.idle_ns;
+        self.blocked_ns += other.blocked_ns;
+    }
 }
 
 impl Counters {

@@ -142,3 +142,16 @@ fn a_taskmanager_says_once_that_it_cannot_reach_its_jobmanager_and_comes_when_it
     cluster.restart_jobmanager();
     cluster.wait_for_workers(1);
 }
+
+/// It could still commit while its jobs run elsewhere.
+#[test]
+fn a_taskmanager_whose_lease_is_longer_than_the_jobmanagers_is_not_taken() {
+    let cluster = Cluster::start(0, 1);
+    fs::write(cluster.path("long.toml"), "[control]\nlease_ms = 5000\n").expect("the folder takes files");
+    let mut command = wasmill(&["taskmanager", "--jobmanager", &cluster.url, "--config"]);
+    command.arg(cluster.path("long.toml")).arg("--data-dir").arg(cluster.path("long"));
+    let mut taskmanager = Running::start(command);
+    let said = taskmanager.wait_for_stderr("refused register");
+    taskmanager.kill();
+    assert!(said.contains("taskmanager-refused") && said.contains("2000 ms"), "{said}");
+}

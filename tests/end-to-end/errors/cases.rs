@@ -284,6 +284,7 @@ pub(super) const BESIDE: &[(Code, &str)] = &[
     (Code::TaskManagerLost, "a run has one, in its own process: tests of the JobManager"),
     (Code::DataFolderInUse, "needs a JobManager that runs: tests of the cluster"),
     (Code::CatalogueUnusable, "needs a disk that fails: nowhere"),
+    (Code::TaskManagerRefused, "needs a JobManager that runs: tests of the cluster"),
     (Code::DeploymentFailed, "needs a JobManager that goes away at the wrong moment: nowhere"),
     (Code::ExchangeLost, "needs two TaskManagers: tests of the data plane"),
     (Code::ExchangeUnreachable, "needs two TaskManagers: tests of the data plane"),

@@ -33,7 +33,7 @@ use crate::{
         store::Store,
         views::{self, not_found},
     },
-    message::{Answer, Deployment, PROTOCOL, Poll, Polled, Register, Registered, Told},
+    message::{Answer, Deployment, Poll, Polled, Register, Registered, Told},
     payload::{self, Payload},
     registry::Registry,
 };
@@ -378,27 +378,14 @@ impl Handle {
 
     // TaskManagers.
 
+    /// Takes a TaskManager into the cluster.
     pub async fn register(&self, register: Register) -> Result<Registered, Problem> {
-        let Register { protocol, taskmanager, incarnation, slots, address, cluster } = register;
-        if protocol != PROTOCOL {
-            let detail =
-                format!("could not register {taskmanager}: it speaks protocol {protocol}, the JobManager {PROTOCOL}");
-            return Err(
-                Problem::new(409, Code::Forbidden, detail).with_hint("run the same version of wasmill everywhere")
-            );
-        }
         let secret = self.registry.store().secret();
-        let take = move |shell: &mut Shell| {
-            if let Some(other) = cluster.filter(|cluster| *cluster != shell.cluster) {
-                let detail =
-                    format!("could not register {taskmanager}: it belongs to {other}, and this is {}", shell.cluster);
-                return Err(Problem::new(409, Code::Forbidden, detail)
-                    .with_hint("give it a data folder of its own for each cluster"));
-            }
-            shell.register(taskmanager, incarnation, slots, address);
-            Ok(Registered { cluster: shell.cluster.clone(), epoch: shell.epoch, secret: Some(secret) })
+        let admit = move |shell: &mut Shell| {
+            let registered = shell.admit(register)?;
+            Ok(Registered { secret: Some(secret), ..registered })
         };
-        self.ask(take).await?
+        self.ask(admit).await?
     }
 
     /// Waits for orders. When this future is dropped before it is answered, the TaskManager's connection has closed: it is lost.

@@ -34,7 +34,7 @@ struct Rates {
 }
 
 impl Rates {
-    fn measured(totals: &VertexTotals) -> [u64; 4] {
+    fn measured(VertexTotals { totals, .. }: &VertexTotals) -> [u64; 4] {
         [totals.rows_in, totals.rows_out, totals.idle_ns, totals.blocked_ns]
     }
 
@@ -104,7 +104,7 @@ impl Metrics {
         let totals = self.totals().into_iter().chain(std::iter::repeat_with(VertexTotals::default));
         let vertices = plan.vertices.iter().zip(totals).enumerate();
         vertices
-            .map(|(place, (vertex, totals))| {
+            .map(|(place, (vertex, VertexTotals { totals, watermark_ms }))| {
                 let [rows_in_per_second, rows_out_per_second, ..] =
                     self.rates.per_second.get(place).copied().unwrap_or_default();
                 let [idle, blocked] = self.waits_of_chain(plan, vertex.chain);
@@ -124,7 +124,7 @@ impl Metrics {
                     busy: if self.rates.per_second.is_empty() { 0.0 } else { (1.0 - idle - back_pressured).max(0.0) },
                     idle,
                     back_pressured,
-                    watermark_ms: totals.watermark_ms,
+                    watermark_ms,
                 }
             })
             .collect()
@@ -138,7 +138,7 @@ impl Metrics {
 
     pub(crate) fn sums(&self, plan: &Plan) -> Sums {
         let mut sums = Sums::default();
-        for (vertex, totals) in plan.vertices.iter().zip(self.totals()) {
+        for (vertex, VertexTotals { totals, .. }) in plan.vertices.iter().zip(self.totals()) {
             match vertex.kind {
                 VertexKind::Source => sums.rows_read += totals.rows_out,
                 VertexKind::Sink => sums.rows_written += totals.rows_in,
@@ -152,16 +152,7 @@ impl Metrics {
 
 impl VertexTotals {
     fn add(&mut self, other: &Self) {
-        self.rows_in += other.rows_in;
-        self.rows_out += other.rows_out;
-        self.rejected += other.rejected;
-        self.batches += other.batches;
-        self.cpu_ns += other.cpu_ns;
-        self.guest_memory_bytes += other.guest_memory_bytes;
-        self.state_bytes += other.state_bytes;
-        self.traps += other.traps;
-        self.idle_ns += other.idle_ns;
-        self.blocked_ns += other.blocked_ns;
+        self.totals += other.totals;
         // Whoever has none holds nothing back: its sources have ended, or are elsewhere.
         self.watermark_ms = self.watermark_ms.into_iter().chain(other.watermark_ms).min();
     }
@@ -170,6 +161,7 @@ impl VertexTotals {
 #[cfg(test)]
 mod tests {
     use wasmill_model::ids::JobId;
+    use wasmill_runtime::counters::Totals;
 
     use super::*;
 
@@ -180,12 +172,8 @@ mod tests {
     }
 
     fn said(attempt: u64, rows: u64) -> JobTotals {
-        let totals = VertexTotals {
-            rows_in: rows,
-            rows_out: 2 * rows,
-            watermark_ms: Some(rows as i64),
-            ..VertexTotals::default()
-        };
+        let totals = Totals { rows_in: rows, rows_out: 2 * rows, ..Totals::default() };
+        let totals = VertexTotals { totals, watermark_ms: Some(rows as i64) };
         JobTotals { job: JobId(1), attempt: Attempt(attempt), vertices: vec![totals], queued: vec![(0, rows)] }
     }
 

@@ -11,6 +11,9 @@ use wasmill_model::ids::{Incarnation, TaskManagerId};
 
 use crate::message::Answer;
 
+/// A poll is not kept open for longer, whatever the heartbeat: TaskManagers take one without an answer for lost.
+const OPEN_MAX: Duration = Duration::from_secs(1);
+
 /// Who waits, and what there is for them.
 #[derive(Debug)]
 pub(crate) struct Polls {
@@ -31,7 +34,7 @@ struct Waiting {
 
 impl Polls {
     pub(crate) fn new(open: Duration) -> Self {
-        Self { open, by_taskmanager: BTreeMap::new() }
+        Self { open: open.min(OPEN_MAX), by_taskmanager: BTreeMap::new() }
     }
 
     fn of(&mut self, taskmanager: TaskManagerId, incarnation: Incarnation) -> Option<&mut Waiting> {

@@ -120,11 +120,8 @@ impl Client {
     pub(crate) fn register(&self, register: Register) -> Result<Registered, Error> {
         match self {
             Self::Http { .. } => self.post("register", &register, REQUEST_TIMEOUT),
-            Self::Inside(inbox) => ask(inbox, move |shell| {
-                let Register { taskmanager, incarnation, slots, address, .. } = register;
-                shell.register(taskmanager, incarnation, slots, address);
-                Registered { cluster: shell.cluster.clone(), epoch: shell.epoch, secret: None }
-            }),
+            Self::Inside(inbox) => ask(inbox, move |shell| shell.admit(register))?
+                .map_err(|problem| Error::Refused { path: "register".to_owned(), problem: Box::new(problem) }),
         }
     }
 

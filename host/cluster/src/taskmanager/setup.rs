@@ -85,11 +85,12 @@ pub fn start_inside(
     jobmanager: &Handle,
     identity: Identity,
     slots: u32,
+    config: Config,
     plugins: Arc<PluginStore>,
 ) -> Result<TaskManager, Error> {
     let client = Client::Inside(jobmanager.inbox().clone());
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    start_with(identity, slots, Config::default(), client, (listen, None, None), (plugins, Arc::new(|_: &str| {})))
+    start_with(identity, slots, config, client, (listen, None, None), (plugins, Arc::new(|_: &str| {})))
 }
 
 fn start_with(

@@ -7,7 +7,7 @@ use std::{
 
 use wasmill_model::ids::{Attempt, JobId};
 use wasmill_plugin::LogLine;
-use wasmill_runtime::{Job, counters::Totals, taps::TappedRow};
+use wasmill_runtime::{Job, taps::TappedRow};
 
 use crate::{
     jobmanager::now_ms,
@@ -127,33 +127,9 @@ impl Telemetry {
 }
 
 fn totals(job: JobId, attempt: Attempt, made: &Job, queued: Vec<(usize, u64)>) -> JobTotals {
-    let vertices = made.counters.iter().map(|counters| {
-        let Totals {
-            rows_in,
-            rows_out,
-            rejected,
-            batches,
-            cpu_ns,
-            guest_memory_bytes,
-            state_bytes,
-            traps,
-            idle_ns,
-            blocked_ns,
-        } = counters.totals();
-        VertexTotals {
-            rows_in,
-            rows_out,
-            rejected,
-            batches,
-            cpu_ns,
-            guest_memory_bytes,
-            state_bytes,
-            traps,
-            idle_ns,
-            blocked_ns,
-            watermark_ms: counters.watermark(),
-        }
-    });
+    let vertices = made.counters.iter();
+    let vertices =
+        vertices.map(|counters| VertexTotals { totals: counters.totals(), watermark_ms: counters.watermark() });
     JobTotals { job, attempt, vertices: vertices.collect(), queued }
 }
 

@@ -1,4 +1,5 @@
-//! Temporary files beside their targets: `.NAME.XXXXXX.tmp`, held by a lock as long as somebody writes them.
+//! Temporary files beside their targets: a dot, the target's name, a dot, six random characters, `.tmp`. Whoever writes one holds
+//! a lock on it.
 //!
 //! The system drops the lock of a process that is killed, and so the next run of the same sink knows which to remove.
 

@@ -276,6 +276,8 @@ macro_rules! codes {
             DataFolderInUse = "data-folder-in-use",
             /// what a cluster keeps on disk cannot be read or written
             CatalogueUnusable = "catalogue-unusable",
+            /// a TaskManager does not fit the cluster
+            TaskManagerRefused = "taskmanager-refused",
             /// a TaskManager cannot get what it is to run
             DeploymentFailed = "deployment-failed",
             // The client of a cluster.

@@ -8,7 +8,7 @@ use wasmill_cluster::{
     jobmanager::{Handle, Options},
     taskmanager::{self, Identity},
 };
-use wasmill_control::jobmanager;
+use wasmill_control::{agent, jobmanager};
 
 use crate::{
     roles::{
@@ -58,10 +58,12 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         let interrupts = Interrupts::new()?;
         let identity = Identity::begin(&data_dir.join("taskmanager")).map_err(|e| roles::coded(&e))?;
         let plugins = roles::plugin_store(&data_dir)?;
+        // Neither may give the other up before itself.
+        let agent = agent::Config { lease_ms: config.control.lease_ms, ..agent::Config::default() };
         let options = Options { data_dir, config: config.control, plugins: plugins.clone() };
         let handle = Handle::start(options).map_err(|e| roles::coded(&e))?;
         let mut taskmanager =
-            taskmanager::start_inside(&handle, identity, slots, plugins).map_err(|e| roles::coded(&e))?;
+            taskmanager::start_inside(&handle, identity, slots, agent, plugins).map_err(|e| roles::coded(&e))?;
         let server = Server::start(config.api, handle.clone())?;
         tell(&format!("JobManager is ready at {}, with a TaskManager of {slots} slots\n", server.url));
         interrupts.wait();
