@@ -64,6 +64,16 @@ pub(crate) fn rate(per_second: f64) -> String {
     if per_second > 0.0 && per_second < 9.95 { format!("{per_second:.1}") } else { short(per_second as u64) }
 }
 
+/// How long something took: `0.4ms`, `12ms`, `1.2s`, `45s`, `3m05s`.
+pub(crate) fn took(ms: f64) -> String {
+    match ms {
+        ..9.95 => format!("{ms:.1}ms"),
+        ..999.5 => format!("{ms:.0}ms"),
+        ..9_950.0 => format!("{:.1}s", ms / 1_000.0),
+        _ => clock(Duration::from_millis(ms as u64)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +86,8 @@ mod tests {
             ["0", "999", "1.0k", "9.9k", "10k", "34k", "999k", "1.0M", "1.2M", "18E"].map(str::to_owned)
         );
         let times = [0, 59, 60, 3_599, 3_600, 86_399, 90_000].map(Duration::from_secs);
+        let ms = [0.0, 0.123, 12.3, 999.4, 1_234.0, 9_999.0, 185_000.0];
+        assert_eq!(ms.map(took), ["0.0ms", "0.1ms", "12ms", "999ms", "1.2s", "9s", "3m05s"].map(str::to_owned));
         assert_eq!(times.map(clock), ["0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d01h"].map(str::to_owned));
     }
 

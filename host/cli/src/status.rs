@@ -19,7 +19,7 @@ use crate::{
     error::Error,
     harmless,
     jobs::id,
-    numbers::{clock, date_time, percent, rate, short},
+    numbers::{clock, date_time, percent, rate, short, took},
     output::{Output, show_more},
     request::Request,
     table::{self, Column},
@@ -61,13 +61,14 @@ const NO_METRICS: VertexMetrics = VertexMetrics {
     idle: 0.0,
     back_pressured: 0.0,
     watermark_ms: None,
+    latency: None,
 };
 
 fn of(vertex: &VertexDetail) -> &VertexMetrics {
     vertex.metrics.as_ref().unwrap_or(&NO_METRICS)
 }
 
-const COLUMNS: [Column<VertexDetail>; 11] = [
+const COLUMNS: [Column<VertexDetail>; 12] = [
     Column::text("vertex", |vertex| harmless::line(&vertex.name, 63)),
     Column::number("par", |vertex| vertex.parallelism.to_string()),
     Column::number("in/s", |vertex| rate(of(vertex).rows_in_per_second)),
@@ -77,6 +78,9 @@ const COLUMNS: [Column<VertexDetail>; 11] = [
     Column::number("held", |vertex| percent(of(vertex).back_pressured)),
     Column::wide_number("rows in", |vertex| short(of(vertex).rows_in)),
     Column::wide_number("rows out", |vertex| short(of(vertex).rows_out)),
+    Column::wide_number("p99", |vertex| {
+        of(vertex).latency.as_ref().map_or_else(|| "-".to_owned(), |latency| took(latency.p99_ms))
+    }),
     Column::wide_number("cpu", |vertex| format!("{:.1}s", of(vertex).cpu_seconds)),
     Column::wide_number("state", |vertex| match of(vertex).state_bytes {
         0 => "-".to_owned(),

@@ -46,6 +46,7 @@ pub(crate) mod views;
 
 pub(crate) use handle::shape;
 pub use handle::{Error, Handle, Options, UPLOAD_BYTES_MAX};
+pub use metrics::quantiles;
 
 /// How long a JobManager waits when nothing else is due.
 const TICK_MAX: Duration = Duration::from_secs(60);

@@ -11,7 +11,7 @@ use wasmill_model::{
 };
 use wasmill_plugin::cache::Secret;
 use wasmill_rest::Submission;
-use wasmill_runtime::{Found, counters::Totals};
+use wasmill_runtime::{Found, counters::Totals, latency::Latencies};
 
 /// The version of this protocol. Raised when a message changes in a way that an older reader misunderstands.
 pub const PROTOCOL: u32 = 1;
@@ -115,6 +115,9 @@ pub struct VertexTotals {
     pub totals: Totals,
     /// Of a source.
     pub watermark_ms: Option<Timestamp>,
+    /// Of a sink.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latencies: Option<Latencies>,
 }
 
 /// A line that an operator logged.

@@ -143,7 +143,8 @@ impl HostMetricsSource {
             let columns = std::iter::once(at).chain(measured).zip(wanted);
             let columns = columns.map(|(column, wanted)| wanted.then_some(column)).collect();
             if rows > 0 {
-                self.ready.push_back((port, Batch { rows, event_times: None, columns, key_hashes: None }));
+                self.ready
+                    .push_back((port, Batch { rows, event_times: None, columns, key_hashes: None, read_at_us: None }));
             }
         }
     }

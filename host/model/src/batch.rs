@@ -23,6 +23,9 @@ pub struct Batch {
     pub columns: Vec<Option<ArrayRef>>,
     /// xxh3-64 of each row's key, from the partitioner of the exchange the batch came by, for that edge's key.
     pub key_hashes: Option<ScalarBuffer<u64>>,
+    /// When a source handed over its rows, or the earliest of them: µs since the epoch. `None` if they come of no rows, as those
+    /// of timers.
+    pub read_at_us: Option<i64>,
 }
 
 impl Batch {
@@ -34,7 +37,13 @@ impl Batch {
         for column in &columns {
             assert_eq!(column.len(), rows, "column length differs from the batch's");
         }
-        Self { rows, event_times: None, columns: columns.into_iter().map(Some).collect(), key_hashes: None }
+        Self {
+            rows,
+            event_times: None,
+            columns: columns.into_iter().map(Some).collect(),
+            key_hashes: None,
+            read_at_us: None,
+        }
     }
 
     /// The column at this place.
@@ -55,6 +64,7 @@ impl Batch {
             event_times: self.event_times.as_ref().map(|t| numbers.iter().map(|&r| t[r as usize]).collect()),
             columns: self.columns.iter().map(|c| c.as_ref().map(column)).collect(),
             key_hashes: self.key_hashes.as_ref().map(|h| numbers.iter().map(|&r| h[r as usize]).collect()),
+            read_at_us: self.read_at_us,
         }
     }
 
@@ -69,6 +79,7 @@ impl Batch {
             event_times: self.event_times.as_ref().map(|t| set.set_indices().map(|r| t[r]).collect()),
             columns: self.columns.iter().map(|c| c.as_ref().map(column)).collect(),
             key_hashes: self.key_hashes.as_ref().map(|h| set.set_indices().map(|r| h[r]).collect()),
+            read_at_us: self.read_at_us,
         }
     }
 
@@ -79,6 +90,7 @@ impl Batch {
             event_times: self.event_times.as_ref().map(|t| t.slice(offset, rows)),
             columns: self.columns.iter().map(|c| c.as_ref().map(|a| a.slice(offset, rows))).collect(),
             key_hashes: self.key_hashes.as_ref().map(|h| h.slice(offset, rows)),
+            read_at_us: self.read_at_us,
         }
     }
 
@@ -108,6 +120,7 @@ impl Batch {
                 .key_hashes
                 .as_ref()
                 .map(|_| batches.iter().flat_map(|b| hashes(b).iter().copied().collect::<Vec<_>>()).collect()),
+            read_at_us: batches.iter().filter_map(|b| b.read_at_us).min(),
         }
     }
 

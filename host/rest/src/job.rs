@@ -142,6 +142,20 @@ pub struct VertexMetrics {
     /// Of a source; absent as long as there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark_ms: Option<i64>,
+    /// Of a sink that has written rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<LatencyDetail>,
+}
+
+/// How long rows took from when their source handed them over until the sink had written them, in this attempt: what a half, 99
+/// and 99.9 of 100, and all of them did not exceed. At most an eighth too high. If sources and sinks are on several hosts, it is as right as
+/// their clocks agree.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LatencyDetail {
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+    pub p999_ms: f64,
+    pub max_ms: f64,
 }
 
 /// From a port of one vertex to another vertex.

@@ -13,8 +13,8 @@ mod problem;
 pub use cluster::{Cluster, JobCounts, Worker, WorkerState};
 pub use history::{Event, Exception, LogLine, Page, TapRow};
 pub use job::{
-    Accepted, Cause, EdgeDetail, JobDetail, JobSummary, Plan, Submission, SubtaskDetail, VertexDetail, VertexKind,
-    VertexMetrics,
+    Accepted, Cause, EdgeDetail, JobDetail, JobSummary, LatencyDetail, Plan, Submission, SubtaskDetail, VertexDetail,
+    VertexKind, VertexMetrics,
 };
 pub use operation::{Operation, OperationKind, OperationState};
 pub use plugin::{PluginDetail, PluginVersion, Stored};

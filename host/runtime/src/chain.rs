@@ -11,6 +11,7 @@ use wasmill_model::{Batch, Timestamp, batch::ROWS_TARGET};
 use wasmill_plugin::Notice;
 
 use crate::{
+    clock::now_us,
     counters::{Counters, CpuTime},
     error::Error,
     exchange::Element,
@@ -90,6 +91,11 @@ impl Chain {
                 counters.rows_in.fetch_add(batch.rows as u64, Relaxed);
                 sink.sink.write(batch).map_err(|source| sink_error(name, sink.subtask, source))?;
                 counters.rows_out.fetch_add(batch.rows as u64, Relaxed);
+                if let Some(read_at_us) = batch.read_at_us {
+                    // Clocks of hosts differ: what has come before it was read took no time.
+                    let took_us = now_us().saturating_sub(read_at_us).max(0);
+                    counters.latency.record(took_us as u64, batch.rows as u64);
+                }
                 cpu.charge(counters);
                 Ok(())
             }

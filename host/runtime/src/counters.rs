@@ -11,6 +11,8 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use wasmill_model::{Timestamp, time};
 
+use crate::latency::{Histogram, Latencies};
+
 /// Counters of one vertex. Subtasks add; anybody reads.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -24,6 +26,8 @@ pub struct Counters {
     pub(crate) traps: AtomicU64,
     pub(crate) idle_ns: AtomicU64,
     pub(crate) blocked_ns: AtomicU64,
+    /// Of a sink: how long rows took from their source.
+    pub(crate) latency: Histogram,
     /// For a source, one a subtask.
     gauges: Box<[Gauge]>,
 }
@@ -99,6 +103,11 @@ impl Counters {
         let of = |part: fn(&Gauge) -> &AtomicU64| self.gauges.iter().map(|gauge| part(gauge).load(Relaxed)).sum();
         let (done, total): (u64, u64) = (of(|gauge| &gauge.done), of(|gauge| &gauge.total));
         (total > 0).then_some((done, total))
+    }
+
+    /// Of a sink: how long the rows took that it has written, from when their source handed them over.
+    pub fn latencies(&self) -> Latencies {
+        self.latency.latencies()
     }
 
     pub fn totals(&self) -> Totals {

@@ -14,6 +14,7 @@ pub mod counters;
 mod error;
 mod exchange;
 mod job;
+pub mod latency;
 mod letters;
 mod life;
 pub mod net;

@@ -86,6 +86,9 @@ impl PortOutput {
                 for (column, wanted) in batch.columns.iter_mut().zip(&self.wanted) {
                     *column = column.take().filter(|_| *wanted);
                 }
+                if let CallRows::Input { batch: rows, .. } = call {
+                    batch.read_at_us = rows.read_at_us;
+                }
                 batch
             }
         };
@@ -126,7 +129,13 @@ impl PortOutput {
                 }
             }
         }
-        Batch { rows: batch.rows, event_times: self.times(call, batch), columns, key_hashes: None }
+        Batch {
+            rows: batch.rows,
+            event_times: self.times(call, batch),
+            columns,
+            key_hashes: None,
+            read_at_us: batch.read_at_us,
+        }
     }
 
     fn times(&self, call: CallRows<'_>, batch: &Batch) -> Option<ScalarBuffer<i64>> {

@@ -17,7 +17,7 @@ use wasmill_model::{
 use crate::{
     bad_rows::BadRows,
     chain::Chain,
-    clock::now_ms,
+    clock::{now_ms, now_us},
     counters::{Counters, CpuTime},
     error::Error,
     row_limit::RowLimit,
@@ -159,6 +159,7 @@ impl Head {
                     _ => {}
                 }
             }
+            batch.read_at_us = Some(now_us());
             self.counters.batches.fetch_add(1, Relaxed);
             self.counters.rows_out.fetch_add(batch.rows as u64, Relaxed);
         }

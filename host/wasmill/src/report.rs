@@ -5,7 +5,9 @@ use std::time::Duration;
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 use wasmill_cli::table::{self, Column};
+use wasmill_cluster::jobmanager::quantiles;
 use wasmill_control::jobmanager::JobState;
+use wasmill_rest::LatencyDetail;
 use wasmill_runtime::{Job, counters::Totals};
 
 use crate::{error::Error, job_drawing, terminal::Terminal};
@@ -27,6 +29,8 @@ struct Vertex {
     kind: &'static str,
     parallelism: u32,
     totals: Totals,
+    /// Of a sink that has written rows.
+    latency: Option<LatencyDetail>,
 }
 
 /// The column that is left out if there is nothing in it.
@@ -59,6 +63,7 @@ impl Report {
             kind: job_drawing::kind(vertex),
             parallelism: vertex.parallelism,
             totals: counters.totals(),
+            latency: quantiles(&counters.latencies()),
         });
         let error = match state {
             JobState::Failed(cause) => Some(Error::new(cause.code, cause.message.as_str())),
@@ -77,7 +82,7 @@ impl Report {
 
     /// For programs: one object on one line.
     pub(crate) fn json(&self) -> serde_json::Value {
-        let vertices = self.vertices.iter().map(|Vertex { name, kind, parallelism, totals }| {
+        let vertices = self.vertices.iter().map(|Vertex { name, kind, parallelism, totals, latency }| {
             json!({
                 "name": name,
                 "kind": kind,
@@ -89,6 +94,7 @@ impl Report {
                 "cpu_seconds": totals.cpu_ns as f64 / 1e9,
                 "guest_memory_bytes": totals.guest_memory_bytes,
                 "state_bytes": totals.state_bytes,
+                "latency": latency,
             })
         });
         json!({
@@ -121,7 +127,7 @@ mod tests {
             idle_ns: 0,
             blocked_ns: 0,
         };
-        let vertex = Vertex { name: "bids".to_owned(), kind: "operator", parallelism: 2, totals };
+        let vertex = Vertex { name: "bids".to_owned(), kind: "operator", parallelism: 2, totals, latency: None };
         let report = Report {
             job: "j".to_owned(),
             state: "FINISHED",

@@ -7,6 +7,15 @@ use crate::{Checksum, FRAME_BYTES_MAX, HEADER_BYTES, frame::data_header};
 /// Where the parts of a body begin: at multiples of this from its start. Views need it.
 pub(crate) const ALIGNMENT: usize = 16;
 
+/// Bytes before the description of a batch: when its rows were read, a marker, and the description's length.
+pub(crate) const PREFIX_BYTES: usize = 16;
+
+/// Stands for the time of rows that come of none that were read.
+pub(crate) const NOT_READ: i64 = i64::MIN;
+
+/// What Arrow's messages begin with.
+pub(crate) const MARKER: [u8; 4] = [0xff; 4];
+
 /// Pieces smaller than this are copied together: a piece of its own costs more than that.
 const COPY_BELOW_BYTES: usize = 2_048;
 
@@ -57,14 +66,15 @@ impl Pieces {
         }
     }
 
-    /// All of them behind the description of what they are.
-    pub(crate) fn behind(mut self, description: &[u8]) -> Body {
+    /// All of them behind when their rows were read, and the description of what they are.
+    pub(crate) fn behind(mut self, read_at_us: Option<i64>, description: &[u8]) -> Body {
         self.flush();
-        let length = 8 + description.len().next_multiple_of(ALIGNMENT) + ALIGNMENT - 8;
+        let length = PREFIX_BYTES + description.len().next_multiple_of(ALIGNMENT);
         let mut head = Vec::with_capacity(HEADER_BYTES + length);
         head.extend_from_slice(&[0; HEADER_BYTES]);
-        head.extend_from_slice(&u32::MAX.to_le_bytes());
-        head.extend_from_slice(&((length - 8) as u32).to_le_bytes());
+        head.extend_from_slice(&read_at_us.unwrap_or(NOT_READ).to_le_bytes());
+        head.extend_from_slice(&MARKER);
+        head.extend_from_slice(&((length - PREFIX_BYTES) as u32).to_le_bytes());
         head.extend_from_slice(description);
         head.resize(HEADER_BYTES + length, 0);
         Body { head, pieces: self.list, bytes: length + self.bytes }

@@ -12,10 +12,11 @@ use arrow_ipc::{FieldNode, Message, RecordBatch};
 use flatbuffers::{Vector, VerifierOptions};
 use wasmill_model::{Batch, schema::DataType};
 
-use crate::{Error, Layout, ROWS_MAX, body::ALIGNMENT, layout::Column};
-
-/// Bytes before the description: a marker, and its length.
-const PREFIX_BYTES: usize = 8;
+use crate::{
+    Error, Layout, ROWS_MAX,
+    body::{ALIGNMENT, MARKER, NOT_READ, PREFIX_BYTES},
+    layout::Column,
+};
 
 /// Makes a batch of what [`crate::Encoder`] made of one. The arrays share the bytes.
 ///
@@ -25,7 +26,7 @@ pub fn decode(layout: &Layout, bytes: Vec<u8>) -> Result<Batch, Error> {
     let bytes = Buffer::from_vec(bytes);
     // Allocators give memory that is aligned so; where one does not, a copy is.
     let bytes = if bytes.as_ptr().align_offset(ALIGNMENT) == 0 { bytes } else { Buffer::from_slice_ref(&bytes) };
-    let (description, body) = split(&bytes)?;
+    let (read_at_us, description, body) = split(&bytes)?;
     let options = VerifierOptions { max_depth: 8, max_tables: 64, ..VerifierOptions::default() };
     let message = flatbuffers::root_with_opts::<Message<'_>>(&options, description).map_err(Error::batch)?;
     let batch = message.header_as_record_batch().ok_or_else(|| Error::batch("it is another message"))?;
@@ -43,23 +44,26 @@ pub fn decode(layout: &Layout, bytes: Vec<u8>) -> Result<Batch, Error> {
     let columns = layout.columns.iter().map(|column| column.map(|column| parts.column(column)).transpose());
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     parts.finish()?;
-    Ok(Batch { rows, event_times, columns, key_hashes })
+    Ok(Batch { rows, event_times, columns, key_hashes, read_at_us })
 }
 
-/// The description, and what it describes.
-fn split(bytes: &Buffer) -> Result<(&[u8], Buffer), Error> {
+/// When the rows were read, the description, and what it describes.
+fn split(bytes: &Buffer) -> Result<(Option<i64>, &[u8], Buffer), Error> {
     let short = || Error::batch("it ends in its description");
     let (prefix, rest) = bytes.split_first_chunk::<PREFIX_BYTES>().ok_or_else(short)?;
-    let [marker @ .., a, b, c, d] = *prefix;
-    if marker != [0xff; 4] {
+    let (read_at, rest_of_prefix) = prefix.split_first_chunk().ok_or_else(short)?;
+    let (marker, length) = rest_of_prefix.split_first_chunk().ok_or_else(short)?;
+    if *marker != MARKER {
         return Err(Error::batch("it does not begin as one"));
     }
-    let length = u32::from_le_bytes([a, b, c, d]) as usize;
+    let read_at_us = Some(i64::from_le_bytes(*read_at)).filter(|us| *us != NOT_READ);
+    let length = length.try_into().map_err(|_| short())?;
+    let length = u32::from_le_bytes(length) as usize;
     let description = rest.get(..length).ok_or_else(short)?;
     if !(PREFIX_BYTES + length).is_multiple_of(ALIGNMENT) {
         return Err(Error::batch("its description has an odd length"));
     }
-    Ok((description, bytes.slice(PREFIX_BYTES + length)))
+    Ok((read_at_us, description, bytes.slice(PREFIX_BYTES + length)))
 }
 
 /// The parts of a record batch, taken in their order.

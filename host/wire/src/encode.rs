@@ -1,5 +1,5 @@
 //! From a batch to bytes: a record batch message of Arrow's IPC format, whose columns are the event times, the key hashes, and
-//! the columns that are present. No schema travels: the layout is known.
+//! the columns that are present. No schema travels: the layout is known. Before it stands when the rows were read.
 
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ impl Encoder {
             // What is described takes less than what it is about.
             return Err(Error::TooLarge { bytes });
         }
-        Ok(pieces.behind(self.describe(batch.rows, bytes)))
+        Ok(pieces.behind(batch.read_at_us, self.describe(batch.rows, bytes)))
     }
 
     fn describe(&mut self, rows: usize, bytes: usize) -> &[u8] {

@@ -1,7 +1,7 @@
 //! What is shown of a job.
 
 use expect_test::{Expect, expect};
-use wasmill_rest::{Cause, JobSummary, SubtaskDetail, VertexKind};
+use wasmill_rest::{Cause, JobSummary, LatencyDetail, SubtaskDetail, VertexKind};
 
 use super::*;
 
@@ -43,6 +43,8 @@ fn job() -> JobDetail {
         cpu_seconds: 11.5,
         ..VertexMetrics::default()
     };
+    let latency = LatencyDetail { p50_ms: 0.2, p99_ms: 1.4, p999_ms: 2.0, max_ms: 12.0 };
+    let sink = VertexMetrics { rows_in: 1_234, idle: 1.0, latency: Some(latency), ..VertexMetrics::default() };
     let subtask = |index, worker: &str, state: &str| SubtaskDetail {
         chain: 0,
         index,
@@ -56,7 +58,7 @@ fn job() -> JobDetail {
         vertices: vec![
             vertex("payments", VertexKind::Source, source),
             vertex("an-operator-with-a-rather-long-name", VertexKind::Operator, operator),
-            vertex("alerts", VertexKind::Sink, VertexMetrics { rows_in: 1_234, idle: 1.0, ..VertexMetrics::default() }),
+            vertex("alerts", VertexKind::Sink, sink),
         ],
         edges: Vec::new(),
         subtasks: vec![
@@ -119,20 +121,20 @@ fn a_job_fits_a_narrow_terminal() {
 fn a_wide_terminal_shows_more() {
     check(
         &job(),
-        terminal(120),
+        terminal(130),
         &expect![[r#"
             job-7 fraud RUNNING, 1m20s since it was submitted
             attempt-1.3, restarts: 2, cpu: 12.3s
             watermark 2018-02-07 01:26:13, 6s behind
-            ------------------------------------------------------------------------------------------------------------------------
-             vertex                                par   in/s   out/s   busy   idle   held   rows in   rows out     cpu       state
-            ========================================================================================================================
-             payments                                4      0     17k    20%     5%    75%         0       1.2M    0.0s           -
-            ------------------------------------------------------------------------------------------------------------------------
-             an-operator-with-a-rather-long-name     4    17k     3.2   100%     0%     0%      1.2M       1.2k   11.5s   12.00 MiB
-            ------------------------------------------------------------------------------------------------------------------------
-             alerts                                  4      0       0     0%   100%     0%      1.2k          0    0.0s           -
-            ------------------------------------------------------------------------------------------------------------------------
+            --------------------------------------------------------------------------------------------------------------------------------
+             vertex                                par   in/s   out/s   busy   idle   held   rows in   rows out     p99     cpu       state
+            ================================================================================================================================
+             payments                                4      0     17k    20%     5%    75%         0       1.2M       -    0.0s           -
+            --------------------------------------------------------------------------------------------------------------------------------
+             an-operator-with-a-rather-long-name     4    17k     3.2   100%     0%     0%      1.2M       1.2k       -   11.5s   12.00 MiB
+            --------------------------------------------------------------------------------------------------------------------------------
+             alerts                                  4      0       0     0%   100%     0%      1.2k          0   1.4ms    0.0s           -
+            --------------------------------------------------------------------------------------------------------------------------------
             taskmanager-1: 1 DEPLOYING, 1 RUNNING
             taskmanager-2: 2 RUNNING
             warning: nobody reads the port `score.late`
@@ -162,10 +164,10 @@ fn what_went_wrong_is_shown() {
             job-7 fraud FAILED, 5s since it was submitted
             attempt-1.3, restarts: 2, cpu: 12.3s
             watermark 2018-02-07 01:26:13, 6s behind
-             vertex                               par  in/s  out/s  busy  idle  held  rows in  rows out    cpu      state
-             payments                               4     0    17k   20%    5%   75%        0      1.2M   0.0s          -
-             an-operator-with-a-rather-long-name    4   17k    3.2  100%    0%    0%     1.2M      1.2k  11.5s  12.00 MiB
-             alerts                                 4     0      0    0%  100%    0%     1.2k         0   0.0s          -
+             vertex                               par  in/s  out/s  busy  idle  held  rows in  rows out    p99    cpu      state
+             payments                               4     0    17k   20%    5%   75%        0      1.2M      -   0.0s          -
+             an-operator-with-a-rather-long-name    4   17k    3.2  100%    0%    0%     1.2M      1.2k      -  11.5s  12.00 MiB
+             alerts                                 4     0      0    0%  100%    0%     1.2k         0  1.4ms   0.0s          -
             an-operator-with-a-rather-long-name: 12 rejected, 3 traps
             error[operator-trapped]: operator score trapped\u{1b}]0;x\u{7}
               for more: wasmill explain operator-trapped

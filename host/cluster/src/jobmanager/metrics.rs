@@ -6,7 +6,8 @@ use wasmill_model::{
     Timestamp,
     ids::{Attempt, TaskManagerId},
 };
-use wasmill_rest::{Plan, VertexKind, VertexMetrics};
+use wasmill_rest::{LatencyDetail, Plan, VertexKind, VertexMetrics};
+use wasmill_runtime::latency::Latencies;
 
 use crate::message::{JobTotals, VertexTotals};
 
@@ -104,7 +105,7 @@ impl Metrics {
         let totals = self.totals().into_iter().chain(std::iter::repeat_with(VertexTotals::default));
         let vertices = plan.vertices.iter().zip(totals).enumerate();
         vertices
-            .map(|(place, (vertex, VertexTotals { totals, watermark_ms }))| {
+            .map(|(place, (vertex, VertexTotals { totals, watermark_ms, latencies }))| {
                 let [rows_in_per_second, rows_out_per_second, ..] =
                     self.rates.per_second.get(place).copied().unwrap_or_default();
                 let [idle, blocked] = self.waits_of_chain(plan, vertex.chain);
@@ -125,6 +126,7 @@ impl Metrics {
                     idle,
                     back_pressured,
                     watermark_ms,
+                    latency: latencies.as_ref().and_then(quantiles),
                 }
             })
             .collect()
@@ -134,6 +136,12 @@ impl Metrics {
     fn waits_of_chain(&self, plan: &Plan, chain: u32) -> [f64; 2] {
         let of_chain = plan.vertices.iter().zip(&self.rates.per_second).filter(|(vertex, _)| vertex.chain == chain);
         of_chain.fold([0.0; 2], |[idle, blocked], (_, rates)| [idle + rates[2], blocked + rates[3]])
+    }
+
+    /// How long rows took to each sink: its place in the plan, and the times.
+    pub(crate) fn latencies(&self) -> Vec<(usize, Latencies)> {
+        let totals = self.totals().into_iter().enumerate();
+        totals.filter_map(|(place, totals)| Some((place, totals.latencies?))).collect()
     }
 
     pub(crate) fn sums(&self, plan: &Plan) -> Sums {
@@ -155,7 +163,16 @@ impl VertexTotals {
         self.totals += other.totals;
         // Whoever has none holds nothing back: its sources have ended, or are elsewhere.
         self.watermark_ms = self.watermark_ms.into_iter().chain(other.watermark_ms).min();
+        if let Some(latencies) = &other.latencies {
+            self.latencies.get_or_insert_default().add(latencies);
+        }
     }
+}
+
+/// What people are told of the times that rows took; nothing if there were none.
+pub fn quantiles(latencies: &Latencies) -> Option<LatencyDetail> {
+    let ms = |part| Some(latencies.quantile_us(part)? as f64 / 1_000.0);
+    Some(LatencyDetail { p50_ms: ms(0.5)?, p99_ms: ms(0.99)?, p999_ms: ms(0.999)?, max_ms: ms(1.0)? })
 }
 
 #[cfg(test)]
@@ -173,7 +190,7 @@ mod tests {
 
     fn said(attempt: u64, rows: u64) -> JobTotals {
         let totals = Totals { rows_in: rows, rows_out: 2 * rows, ..Totals::default() };
-        let totals = VertexTotals { totals, watermark_ms: Some(rows as i64) };
+        let totals = VertexTotals { totals, watermark_ms: Some(rows as i64), latencies: None };
         JobTotals { job: JobId(1), attempt: Attempt(attempt), vertices: vec![totals], queued: vec![(0, rows)] }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use wasmill_rest::{VertexDetail, VertexMetrics};
+use wasmill_runtime::latency::Latencies;
 
 use crate::jobmanager::Shell;
 
@@ -71,6 +72,11 @@ const FAMILIES: [Family; 13] = [
     },
 ];
 
+const LATENCY: &str = "wasmill_latency_seconds";
+/// Upper bounds of the histogram's buckets. A bucket has no rows of above it; rows of up to an eighth below it may be in the next.
+const LATENCY_BOUNDS_US: [u64; 14] =
+    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 1_000_000, 10_000_000, 60_000_000];
+
 /// All families, without the end mark.
 pub(crate) fn text(shell: &Shell) -> String {
     let mut text = String::new();
@@ -108,6 +114,13 @@ pub(crate) fn text(shell: &Shell) -> String {
             write(&mut text, format_args!("wasmill_queued_bytes{{{labels}}} {}\n", entry.metrics.queued_bytes(place)));
         }
     }
+    head(&mut text, LATENCY, "histogram", "Time of rows from their source until the sink had written them.");
+    for (id, entry) in &live {
+        for (place, latencies) in entry.metrics.latencies() {
+            let Some(vertex) = entry.plan.vertices.get(place) else { continue };
+            histogram(&mut text, &format!("job=\"{id}\",vertex=\"{}\"", vertex.name), &latencies);
+        }
+    }
     let figures: Vec<(String, Vec<VertexMetrics>, &[VertexDetail])> = live
         .iter()
         .map(|(id, entry)| (id.to_string(), entry.metrics.of_vertices(&entry.plan), entry.plan.vertices.as_slice()))
@@ -126,6 +139,17 @@ pub(crate) fn text(shell: &Shell) -> String {
         }
     }
     text
+}
+
+fn histogram(text: &mut String, labels: &str, latencies: &Latencies) {
+    for us in LATENCY_BOUNDS_US {
+        let (seconds, rows) = (us as f64 / 1e6, latencies.rows_within(us));
+        write(text, format_args!("{LATENCY}_bucket{{{labels},le=\"{seconds:?}\"}} {rows}\n"));
+    }
+    let rows = latencies.rows();
+    write(text, format_args!("{LATENCY}_bucket{{{labels},le=\"+Inf\"}} {rows}\n"));
+    write(text, format_args!("{LATENCY}_sum{{{labels}}} {}\n", latencies.sum_seconds()));
+    write(text, format_args!("{LATENCY}_count{{{labels}}} {rows}\n"));
 }
 
 fn head(text: &mut String, name: &str, kind: &str, help: &str) {

@@ -127,9 +127,11 @@ impl Telemetry {
 }
 
 fn totals(job: JobId, attempt: Attempt, made: &Job, queued: Vec<(usize, u64)>) -> JobTotals {
-    let vertices = made.counters.iter();
-    let vertices =
-        vertices.map(|counters| VertexTotals { totals: counters.totals(), watermark_ms: counters.watermark() });
+    let vertices = made.counters.iter().map(|counters| VertexTotals {
+        totals: counters.totals(),
+        watermark_ms: counters.watermark(),
+        latencies: Some(counters.latencies()).filter(|latencies| latencies.rows() > 0),
+    });
     JobTotals { job, attempt, vertices: vertices.collect(), queued }
 }
 

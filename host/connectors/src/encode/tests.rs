@@ -74,7 +74,7 @@ fn json() {
 #[test]
 fn json_without_columns() {
     let schema = Schema::new(Vec::new()).expect("no names");
-    let batch = Batch { rows: 2, event_times: None, columns: Vec::new(), key_hashes: None };
+    let batch = Batch { rows: 2, event_times: None, columns: Vec::new(), key_hashes: None, read_at_us: None };
     assert_eq!(text(&EncoderConfig::Json, &schema, &batch), "{}\n{}\n");
 }
 

@@ -248,7 +248,7 @@ impl ColumnarSource {
             }
             columns[place] = Some(array);
         }
-        let mut batch = Batch { rows, event_times: None, columns, key_hashes: None };
+        let mut batch = Batch { rows, event_times: None, columns, key_hashes: None, read_at_us: None };
         if !bad.is_empty() {
             bad.sort_by_key(|(row, place, _)| (*row, *place));
             bad.dedup_by_key(|(row, ..)| *row);

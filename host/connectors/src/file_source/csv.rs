@@ -317,7 +317,11 @@ impl Decoder for CsvDecoder {
         for (column, &place) in self.columns.iter_mut().zip(&self.places) {
             columns[place] = Some(column.finish(&text));
         }
-        Decoded { batch: Batch { rows, event_times: None, columns, key_hashes: None }, used_up, failed }
+        Decoded {
+            batch: Batch { rows, event_times: None, columns, key_hashes: None, read_at_us: None },
+            used_up,
+            failed,
+        }
     }
 
     fn end(&mut self, file: &str) -> Result<(), Error> {

@@ -440,6 +440,10 @@ impl Decoder for JsonDecoder {
         for (column, &place) in self.columns.iter_mut().zip(&self.places) {
             columns[place] = Some(column.finish(&block.bytes));
         }
-        Decoded { batch: Batch { rows, event_times: None, columns, key_hashes: None }, used_up, failed: None }
+        Decoded {
+            batch: Batch { rows, event_times: None, columns, key_hashes: None, read_at_us: None },
+            used_up,
+            failed: None,
+        }
     }
 }

@@ -48,6 +48,10 @@ impl Decoder for LinesDecoder {
             rows += 1;
         }
         let columns = vec![self.column.as_mut().map(|column| column.finish(&block.bytes))];
-        Decoded { batch: Batch { rows, event_times: None, columns, key_hashes: None }, used_up, failed: None }
+        Decoded {
+            batch: Batch { rows, event_times: None, columns, key_hashes: None, read_at_us: None },
+            used_up,
+            failed: None,
+        }
     }
 }

@@ -161,7 +161,7 @@ impl Generator {
             })
         };
         let columns = wanted.iter().enumerate().map(column).collect();
-        Batch { rows, event_times: None, columns, key_hashes: None }
+        Batch { rows, event_times: None, columns, key_hashes: None, read_at_us: None }
     }
 
     /// A column of bids.

@@ -288,7 +288,7 @@ fn replace(rows: WitRows, fields: &[Field], event_times: bool) -> Result<Outcome
     if count == 0 {
         return Ok(Outcome::DropAll);
     }
-    Ok(Outcome::Replace(Batch { rows: count, event_times: times, columns, key_hashes: None }))
+    Ok(Outcome::Replace(Batch { rows: count, event_times: times, columns, key_hashes: None, read_at_us: None }))
 }
 
 fn cells(updates: Vec<WitCellUpdate>, ports: &Ports, call: &Call) -> Result<Vec<CellUpdate>, String> {

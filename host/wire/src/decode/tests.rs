@@ -31,6 +31,7 @@ fn batch(layout: &Layout, rows: &[(i64, String, bool)]) -> Batch {
     batch.columns.push(None);
     batch.event_times = layout.event_times.then(|| rows.iter().map(|row| row.0 + 1).collect());
     batch.key_hashes = layout.key_hashes.then(|| rows.iter().map(|row| row.0 as u64).collect());
+    batch.read_at_us = rows.first().map(|row| row.0).filter(|us| *us != i64::MIN);
     batch
 }
 
@@ -56,6 +57,7 @@ fn message(layout: &Arc<Layout>, batch: &Batch) -> Vec<u8> {
 
 fn assert_same(layout: &Layout, left: &Batch, right: &Batch) {
     assert_eq!((left.rows, &left.event_times, &left.key_hashes), (right.rows, &right.event_times, &right.key_hashes));
+    assert_eq!(left.read_at_us, right.read_at_us);
     for (place, column) in layout.columns.iter().enumerate() {
         assert_eq!(left.columns[place], right.columns[place]);
         if let Some(array) = column.and(right.columns[place].as_ref()) {

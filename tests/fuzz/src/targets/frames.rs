@@ -243,6 +243,7 @@ fn message(layout: &Arc<Layout>, random: &mut Random) -> Vec<u8> {
         event_times: layout.event_times.then(|| (0..rows as i64).collect()),
         columns,
         key_hashes: layout.key_hashes.then(|| (0..rows as u64).collect()),
+        read_at_us: value(true).map(|us| us as i64),
     };
     let body = Encoder::new(layout.clone()).encode(&batch).expect("it is small, and of its layout");
     let (pieces, _) = body.frames(1, 0, Checksum::None);
