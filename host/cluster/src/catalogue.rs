@@ -7,6 +7,7 @@
 //! | `jobs` | job | the JobManager's record of it, JSON |
 //! | `payloads` | job | what was submitted and what was found when it was checked, JSON |
 //! | `plugins` | `name@version` | the version, JSON |
+//! | `drained` | TaskManager | nothing: it is to get no subtasks |
 //!
 //! Every change is durable (`Durability::Immediate`, with quick repair) when its call returns.
 
@@ -21,7 +22,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use wasmill_control::jobmanager::JobRecord;
 use wasmill_model::{
     fault::{Code, Coded},
-    ids::{Epoch, JobId},
+    ids::{Epoch, JobId, TaskManagerId},
 };
 
 use crate::{payload::Payload, registry::PluginRecord};
@@ -30,6 +31,7 @@ const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("jobs");
 const PAYLOADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("payloads");
 const PLUGINS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("plugins");
+const DRAINED: TableDefinition<'_, u64, ()> = TableDefinition::new("drained");
 
 /// The database's file in the data folder.
 const FILE: &str = "catalogue.redb";
@@ -76,6 +78,8 @@ pub(crate) struct Recovered {
     pub(crate) epoch: Epoch,
     pub(crate) jobs: Vec<(JobRecord, Option<Payload>)>,
     pub(crate) plugins: Vec<PluginRecord>,
+    /// TaskManagers that are to get no subtasks.
+    pub(crate) drained: Vec<TaskManagerId>,
 }
 
 /// A durable change of a job.
@@ -145,6 +149,7 @@ impl Catalogue {
             change.open_table(JOBS)?;
             change.open_table(PAYLOADS)?;
             change.open_table(PLUGINS)?;
+            change.open_table(DRAINED)?;
             Ok(())
         })?;
         let jobs: Vec<(JobRecord, u64)> = self.all_jobs()?;
@@ -154,6 +159,7 @@ impl Catalogue {
             epoch: Epoch(epoch),
             jobs: jobs.collect::<Result<_, Error>>()?,
             plugins: self.plugins()?,
+            drained: self.drained()?,
         })
     }
 
@@ -221,6 +227,26 @@ impl Catalogue {
     pub(crate) fn remove_plugin(&self, reference: &str) -> Result<(), Error> {
         self.write("write to", |change| {
             change.open_table(PLUGINS)?.remove(reference)?;
+            Ok(())
+        })
+    }
+
+    /// TaskManagers that are to get no subtasks.
+    fn drained(&self) -> Result<Vec<TaskManagerId>, Error> {
+        self.with_database("read", |database| {
+            let table = database.begin_read()?.open_table(DRAINED)?;
+            table.iter()?.map(|found| Ok(TaskManagerId(found?.0.value()))).collect()
+        })
+    }
+
+    /// Keeps whether a TaskManager is to get no subtasks.
+    pub(crate) fn set_drained(&self, taskmanager: TaskManagerId, drained: bool) -> Result<(), Error> {
+        self.write("write to", |change| {
+            let mut table = change.open_table(DRAINED)?;
+            match drained {
+                true => table.insert(taskmanager.0, ())?,
+                false => table.remove(taskmanager.0)?,
+            };
             Ok(())
         })
     }
@@ -310,12 +336,16 @@ mod tests {
         let kept = Change::Job { record: record(1), payload: Some(Arc::new(payload())) };
         let gone = Change::Job { record: record(2), payload: Some(Arc::new(payload())) };
         catalogue.change(&[kept, gone, Change::Forget(JobId(2))]).expect("the disk takes it");
+        for (id, drained) in [(1, true), (2, true), (1, false), (3, false)] {
+            catalogue.set_drained(TaskManagerId(id), drained).expect("the disk takes it");
+        }
         catalogue.reopen().expect("nobody else has it");
         assert_eq!(catalogue.payload(JobId(1)).expect("it can be read"), Some(payload()));
         drop(catalogue);
         let second = Catalogue::open(folder.path()).expect("it is free again").begin().expect("it can be read");
         assert_eq!((second.epoch, second.cluster), (Epoch(2), first.cluster));
         assert_eq!(second.jobs, [(record(1), Some(payload()))]);
+        assert_eq!(second.drained, [TaskManagerId(2)]);
     }
 
     #[test]

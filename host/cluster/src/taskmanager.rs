@@ -37,6 +37,7 @@ pub mod client;
 mod code;
 mod identity;
 mod polling;
+mod reach;
 mod setup;
 mod telemetry;
 
@@ -90,6 +91,7 @@ pub(crate) struct Options {
 pub struct TaskManager {
     inbox: Sender<Message>,
     owner: Option<JoinHandle<()>>,
+    address: String,
     _identity: Option<Identity>,
 }
 
@@ -132,8 +134,15 @@ impl TaskManager {
         let telemetry = Arc::new(Telemetry::default());
         let code = plugins.map(|plugins| CodeFetcher::new(client.clone(), plugins));
         let lease_ms = config.lease_ms;
-        let register =
-            Register { protocol: PROTOCOL, taskmanager, incarnation, slots, lease_ms, address, cluster: None };
+        let register = Register {
+            protocol: PROTOCOL,
+            taskmanager,
+            incarnation,
+            slots,
+            lease_ms,
+            address: address.clone(),
+            cluster: None,
+        };
         let secret = code.as_ref().map(CodeFetcher::secret_cell);
         let polling =
             Polling::start(client.clone(), register, telemetry.clone(), (secret, network.clone()), inbox.clone(), say)?;
@@ -142,7 +151,12 @@ impl TaskManager {
         let core = Agent::new(config, taskmanager, incarnation);
         let shell = Shell { core, inbox: inbox.clone(), reports, polling, parts, attempts: BTreeMap::new() };
         let owner = thread::Builder::new().name("taskmanager".to_owned()).spawn(move || shell.run(&messages))?;
-        Ok(Self { inbox, owner: Some(owner), _identity: identity })
+        Ok(Self { inbox, owner: Some(owner), address, _identity: identity })
+    }
+
+    /// `HOST:PORT` on which other TaskManagers reach it.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Ends everything that runs here and says goodbye; returns when the owner's thread has ended.

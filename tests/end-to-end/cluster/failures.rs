@@ -104,6 +104,27 @@ fn a_killed_jobmanager_goes_on_with_every_job() {
 }
 
 #[test]
+fn a_drained_taskmanager_stays_so_when_the_jobmanager_comes_again() {
+    let mut cluster = Cluster::start(2, 1);
+    let drained = cluster.worker_id(0);
+    assert_eq!(cluster.json(&["workers", "drain", &drained])["state"], "DRAINED");
+    cluster.kill_jobmanager();
+    cluster.restart_jobmanager();
+    cluster.wait_for_workers(2);
+    let state = |cluster: &Cluster| {
+        let workers = cluster.json(&["workers"]);
+        let all = workers["items"].as_array().expect("a list").clone();
+        all.iter().find(|worker| worker["id"] == drained.as_str()).expect("it is there")["state"].clone()
+    };
+    assert_eq!(state(&cluster), "DRAINED");
+    assert_eq!(cluster.json(&["workers", "undrain", &drained])["state"], "ACTIVE");
+    cluster.kill_jobmanager();
+    cluster.restart_jobmanager();
+    cluster.wait_for_workers(2);
+    assert_eq!(state(&cluster), "ACTIVE");
+}
+
+#[test]
 fn a_taskmanager_that_is_told_to_end_leaves_at_once() {
     let mut cluster = Cluster::start(2, 2);
     let job = cluster.put_job("job.toml", ENDLESS);

@@ -17,6 +17,34 @@ fn an_address_that_others_reach_needs_tokens_and_tls() {
     assert!(ended.stderr.contains("error[unsafe-listen]"), "{}", ended.stderr);
 }
 
+/// A TaskManager whose JobManager is elsewhere listens where it is reached, and that needs TLS too.
+#[test]
+fn a_taskmanager_that_others_reach_needs_tls() {
+    let folder = tempfile::TempDir::new().expect("temporary folders can be made");
+    let start = |arguments: &[&str]| {
+        let mut command = wasmill(&["taskmanager", "--data-dir"]);
+        command.arg(folder.path()).args(arguments);
+        Running::start(command)
+    };
+    for refused in [&["--listen", "0.0.0.0"][..], &["--listen", "0.0.0.0:0"], &["--listen", "[::]:0"]] {
+        let ended = start(refused).end();
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains("error[unsafe-listen]"), "{}", ended.stderr);
+    }
+    let unknown = start(&["--jobmanager", "http://no-such-host.invalid:7420"]).end();
+    assert!(unknown.stderr.contains("error[listen-failed]"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("--listen ADDRESS"), "{}", unknown.stderr);
+    for (arguments, said) in [
+        (&["--listen", "0.0.0.0", "--insecure"][..], "other TaskManagers reach it on 127.0.0.1:"),
+        (&["--jobmanager", "http://192.0.2.1:7420", "--listen", "127.0.0.1"], "warning: TaskManagers on other hosts"),
+    ] {
+        let mut running = start(arguments);
+        running.wait_for_stderr(said);
+        running.kill();
+        running.end();
+    }
+}
+
 #[test]
 fn a_token_decides_what_one_may_do() {
     let folder = tempfile::TempDir::new().expect("temporary folders can be made");

@@ -74,6 +74,7 @@ impl Coded for Error {
 pub struct Handle {
     inbox: Sender<Message>,
     changed: watch::Receiver<u64>,
+    catalogue: Arc<Catalogue>,
     registry: Arc<Registry>,
     upload_folder: Arc<PathBuf>,
 }
@@ -86,16 +87,20 @@ impl Handle {
     pub fn start(options: Options) -> Result<Self, Error> {
         let Options { data_dir, config, plugins } = options;
         let catalogue = Arc::new(Catalogue::open(&data_dir)?);
-        let Recovered { cluster, epoch, jobs, plugins: records } = catalogue.begin()?;
+        let Recovered { cluster, epoch, jobs, plugins: records, drained } = catalogue.begin()?;
         let registry = Registry::open(&data_dir, catalogue.clone(), plugins, records);
         let registry = registry.map_err(|source| Error::Plugins { folder: data_dir.display().to_string(), source })?;
         let (inbox, messages) = mpsc::channel();
         let (changes, changed) = watch::channel(0);
-        let store = Store::catalogue(catalogue, inbox.clone()).map_err(Error::Thread)?;
+        let store = Store::catalogue(catalogue.clone(), inbox.clone()).map_err(Error::Thread)?;
+        for taskmanager in drained {
+            // Before anybody can register.
+            let _ = inbox.send(Message::Event(Event::Cordon { taskmanager, on: true }));
+        }
         let begin = Begin { config, cluster, epoch, jobs };
         crate::jobmanager::start(begin, store, messages, changes).map_err(Error::Thread)?;
         let upload_folder = Arc::new(registry.upload_folder());
-        Ok(Self { inbox, changed, registry: Arc::new(registry), upload_folder })
+        Ok(Self { inbox, changed, catalogue, registry: Arc::new(registry), upload_folder })
     }
 
     /// Ends the owner's thread once it has come to it. Jobs go on where they run until their TaskManagers miss it.
@@ -365,11 +370,15 @@ impl Handle {
         self.ask(move |shell| shell.worker(&id)).await?
     }
 
-    /// Lets a TaskManager get no more subtasks, or again.
+    /// Lets a TaskManager get no more subtasks, or again; durably.
     pub async fn cordon(&self, id: &str, on: bool) -> Result<Worker, Problem> {
         let id = id.to_owned();
+        let known = id.clone();
+        let taskmanager = self.ask(move |shell| shell.worker_id(&known)).await??;
+        let catalogue = self.catalogue.clone();
+        let written = tokio::task::spawn_blocking(move || catalogue.set_drained(taskmanager, on)).await;
+        written.map_err(|_| gone())?.map_err(|error| Problem::of(500, &error))?;
         let cordon = move |shell: &mut Shell| {
-            let taskmanager = shell.worker_id(&id)?;
             shell.handle(Event::Cordon { taskmanager, on });
             shell.worker(&id)
         };

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, OnceLock},
 };
 
@@ -18,6 +18,7 @@ use crate::{
         client::{Client, Remote, SetupError},
         identity::{Identity, IdentityError},
         polling::Say,
+        reach::{is_loopback, own_address_towards},
     },
 };
 
@@ -29,8 +30,10 @@ pub struct Setup {
     pub slots: u32,
     pub config: Config,
     pub remote: Remote,
-    /// Where its data plane listens; port 0 takes any.
-    pub listen: SocketAddr,
+    /// Where its data plane listens; port 0 takes any. None: on the address by which this host reaches the JobManager, on any port.
+    pub listen: Option<SocketAddr>,
+    /// Whether it may listen where others reach it although nothing shows who they are.
+    pub insecure: bool,
     /// What others connect to, where that is not the address listened on.
     pub advertise: Option<String>,
     pub plugins: Arc<PluginStore>,
@@ -47,6 +50,16 @@ pub enum Error {
     Tls(#[from] tls::Error),
     #[error(transparent)]
     Network(#[from] net::Error),
+    #[error(
+        "could not listen on {listen} for other TaskManagers: others reach it too, and there is no TLS\n  hint: give --ca, --cert and \
+         --key, or say that the network is closed by --insecure"
+    )]
+    UnsafeListen { listen: SocketAddr },
+    #[error(
+        "could not find out by which address this host reaches the JobManager at {url}: {reason}\n  hint: --listen ADDRESS:PORT says \
+         where other TaskManagers reach this one"
+    )]
+    NoRoute { url: String, reason: String },
     #[error("could not start a thread: {0}")]
     Thread(#[from] io::Error),
 }
@@ -58,6 +71,8 @@ impl Coded for Error {
             Self::Client(SetupError::NoCertificate { .. }) => Code::TlsFile,
             Self::Tls(error) => error.code(),
             Self::Network(error) => error.code(),
+            Self::UnsafeListen { .. } => Code::UnsafeListen,
+            Self::NoRoute { .. } => Code::ListenFailed,
             Self::Thread(_) => Code::SystemResources,
         }
     }
@@ -74,10 +89,26 @@ impl Coded for IdentityError {
 
 /// Starts a TaskManager that reaches its JobManager over HTTP.
 pub fn start(setup: Setup) -> Result<TaskManager, Error> {
-    let Setup { identity, slots, config, remote, listen, advertise, plugins, say } = setup;
+    let Setup { identity, slots, config, remote, listen, insecure, advertise, plugins, say } = setup;
     let client = Client::http(&remote)?;
     let tls = remote.tls.as_ref().map(tls::Tls::from_files).transpose()?;
-    start_with(identity, slots, config, client, (listen, advertise, tls), (plugins, say))
+    let own = || own_address_towards(&remote.url).map_err(|reason| Error::NoRoute { url: remote.url.clone(), reason });
+    let listen = listen.map_or_else(|| own().map(|own| SocketAddr::new(own, 0)), Ok)?;
+    if !listen.ip().is_loopback() && tls.is_none() && !insecure {
+        return Err(Error::UnsafeListen { listen });
+    }
+    if remote.token_file.is_some() && !remote.url.starts_with("https:") && !is_loopback(&remote.url) {
+        say(&format!("warning: the token goes to {} unencrypted: everybody on the way can read it", remote.url));
+    }
+    if listen.ip().is_loopback() && advertise.is_none() && !is_loopback(&remote.url) {
+        say(&format!(
+            "warning: TaskManagers on other hosts cannot reach this one on {}, and jobs that run on both fail; --listen says where",
+            listen.ip()
+        ));
+    }
+    // Nobody can connect to all addresses.
+    let reached = (advertise.is_none() && listen.ip().is_unspecified()).then(own).transpose()?;
+    start_with(identity, slots, config, client, (listen, reached, advertise, tls), (plugins, say))
 }
 
 /// Starts a TaskManager beside a JobManager of the same process. Both share their plugins.
@@ -90,7 +121,7 @@ pub fn start_inside(
 ) -> Result<TaskManager, Error> {
     let client = Client::Inside(jobmanager.inbox().clone());
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    start_with(identity, slots, config, client, (listen, None, None), (plugins, Arc::new(|_: &str| {})))
+    start_with(identity, slots, config, client, (listen, None, None, None), (plugins, Arc::new(|_: &str| {})))
 }
 
 fn start_with(
@@ -98,12 +129,14 @@ fn start_with(
     slots: u32,
     config: Config,
     client: Client,
-    (listen, advertise, tls): (SocketAddr, Option<String>, Option<tls::Tls>),
+    (listen, reached, advertise, tls): (SocketAddr, Option<IpAddr>, Option<String>, Option<tls::Tls>),
     (plugins, say): (Arc<PluginStore>, Say),
 ) -> Result<TaskManager, Error> {
     let (taskmanager, incarnation) = (identity.taskmanager, identity.incarnation);
     let network = Network::start(net::Options { listen, tls, cluster: OnceLock::new(), taskmanager, incarnation })?;
-    let address = advertise.unwrap_or_else(|| network.address().to_string());
+    let mut own = network.address();
+    own.set_ip(reached.unwrap_or(own.ip()));
+    let address = advertise.unwrap_or_else(|| own.to_string());
     Ok(TaskManager::start(Options {
         taskmanager,
         incarnation,

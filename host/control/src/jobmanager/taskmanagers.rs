@@ -68,16 +68,11 @@ impl JobManager {
     }
 
     pub(super) fn cordon(&mut self, id: TaskManagerId, on: bool) {
+        // One that is away finds it when it comes.
         match on {
-            true if self.taskmanagers.contains_key(&id) => {
-                self.cordoned.insert(id);
-            }
-            // One that is away keeps what it was told; one that was never there is told nothing.
-            true => {}
-            false => {
-                self.cordoned.remove(&id);
-            }
-        }
+            true => self.cordoned.insert(id),
+            false => self.cordoned.remove(&id),
+        };
     }
 
     pub(super) fn end_leases(&mut self) {

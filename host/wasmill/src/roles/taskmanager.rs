@@ -1,6 +1,12 @@
 //! `wasmill taskmanager`: runs what a JobManager says.
 
-use std::{net::SocketAddr, num::NonZero, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZero,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -27,8 +33,9 @@ pub(crate) struct Arguments {
     /// Where its identity and compiled plugins are kept [default: wasmill/taskmanager in the user's data folder].
     #[arg(long, value_name = "DIR", env = "WASMILL_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// The address and port on which other TaskManagers reach it [default: 127.0.0.1, any free port].
-    #[arg(long, value_name = "ADDRESS", env = "WASMILL_LISTEN")]
+    /// The address, and the port if it matters, on which other TaskManagers reach it. One that others reach needs TLS [default:
+    /// the address by which this host reaches the JobManager].
+    #[arg(long, value_name = "ADDRESS", env = "WASMILL_LISTEN", value_parser = address)]
     listen: Option<SocketAddr>,
     /// What others are told to connect to, where that is not the address listened on.
     #[arg(long, value_name = "HOST:PORT", env = "WASMILL_ADVERTISE")]
@@ -46,6 +53,15 @@ pub(crate) struct Arguments {
     /// The certificate's private key, PEM.
     #[arg(long, value_name = "FILE", requires = "ca", env = "WASMILL_TLS_KEY")]
     key: Option<PathBuf>,
+    /// Listen where others reach it without TLS: whoever reaches it may send rows into jobs.
+    #[arg(long)]
+    insecure: bool,
+}
+
+/// An address with a port or without one, which takes any.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let with_port = text.parse::<SocketAddr>();
+    with_port.or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0))).map_err(|error| error.to_string())
 }
 
 /// How a TaskManager is set up.
@@ -55,7 +71,8 @@ struct Config {
     jobmanager: String,
     slots: u32,
     data_dir: Option<PathBuf>,
-    listen: SocketAddr,
+    listen: Option<SocketAddr>,
+    insecure: bool,
     advertise: Option<String>,
     token_file: Option<PathBuf>,
     control: agent::Config,
@@ -76,7 +93,8 @@ impl Default for Config {
             jobmanager: "http://127.0.0.1:7420".to_owned(),
             slots: processors(),
             data_dir: None,
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen: None,
+            insecure: false,
             advertise: None,
             token_file: None,
             control: agent::Config::default(),
@@ -96,7 +114,8 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         let mut config: Config = roles::read_config(arguments.config.as_deref())?;
         config.jobmanager = arguments.jobmanager.clone().unwrap_or(config.jobmanager);
         config.slots = arguments.slots.unwrap_or(config.slots);
-        config.listen = arguments.listen.unwrap_or(config.listen);
+        config.listen = arguments.listen.or(config.listen);
+        config.insecure |= arguments.insecure;
         config.advertise = arguments.advertise.clone().or(config.advertise);
         config.token_file = arguments.token_file.clone().or(config.token_file);
         if let (Some(ca), Some(cert), Some(key)) = (&arguments.ca, &arguments.cert, &arguments.key) {
@@ -116,12 +135,18 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
             config: config.control,
             remote: Remote { url: config.jobmanager, token_file: config.token_file, tls },
             listen: config.listen,
+            insecure: config.insecure,
             advertise: config.advertise,
             plugins: roles::plugin_store(&data_dir)?,
             say: Arc::new(|line: &str| tell(&format!("{line}\n"))),
         })
         .map_err(|e| roles::coded(&e))?;
-        tell(&format!("{id} runs {} slots for {url}\n", config.slots));
+        let slots = if config.slots == 1 { "slot" } else { "slots" };
+        tell(&format!(
+            "{id} runs {} {slots} for {url}; other TaskManagers reach it on {}\n",
+            config.slots,
+            taskmanager.address()
+        ));
         interrupts.wait();
         taskmanager.shut_down();
         Ok(())
