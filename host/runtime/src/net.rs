@@ -21,7 +21,6 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream},
     runtime::{Builder, Handle, Runtime},
     sync::Semaphore,
     time::{MissedTickBehavior, interval, sleep, timeout},
@@ -43,6 +42,7 @@ mod link;
 mod outbound;
 mod peer;
 mod registry;
+mod transport;
 
 pub(crate) use incoming::CreditLine;
 use incoming::Incoming;
@@ -51,6 +51,7 @@ use peer::Peer;
 pub(crate) use peer::{Outlet, Sender};
 pub(crate) use registry::Inlets;
 use registry::Registry;
+use transport::{Listener, Stream, Tcp, Transport};
 
 /// Threads that read and write connections.
 const THREADS: usize = 2;
@@ -60,9 +61,6 @@ const CONNECTIONS_MAX: usize = 4_096;
 
 /// Of those, how many may not have said yet who they are.
 const STRANGERS_MAX: usize = 256;
-
-/// After so many seconds without a byte a connection is taken for dead.
-const SILENT_SECONDS_MAX: u32 = 10;
 
 /// What a data plane is started with.
 #[derive(Debug, Clone)]
@@ -120,6 +118,7 @@ pub struct Network {
     address: SocketAddr,
     inner: Arc<Inner>,
     handle: Handle,
+    /// Its threads, if they are its own.
     runtime: Mutex<Option<Runtime>>,
 }
 
@@ -127,6 +126,7 @@ pub struct Network {
 struct Inner {
     options: Options,
     patience: Patience,
+    transport: Box<dyn Transport>,
     registry: Mutex<Registry>,
     connections: Mutex<Connections>,
 }
@@ -198,13 +198,21 @@ impl Network {
             .enable_all()
             .build()
             .map_err(Error::Threads)?;
+        let mut network = runtime.block_on(Self::start_here(options, patience, Box::new(Tcp)))?;
+        network.runtime = Mutex::new(Some(runtime));
+        Ok(network)
+    }
+
+    /// Listens, on the runtime that is current: all that it does there ends with that runtime.
+    async fn start_here(options: Options, patience: Patience, transport: Box<dyn Transport>) -> Result<Self, Error> {
         let listen = |source| Error::Listen { address: options.listen, source };
-        let listener = runtime.block_on(TcpListener::bind(options.listen)).map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
-        let inner = Arc::new(Inner { options, patience, registry: Mutex::default(), connections: Mutex::default() });
-        runtime.spawn(inner.clone().listen(listener));
-        runtime.spawn(inner.clone().tick());
-        Ok(Self { address, inner, handle: runtime.handle().clone(), runtime: Mutex::new(Some(runtime)) })
+        let listener = transport.listen(options.listen).await.map_err(listen)?;
+        let address = listener.address().map_err(listen)?;
+        let (registry, connections) = Default::default();
+        let inner = Arc::new(Inner { options, patience, transport, registry, connections });
+        tokio::spawn(inner.clone().listen(listener));
+        tokio::spawn(inner.clone().tick());
+        Ok(Self { address, inner, handle: Handle::current(), runtime: Mutex::default() })
     }
 
     /// Says which cluster it belongs to; the first word holds.
@@ -294,8 +302,8 @@ impl Network {
             connections.peers.insert(place.clone(), peer.clone());
             let (peer, inner) = (peer.clone(), self.inner.clone());
             self.handle.spawn(async move {
-                let (serving, options, patience) = (peer.clone(), inner.options.clone(), inner.patience);
-                let served = tokio::spawn(async move { serving.run(&options, patience).await }).await;
+                let (serving, within) = (peer.clone(), inner.clone());
+                let served = tokio::spawn(async move { serving.run(&within).await }).await;
                 if served.is_err() {
                     peer.end(Failure::Lost { peer: peer.name(), reason: PANICKED.to_owned() });
                 }
@@ -356,7 +364,7 @@ impl Inner {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn listen(self: Arc<Self>, listener: TcpListener) {
+    async fn listen(self: Arc<Self>, listener: Box<dyn Listener>) {
         let (all, strangers) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), Arc::new(Semaphore::new(STRANGERS_MAX)));
         loop {
             let Ok((stream, from)) = listener.accept().await else {
@@ -384,7 +392,7 @@ impl Inner {
     }
 
     /// Finds out who has connected, and lets him in or not.
-    async fn greet(&self, stream: TcpStream, from: SocketAddr) -> Option<(Link, Arc<Incoming>)> {
+    async fn greet(&self, stream: Box<dyn Stream>, from: SocketAddr) -> Option<(Link, Arc<Incoming>)> {
         let checksum = checksum(self.options.tls.as_ref());
         let mut link = Link::accept(stream, self.options.tls.as_ref()).await.ok()?;
         let heard = link::Heard::default();
@@ -430,20 +438,21 @@ impl Inner {
                 let connections = self.connections();
                 (connections.peers.values().cloned().collect(), connections.incoming.clone())
             };
-            let reason = || format!("it was silent for {SILENT_SECONDS_MAX} s");
             for peer in peers.iter().filter(|peer| peer.is_connected()) {
-                if peer.heard.tick(&peer.out) >= SILENT_SECONDS_MAX {
-                    peer.end(Failure::Lost { peer: peer.name(), reason: reason() });
+                if let Some(reason) = peer.heard.tick(&peer.out) {
+                    peer.end(Failure::Lost { peer: peer.name(), reason });
                 }
             }
             for incoming in incoming {
-                if incoming.heard.tick(&incoming.out) >= SILENT_SECONDS_MAX {
-                    incoming.end(&reason());
+                if let Some(reason) = incoming.heard.tick(&incoming.out) {
+                    incoming.end(&reason);
                 }
             }
         }
     }
 }
 
+#[cfg(test)]
+mod simulated;
 #[cfg(test)]
 mod tests;

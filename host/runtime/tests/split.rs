@@ -8,7 +8,8 @@ use std::{
         Arc,
         mpsc::{Receiver, channel},
     },
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -18,7 +19,10 @@ use wasmill_model::{
     settings::Settings,
 };
 use wasmill_plugin::{Engine, EngineOptions, PluginStore, Worker, cache::Cache};
-use wasmill_runtime::{Attempt, Job, Network, OnProgress, OperatorLog, Place, Placement, Progress, Wish, net::Options};
+use wasmill_runtime::{
+    Attempt, Job, Network, OnProgress, OperatorLog, Place, Placement, Progress, Wish,
+    net::{ConnectionTotals, Options},
+};
 
 /// Rows of each of the two files.
 const ROWS: usize = 30_000;
@@ -192,6 +196,13 @@ connector = "blackhole"
 "#;
     let split = start(&job(folder.path(), endless));
     split.wait(|progress| matches!(progress, Progress::Running));
+    // Subtasks run before there are connections: one that ends before it has begun could not be made, and is not lost.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let stands = |totals: &ConnectionTotals| totals.outgoing && totals.frames_in > 0;
+    while !split.networks[0].connections().iter().any(stands) {
+        assert!(Instant::now() < deadline, "no connection is made");
+        thread::park_timeout(Duration::from_millis(1));
+    }
     split.networks[1].shut_down();
     let mut ended = 0;
     while ended < split.subtasks {

@@ -1,4 +1,4 @@
-//! One connection's bytes: TCP or TLS below, frames above.
+//! One connection's bytes: a transport or TLS below, frames above.
 
 use std::{
     io::{self, IoSlice},
@@ -8,14 +8,16 @@ use std::{
 
 use arrow_buffer::Buffer;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
-    net::TcpStream,
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use wasmill_wire::{Checksum, Decoder, Frame};
 
-use super::outbound::Outbound;
+use super::{
+    outbound::Outbound,
+    transport::{Stream, Transport},
+};
 use crate::tls::Tls;
 
 /// How long is waited for others.
@@ -27,6 +29,13 @@ pub(super) struct Patience {
     pub(super) handshake: Duration,
 }
 
+/// After so many seconds without a byte a connection is taken for dead.
+const SILENT_SECONDS_MAX: u32 = 10;
+
+/// And after so many without a whole frame: of one whose length was changed on its way the rest would never come, since what is
+/// heard instead is only that the other side is there. The longest takes as long at 17 KiB a second.
+const FRAME_SECONDS_MAX: u32 = 60;
+
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 << 10;
 
@@ -35,11 +44,6 @@ const DIRECT_BYTES: usize = 16 << 10;
 
 /// Pieces that are written at once; the system takes 1,024.
 const PIECES_MAX: usize = 64;
-
-/// Plain or not, a connection is read and written.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Frames and bytes that have been read.
 #[derive(Debug, Default)]
@@ -52,11 +56,29 @@ pub(super) struct Heard {
 /// What a tick has seen of a connection.
 #[derive(Debug, Default)]
 struct Silence {
-    /// Bytes read and written before the last tick.
-    read: AtomicU64,
+    /// Bytes written before the last tick.
     written: AtomicU64,
-    /// Ticks since something was read.
+    read: Standstill,
+    frames: Standstill,
+}
+
+/// For how long something has not grown.
+#[derive(Debug, Default)]
+struct Standstill {
+    /// Before the last tick.
+    count: AtomicU64,
+    /// Ticks since it grew.
     ticks: AtomicU32,
+}
+
+impl Standstill {
+    fn tick(&self, now: u64) -> u32 {
+        if self.count.swap(now, Ordering::Relaxed) != now {
+            self.ticks.store(0, Ordering::Relaxed);
+            return 0;
+        }
+        self.ticks.fetch_add(1, Ordering::Relaxed) + 1
+    }
 }
 
 /// A connection before its ends are used apart.
@@ -79,20 +101,23 @@ impl Heard {
         (self.frames.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
     }
 
-    /// A second has passed: lets the other side hear something if it has heard nothing in it. Returns for how many seconds it
-    /// has been silent itself.
-    pub(super) fn tick(&self, out: &Outbound) -> u32 {
-        let Silence { read, written, ticks } = &self.silence;
+    /// A second has passed: lets the other side hear something if it has heard nothing in it. Returns why the connection is to
+    /// be taken for dead, if it is.
+    pub(super) fn tick(&self, out: &Outbound) -> Option<String> {
+        let Silence { written, read, frames } = &self.silence;
         let now = out.written().1;
         if written.swap(now, Ordering::Relaxed) == now {
             out.frame(Frame::Ping);
         }
-        let now = self.totals().1;
-        if read.swap(now, Ordering::Relaxed) != now {
-            ticks.store(0, Ordering::Relaxed);
-            return 0;
+        let (frames_now, read_now) = self.totals();
+        let (frames, read) = (frames.tick(frames_now), read.tick(read_now));
+        if read >= SILENT_SECONDS_MAX {
+            Some(format!("it was silent for {SILENT_SECONDS_MAX} s"))
+        } else if frames >= FRAME_SECONDS_MAX {
+            Some(format!("a frame did not come to its end in {FRAME_SECONDS_MAX} s"))
+        } else {
+            None
         }
-        ticks.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
@@ -109,12 +134,16 @@ pub(super) fn checksum(tls: Option<&Tls>) -> Checksum {
 
 impl Link {
     /// The side that connects.
-    pub(super) async fn connect(address: &str, tls: Option<&Tls>, patience: Patience) -> io::Result<Self> {
+    pub(super) async fn connect(
+        transport: &dyn Transport,
+        address: &str,
+        tls: Option<&Tls>,
+        patience: Patience,
+    ) -> io::Result<Self> {
         let within = async {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            let stream: Box<dyn Stream> = match tls {
-                None => Box::new(stream),
+            let stream = transport.connect(address).await?;
+            let stream = match tls {
+                None => stream,
                 Some(tls) => Box::new(TlsConnector::from(tls.client()).connect(Tls::name(), stream).await?),
             };
             Ok(Self::new(stream, checksum(tls)))
@@ -123,10 +152,9 @@ impl Link {
     }
 
     /// The side that listens.
-    pub(super) async fn accept(stream: TcpStream, tls: Option<&Tls>) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let stream: Box<dyn Stream> = match tls {
-            None => Box::new(stream),
+    pub(super) async fn accept(stream: Box<dyn Stream>, tls: Option<&Tls>) -> io::Result<Self> {
+        let stream = match tls {
+            None => stream,
             Some(tls) => {
                 let stream = TlsAcceptor::from(tls.server()).accept(stream).await?;
                 if !Tls::is_of_cluster(stream.get_ref().1.peer_certificates()) {

@@ -15,8 +15,8 @@ use wasmill_wire::{
 };
 
 use super::{
-    Options,
-    link::{Heard, Link, Patience, checksum},
+    Inner, Options,
+    link::{Heard, Link, checksum},
     outbound::{Ended, Outbound},
 };
 use crate::{
@@ -105,8 +105,8 @@ impl Peer {
     }
 
     /// Connects, and serves the connection until it ends.
-    pub(super) async fn run(&self, options: &Options, patience: Patience) {
-        let failure = match self.connect(options, patience).await {
+    pub(super) async fn run(&self, inner: &Inner) {
+        let failure = match self.connect(inner).await {
             Ok(link) => {
                 self.lock().connected = true;
                 let reason = link.run(&self.out, &self.heard, |frame| self.handle(frame)).await;
@@ -117,10 +117,11 @@ impl Peer {
         self.end(failure);
     }
 
-    async fn connect(&self, options: &Options, patience: Patience) -> Result<Link, String> {
+    async fn connect(&self, inner: &Inner) -> Result<Link, String> {
+        let Inner { options, patience, transport, .. } = inner;
         let until = Instant::now() + patience.connect;
         let mut link = loop {
-            match Link::connect(&self.place.address, options.tls.as_ref(), patience).await {
+            match Link::connect(&**transport, &self.place.address, options.tls.as_ref(), *patience).await {
                 Ok(link) => break link,
                 Err(error) if Instant::now() >= until => return Err(error.to_string()),
                 Err(_) => sleep(RETRY_AFTER).await,

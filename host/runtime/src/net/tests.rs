@@ -426,7 +426,7 @@ fn what_comes_late_is_counted_and_let_fall() {
 }
 
 /// Identities of two authorities, in a folder.
-fn tls(folder: &Path, cluster: &str) -> Tls {
+pub(super) fn tls(folder: &Path, cluster: &str) -> Tls {
     let authority = Authority::new(cluster).expect("there is randomness");
     authority.identity().write(folder, cluster).expect("the folder can be written");
     let name = format!("{cluster}-node");
