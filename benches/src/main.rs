@@ -1,9 +1,10 @@
-//! Whole jobs measured beside native loops that do the same work on the same events, in CPU seconds, and what strangers'
-//! plugins cost.
+//! Whole jobs measured beside native loops that do the same work on the same events, in CPU seconds; what strangers'
+//! plugins cost; and clusters of real processes.
 //!
 //! `wasmill-benches runs [NAME...] [--events N] [--megabytes N] [--repeat N] [-o json]`
 //! `wasmill-benches strangers [NAME...] [-o json]`
 //! `wasmill-benches exchange [--events N] [--repeat N]`
+//! `wasmill-benches cluster [NAME...] [-o json]`
 //!
 //! Every job and every twin of `runs` runs in a process of its own, so that its CPU time and its memory are its own. What
 //! is compared is run in turn, so that a busy machine slows both.
@@ -12,9 +13,12 @@ use std::{env, io::Write as _, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
 
+mod cluster;
 mod events;
 mod exchange;
+mod figure;
 mod measure;
+mod places;
 mod runs;
 mod strangers;
 mod table;
@@ -40,7 +44,11 @@ wasmill-benches strangers [NAME...] [-o json]
 
 wasmill-benches exchange [--events N] [--repeat N]
 
-  a keyed count over a hash exchange, on one TaskManager and on two";
+  a keyed count over a hash exchange, on one TaskManager and on two
+
+wasmill-benches cluster [NAME...] [-o json]
+
+  NAME          count, latency, submit, recover, idle, cycles, many; all of them if none is named";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -57,7 +65,10 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["runs", rest @ ..] => runs::run(&options(rest)?).map(|()| ExitCode::SUCCESS),
-        ["strangers", rest @ ..] => strangers::run(&strangers_options(rest)?).map(|()| ExitCode::SUCCESS),
+        ["strangers", rest @ ..] => {
+            strangers::run(&figure_options(rest, &strangers::NAMES)?).map(|()| ExitCode::SUCCESS)
+        }
+        ["cluster", rest @ ..] => cluster::run(&figure_options(rest, &cluster::NAMES)?).map(|()| ExitCode::SUCCESS),
         ["exchange", rest @ ..] => {
             let options = options(rest)?;
             exchange::run(options.events, options.repeat).map(|()| ExitCode::SUCCESS)
@@ -99,13 +110,13 @@ fn options(words: &[&str]) -> Result<runs::Options> {
     Ok(options)
 }
 
-fn strangers_options(words: &[&str]) -> Result<strangers::Options> {
-    let mut options = strangers::Options { names: Vec::new(), output: runs::Output::Table };
+fn figure_options(words: &[&str], names: &[&str]) -> Result<figure::Options> {
+    let mut options = figure::Options { names: Vec::new(), output: runs::Output::Table };
     let mut words = words.iter();
     while let Some(&word) = words.next() {
         match word {
             "-o" => options.output = output(words.next())?,
-            name if strangers::NAMES.contains(&name) => options.names.push(name.to_owned()),
+            name if names.contains(&name) => options.names.push(name.to_owned()),
             _ => bail!("`{word}` is no figure and no option\n\n{USAGE}"),
         }
     }
@@ -131,7 +142,9 @@ mod tests {
         for nonsense in [&["q9"][..], &["--events"], &["--events", "many"], &["--events", "0"], &["-o", "xml"]] {
             assert!(options(nonsense).is_err(), "{nonsense:?}");
         }
-        assert_eq!(strangers_options(&["traps", "-o", "json"]).expect("is well formed").names, ["traps"]);
-        assert!(strangers_options(&["q1"]).is_err());
+        let of = |words: &[&str]| figure_options(words, &cluster::NAMES);
+        assert_eq!(of(&["idle", "-o", "json", "many"]).expect("is well formed").names, ["idle", "many"]);
+        assert!(of(&["traps"]).is_err());
+        assert_eq!(figure_options(&["traps"], &strangers::NAMES).expect("is well formed").names, ["traps"]);
     }
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: figures. Small parts by criterion, whole jobs beside native loops and strangers' plugins by `wasmill-benches`.
+//! `cargo xtask bench`: figures. Small parts by criterion; whole jobs beside native loops, strangers' plugins and clusters by
+//! `wasmill-benches`.
 
 use std::process::Command;
 
@@ -17,6 +18,10 @@ const RUNS: &str = "runs";
 const STRANGERS: &str = "strangers";
 /// What an exchange between TaskManagers costs.
 const EXCHANGE: &str = "exchange";
+/// What a cluster of real processes does.
+const CLUSTER: &str = "cluster";
+/// All that this crate measures.
+const SETS: [&str; 4] = [RUNS, STRANGERS, EXCHANGE, CLUSTER];
 
 /// Runs one set of benches, with whatever else is on the command line handed on to it, or all of them.
 pub(crate) fn run_named(workspace: &Workspace, words: &[&str]) -> Result<()> {
@@ -25,10 +30,9 @@ pub(crate) fn run_named(workspace: &Workspace, words: &[&str]) -> Result<()> {
             for package in workspace.packages.iter().filter(|package| !package.benches.is_empty()) {
                 parts(workspace, package, &[])?;
             }
-            whole(workspace, RUNS, &[])?;
-            whole(workspace, STRANGERS, &[])
+            SETS.iter().try_for_each(|what| whole(workspace, what, &[]))
         }
-        [what @ (RUNS | STRANGERS | EXCHANGE), rest @ ..] => whole(workspace, what, rest),
+        [what, rest @ ..] if SETS.contains(what) => whole(workspace, what, rest),
         [name, rest @ ..] => match find(workspace, name) {
             Some(package) => parts(workspace, package, rest),
             None => bail!("there are no benches named `{name}`; there are {}", names(workspace).join(", ")),
@@ -48,7 +52,7 @@ fn short(name: &str) -> &str {
 fn names(workspace: &Workspace) -> Vec<&str> {
     let parts =
         workspace.packages.iter().filter(|package| !package.benches.is_empty()).map(|package| short(&package.name));
-    [RUNS, STRANGERS].into_iter().chain(parts).collect()
+    SETS.into_iter().chain(parts).collect()
 }
 
 fn parts(workspace: &Workspace, package: &Package, arguments: &[&str]) -> Result<()> {
