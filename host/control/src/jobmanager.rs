@@ -64,7 +64,7 @@ impl Default for Config {
             restart_max_ms: 30_000,
             restart_factor: 2,
             restart_reset_ms: 600_000,
-            history_jobs_max: 1_000,
+            history_jobs_max: 100,
             live_jobs_max: 10_000,
         }
     }

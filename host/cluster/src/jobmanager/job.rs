@@ -72,6 +72,9 @@ impl JobEntry {
             state => state.name().to_owned(),
         };
         self.history.event(now, "state", message);
+        if matches!(state, JobState::Restarting) {
+            self.metrics.restart();
+        }
         if state.is_terminal() {
             self.ended_ms = Some(now);
             self.metrics.end();

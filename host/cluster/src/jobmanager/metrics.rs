@@ -18,6 +18,8 @@ const RATE_OVER_MS: Timestamp = 1_000;
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     attempt: Option<Attempt>,
+    /// What it says does not count any more.
+    over: Option<Attempt>,
     by_taskmanager: BTreeMap<TaskManagerId, Vec<VertexTotals>>,
     /// Bytes that wait, by the place of their edge.
     queued: BTreeMap<TaskManagerId, Vec<(usize, u64)>>,
@@ -66,15 +68,21 @@ pub(crate) struct Sums {
 impl Metrics {
     /// Takes what one TaskManager says. A later attempt begins from nothing; an earlier one is over.
     pub(crate) fn take(&mut self, taskmanager: TaskManagerId, totals: JobTotals, now_ms: Timestamp) {
-        match self.attempt {
-            Some(attempt) if totals.attempt < attempt => return,
-            Some(attempt) if totals.attempt == attempt => {}
-            _ => *self = Self { attempt: Some(totals.attempt), ..Self::default() },
+        if self.over >= Some(totals.attempt) || self.attempt > Some(totals.attempt) {
+            return;
+        }
+        if self.attempt != Some(totals.attempt) {
+            *self = Self { attempt: Some(totals.attempt), over: self.over, ..Self::default() };
         }
         self.by_taskmanager.insert(taskmanager, totals.vertices);
         self.queued.insert(taskmanager, totals.queued);
         let totals = self.totals();
         self.rates.look(&totals, now_ms);
+    }
+
+    /// The job is to be started again: what it has done does not count any more.
+    pub(crate) fn restart(&mut self) {
+        *self = Self { over: self.attempt.max(self.over), ..Self::default() };
     }
 
     /// Nothing grows any more.
@@ -209,5 +217,10 @@ mod tests {
         assert_eq!(metrics.of_vertices(&plan())[0].rows_in, 7);
         metrics.take(TaskManagerId(1), said(1, 999), 12_200);
         assert_eq!(metrics.of_vertices(&plan())[0].rows_in, 7, "an earlier attempt is over");
+        metrics.restart();
+        metrics.take(TaskManagerId(2), said(2, 8), 12_300);
+        assert_eq!(metrics.of_vertices(&plan())[0].rows_in, 0, "it is being started again");
+        metrics.take(TaskManagerId(2), said(3, 9), 12_400);
+        assert_eq!(metrics.of_vertices(&plan())[0].rows_in, 9);
     }
 }
