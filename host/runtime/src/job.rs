@@ -20,7 +20,7 @@ use wasmill_model::{
 };
 use wasmill_plugin::{Digest, Limits, Plugin, PluginStore, plugins};
 
-use crate::{counters::Counters, taps::Taps};
+use crate::{counters::Counters, folders::Folders, taps::Taps};
 
 /// A job that is ready to run.
 #[derive(Debug)]
@@ -83,17 +83,19 @@ impl Job {
     /// themselves. Nothing is opened yet. Relative paths, those of plugins too, are relative to `base`, the folder of the
     /// job file.
     pub fn prepare(settings: &Settings, base: &Path, plugins: &PluginStore) -> Result<Self, Error> {
-        Self::prepare_with(settings, base, plugins, &|plugin| plugin_path(plugin, base))
+        Self::prepare_with(settings, base, plugins, &|plugin| plugin_path(plugin, base), &Folders::default())
     }
 
-    /// The same, with plugins found in another way.
+    /// The same, with plugins found in another way, and files in these folders only.
     pub fn prepare_with(
         settings: &Settings,
         base: &Path,
         plugins: &PluginStore,
         find: &FindPlugin<'_>,
+        folders: &Folders,
     ) -> Result<Self, Error> {
-        Self::check(settings, Parts::new(base, Answers::Ask { plugins, find }))
+        let parts = Parts::new(base, Answers::Ask { plugins, find });
+        Self::check(settings, Parts { folders: folders.clone(), ..parts })
     }
 
     /// The job that [`Job::prepare_with`] made of the same file elsewhere, from what was found there.
@@ -186,6 +188,8 @@ pub(crate) enum Answers<'a> {
 /// Answers the checker, and keeps what it finds.
 pub(crate) struct Parts<'a> {
     base: &'a Path,
+    /// Where its files may be.
+    folders: Folders,
     answers: Answers<'a>,
     pub(crate) found: BTreeMap<String, Part>,
     /// The file of each `file` sink, and the sink's name.
@@ -199,7 +203,26 @@ pub(crate) struct Parts<'a> {
 impl<'a> Parts<'a> {
     pub(crate) fn new(base: &'a Path, answers: Answers<'a>) -> Self {
         let (found, written) = (BTreeMap::new(), BTreeMap::new());
-        Self { base, answers, found, written, standard_input: None, stdout: None }
+        Self { base, folders: Folders::default(), answers, found, written, standard_input: None, stdout: None }
+    }
+
+    /// Refuses files that the job may not use.
+    fn permit(&self, vertex: &VertexSpec, path: &Path) -> Result<(), Error> {
+        if self.folders.permit(path) {
+            return Ok(());
+        }
+        let message = format!("jobs may not use {}: their files are in {}", path.display(), self.folders);
+        let setting = vertex.settings.get("path");
+        let error = setting.map_or_else(|| vertex.settings.error(&message), |setting| setting.error(&message));
+        Err(error.coded(Code::PathNotAllowed))
+    }
+
+    /// The file that a vertex names, or the pattern of some, if it does.
+    fn permit_named(&self, vertex: &VertexSpec) -> Result<(), Error> {
+        match vertex.settings.get("path") {
+            Some(setting) if !self.folders.is_everywhere() => self.permit(vertex, &setting.path(self.base)?),
+            _ => Ok(()),
+        }
     }
 
     /// The splits of a source: found on the way, or known.
@@ -232,7 +255,9 @@ impl Catalogue for Parts<'_> {
     fn source(&mut self, vertex: &VertexSpec) -> Result<Vec<(String, Schema)>, Error> {
         let config = SourceConfig::read(&vertex.settings, self.base)?;
         vertex.settings.finish()?;
+        self.permit_named(vertex)?;
         let splits = self.splits(vertex, &config)?;
+        splits.iter().try_for_each(|split| self.permit(vertex, &split.path))?;
         if splits.iter().any(Split::is_standard_input)
             && let Some(other) = self.standard_input.replace(vertex.name.clone())
         {
@@ -248,6 +273,7 @@ impl Catalogue for Parts<'_> {
     fn sink(&mut self, vertex: &VertexSpec, schema: &Schema) -> Result<(), Error> {
         let config = SinkConfig::read(&vertex.settings, self.base)?;
         vertex.settings.finish()?;
+        self.permit_named(vertex)?;
         config.check(schema).map_err(|reason| vertex.settings.error(reason).coded(Code::FormatColumnType))?;
         if config.stdout_use() != StdoutUse::Never {
             self.share_stdout(vertex, &config)?;

@@ -13,6 +13,7 @@ mod clock;
 pub mod counters;
 mod error;
 mod exchange;
+mod folders;
 mod job;
 pub mod latency;
 mod letters;
@@ -32,6 +33,7 @@ pub mod trial;
 
 pub use attempt::{Attempt, OnProgress, OperatorLog, Queued};
 pub use error::Error;
+pub use folders::{Folders, NoFolder};
 pub use job::{Bounds, FindPlugin, Found, FoundOperator, Job, LoadPlugin};
 pub use net::Network;
 pub use operator::OperatorUsage;

@@ -45,6 +45,48 @@ fn a_taskmanager_that_others_reach_needs_tls() {
     }
 }
 
+/// What a job may read and write, whoever deploys it.
+#[test]
+fn jobs_keep_to_the_folders_that_are_theirs() {
+    let folder = tempfile::TempDir::new().expect("temporary folders can be made");
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("data")).expect("the folder takes folders");
+    fs::write(at("data/in.txt"), "a b\n").expect("the folder takes files");
+    fs::write(at("secret.txt"), "s\n").expect("the folder takes files");
+    std::os::unix::fs::symlink(at("secret.txt"), at("data/link.txt")).expect("the folder takes links");
+    let data = at("data").display().to_string();
+    let (jobmanager, url) = start_jobmanager(&at("jobmanager"), "127.0.0.1:0", &["--folder", &data]);
+    let plan = |source: &str, sink: &str| {
+        let job = format!(
+            "[job]\nname = \"j\"\n[source.text]\nconnector = \"file\"\nformat = \"lines\"\npath = \"{source}\"\n\
+             [sink.out]\ninput = \"text\"\nconnector = \"file\"\nformat = \"json\"\npath = \"{sink}\"\n"
+        );
+        fs::write(at("job.toml"), job).expect("the folder takes files");
+        let mut command = wasmill(&["plan", "--server", &url]);
+        command.arg(at("job.toml"));
+        Running::start(command).end()
+    };
+    for (source, sink) in [("data/in.txt", "data/out.json"), ("data/i*.txt", "data/new/out.json")] {
+        let ended = plan(source, sink);
+        assert_eq!(ended.code, Some(0), "{source} {sink}: {}", ended.stderr);
+    }
+    for (source, sink, named) in [
+        ("secret.txt", "data/out.json", "secret.txt"),
+        ("data/link.txt", "data/out.json", "link.txt"),
+        ("data/*.txt", "data/out.json", "link.txt"),
+        ("data/in.txt", "out.json", "out.json"),
+        ("data/in.txt", "data/../out.json", "out.json"),
+        ("/etc/passwd", "data/out.json", "/etc/passwd"),
+    ] {
+        let ended = plan(source, sink);
+        assert_eq!(ended.code, Some(2), "{source} {sink}");
+        assert!(ended.stderr.contains("error[path-not-allowed]"), "{source} {sink}: {}", ended.stderr);
+        assert!(ended.stderr.contains(named), "{source} {sink}: {}", ended.stderr);
+    }
+    jobmanager.kill();
+    jobmanager.end();
+}
+
 #[test]
 fn a_token_decides_what_one_may_do() {
     let folder = tempfile::TempDir::new().expect("temporary folders can be made");

@@ -24,7 +24,7 @@ use wasmill_rest::{
     Accepted, Cluster, JobDetail, JobSummary, LogLine, Operation, OperationKind, Plan, PluginDetail, PluginVersion,
     Problem, Stored, Submission, TapRow, Worker,
 };
-use wasmill_runtime::Job;
+use wasmill_runtime::{Folders, Job};
 
 use crate::{
     catalogue::{self, Catalogue, Recovered},
@@ -46,6 +46,8 @@ pub struct Options {
     pub config: Config,
     /// Checks, compiles and describes plugins.
     pub plugins: Arc<PluginStore>,
+    /// Where jobs may read and write files, resolved.
+    pub folders: Folders,
 }
 
 /// What went wrong when a JobManager started.
@@ -77,6 +79,7 @@ pub struct Handle {
     catalogue: Arc<Catalogue>,
     registry: Arc<Registry>,
     upload_folder: Arc<PathBuf>,
+    folders: Arc<Folders>,
 }
 
 /// The largest component that is taken.
@@ -85,7 +88,7 @@ pub const UPLOAD_BYTES_MAX: u64 = 256 << 20;
 impl Handle {
     /// Starts a JobManager on its data folder: everything that an earlier one left goes on.
     pub fn start(options: Options) -> Result<Self, Error> {
-        let Options { data_dir, config, plugins } = options;
+        let Options { data_dir, config, plugins, folders } = options;
         let catalogue = Arc::new(Catalogue::open(&data_dir)?);
         let Recovered { cluster, epoch, jobs, plugins: records, drained } = catalogue.begin()?;
         let registry = Registry::open(&data_dir, catalogue.clone(), plugins, records);
@@ -100,7 +103,7 @@ impl Handle {
         let begin = Begin { config, cluster, epoch, jobs };
         crate::jobmanager::start(begin, store, messages, changes).map_err(Error::Thread)?;
         let upload_folder = Arc::new(registry.upload_folder());
-        Ok(Self { inbox, changed, catalogue, registry: Arc::new(registry), upload_folder })
+        Ok(Self { inbox, changed, catalogue, registry: Arc::new(registry), upload_folder, folders: Arc::new(folders) })
     }
 
     /// Ends the owner's thread once it has come to it. Jobs go on where they run until their TaskManagers miss it.
@@ -249,13 +252,13 @@ impl Handle {
     }
 
     async fn check(&self, submission: &Submission) -> Result<(Job, wasmill_runtime::Found), Problem> {
-        let submission = submission.clone();
+        let (submission, folders) = (submission.clone(), self.folders.clone());
         let check = move |registry: &Registry| {
             let of_job_file = |error: wasmill_model::settings::Error| Problem::of(422, &error);
             let settings = payload::settings(&submission).map_err(of_job_file)?;
             let base = payload::base(&submission);
             let find = |plugin: &wasmill_model::settings::Setting| registry.find_for_job(plugin);
-            let job = Job::prepare_with(&settings, &base, registry.store(), &find).map_err(of_job_file)?;
+            let job = Job::prepare_with(&settings, &base, registry.store(), &find, &folders).map_err(of_job_file)?;
             let only_here = |what: &str| {
                 let detail = format!(
                     "could not submit job {}: {what} belongs to a process, and a cluster's processes have none",

@@ -8,6 +8,7 @@ use wasmill_api::Running;
 use wasmill_cluster::jobmanager::{Handle, Options};
 use wasmill_control::jobmanager;
 use wasmill_model::fault::Code;
+use wasmill_runtime::Folders;
 
 use crate::{
     error::Error,
@@ -48,6 +49,10 @@ pub(crate) struct ApiArguments {
     /// Listen where others reach it without tokens or TLS: whoever reaches it may run code.
     #[arg(long)]
     insecure: bool,
+    /// A folder whose files jobs may read and write, also those in its folders; may be given more than once [default: all that
+    /// the TaskManagers' user may].
+    #[arg(long = "folder", value_name = "DIR")]
+    folders: Vec<PathBuf>,
 }
 
 /// How a JobManager is set up.
@@ -56,11 +61,19 @@ pub(crate) struct ApiArguments {
 struct Config {
     /// Where jobs and plugins are kept.
     data_dir: Option<PathBuf>,
+    /// Where jobs may read and write files; if there is none, wherever the TaskManagers may.
+    folders: Folders,
     control: jobmanager::Config,
     api: wasmill_api::Options,
 }
 
 impl ApiArguments {
+    /// Where jobs may read and write files.
+    pub(crate) fn folders(&self, configured: Folders) -> Result<Folders, Error> {
+        let folders = if self.folders.is_empty() { configured } else { Folders::new(self.folders.clone()) };
+        folders.resolved().map_err(|e| Error::new(Code::FileUnreadable, e.to_string()))
+    }
+
     /// What the flags and the environment say goes before what the file says.
     pub(crate) fn apply(&self, mut options: wasmill_api::Options) -> wasmill_api::Options {
         options.listen = self.listen.unwrap_or(options.listen);
@@ -79,14 +92,15 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     roles::run_role(|| {
         let mut config: Config = roles::read_config(arguments.config.as_deref())?;
         config.api = arguments.api.apply(config.api);
+        config.folders = arguments.api.folders(config.folders)?;
         let data_dir = arguments.data_dir.clone().or(config.data_dir);
         let data_dir = data_dir.map_or_else(|| roles::default_data_dir("jobmanager"), Ok)?;
         config.data_dir = Some(data_dir.clone());
         roles::print_config("jobmanager", &config);
         let interrupts = Interrupts::new()?;
         let plugins = roles::plugin_store(&data_dir)?;
-        let handle =
-            Handle::start(Options { data_dir, config: config.control, plugins }).map_err(|e| roles::coded(&e))?;
+        let options = Options { data_dir, config: config.control, plugins, folders: config.folders };
+        let handle = Handle::start(options).map_err(|e| roles::coded(&e))?;
         let server = Server::start(config.api, handle.clone())?;
         tell(&format!("JobManager is ready at {}\n", server.url));
         interrupts.wait();

@@ -9,6 +9,7 @@ use wasmill_cluster::{
     taskmanager::{self, Identity},
 };
 use wasmill_control::{agent, jobmanager};
+use wasmill_runtime::Folders;
 
 use crate::{
     roles::{
@@ -40,6 +41,7 @@ pub(crate) struct Arguments {
 struct Config {
     slots: Option<u32>,
     data_dir: Option<PathBuf>,
+    folders: Folders,
     control: jobmanager::Config,
     api: wasmill_api::Options,
 }
@@ -49,6 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     roles::run_role(|| {
         let mut config: Config = roles::read_config(arguments.config.as_deref())?;
         config.api = arguments.api.apply(config.api);
+        config.folders = arguments.api.folders(config.folders)?;
         let slots = arguments.slots.or(config.slots).unwrap_or_else(processors);
         config.slots = Some(slots);
         let data_dir = arguments.data_dir.clone().or(config.data_dir);
@@ -60,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         let plugins = roles::plugin_store(&data_dir)?;
         // Neither may give the other up before itself.
         let agent = agent::Config { lease_ms: config.control.lease_ms, ..agent::Config::default() };
-        let options = Options { data_dir, config: config.control, plugins: plugins.clone() };
+        let options = Options { data_dir, config: config.control, plugins: plugins.clone(), folders: config.folders };
         let handle = Handle::start(options).map_err(|e| roles::coded(&e))?;
         let mut taskmanager =
             taskmanager::start_inside(&handle, identity, slots, agent, plugins).map_err(|e| roles::coded(&e))?;
