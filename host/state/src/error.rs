@@ -31,6 +31,19 @@ pub enum Error {
     RecordTooLong { group: usize, bytes: usize, bytes_max: usize },
 }
 
+/// A row of a snapshot is not one of this state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    #[error("its key is too short")]
+    Key,
+    #[error("it is of a part that is not known, {part}")]
+    Part { part: u16 },
+    #[error("its values are not those of the operator's cells")]
+    Values,
+    #[error("its record takes {bytes} bytes, more than one may")]
+    TooLong { bytes: usize },
+}
+
 impl Coded for Error {
     fn code(&self) -> Code {
         match self {

@@ -19,11 +19,15 @@ use crate::{
     grouping::Call,
     index::Index,
     layout::Layout,
+    sealed::SealedState,
     timers::{DueTimers, Timer, Timers},
 };
 
 mod apply;
 mod read;
+mod restore;
+
+pub use restore::{Restore, StoredCell};
 
 /// How much state an operator instance may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +63,8 @@ pub struct KeyedState {
     timers: Timers,
     call: Call,
     plan: apply::Plan,
+    /// Keys of earlier epochs that have no value any more.
+    gone: EncodedKeys,
 }
 
 impl KeyedState {
@@ -72,12 +78,34 @@ impl KeyedState {
             timers: Timers::new(),
             call: Call::default(),
             plan: apply::Plan::default(),
+            gone: EncodedKeys::default(),
         })
+    }
+
+    /// Notes from now on what changes, for snapshots of the changes. What is there counts as known.
+    pub fn track(&mut self) {
+        self.arena.track();
+        self.timers.track();
+        self.gone = EncodedKeys::default();
+    }
+
+    /// Takes a snapshot of what has changed since the one before, or since `track`. Copies nothing, and takes no longer if more has
+    /// changed. While the snapshot is kept, what is changed is copied first, so that up to as much memory again is used.
+    pub fn seal(&mut self) -> SealedState {
+        SealedState {
+            layout: self.layout.clone(),
+            arena: self.arena.seal(),
+            gone: std::mem::take(&mut self.gone),
+            event_time: self.timers.domain_mut(TimeDomain::EventTime).seal(),
+            processing_time: self.timers.domain_mut(TimeDomain::ProcessingTime).seal(),
+        }
     }
 
     /// Begins a call: numbers the different keys of its rows in the order of their first row. `hashes` are the xxh3-64 of
     /// the keys.
     pub fn group(&mut self, keys: &EncodedKeys, hashes: &[u64]) -> Groups {
+        self.arena.take_back();
+        self.timers.take_back();
         self.call.group(keys, hashes)
     }
 

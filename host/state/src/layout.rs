@@ -28,7 +28,7 @@ pub(crate) enum Slot {
     Text(usize),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Layout {
     /// Type and place of each cell.
     pub(crate) cells: Vec<(DataType, Slot)>,
@@ -96,9 +96,14 @@ impl Layout {
         *byte = *byte & !(1 << (cell % 8)) | u8::from(present) << (cell % 8);
     }
 
+    /// A bit for each cell, the first in the lowest bit of the first byte.
+    pub(crate) fn presence<'a>(&self, record: &'a [u8]) -> &'a [u8] {
+        &record[self.presence_at..self.key_at]
+    }
+
     /// Whether no cell has a value.
     pub(crate) fn is_empty(&self, record: &[u8]) -> bool {
-        record[self.presence_at..self.key_at].iter().all(|&b| b == 0)
+        self.presence(record).iter().all(|&b| b == 0)
     }
 
     /// The bytes of a text cell, empty if it is absent.

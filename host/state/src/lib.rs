@@ -1,6 +1,7 @@
 //! The live keyed state of one operator instance: its cells and its timers, in memory.
 //!
-//! Pure data structures: no files, no clocks, no threads. Snapshots of them are made elsewhere.
+//! Pure data structures: no files, no clocks, no threads. A snapshot comes out of them as sorted rows, and goes into them as rows;
+//! where those are kept is another crate's.
 //!
 //! * **cell**: a named value an operator keeps for every key. All cells of a key stand in one *record*.
 //! * **record**: header, fixed slots, key, text; in an *arena* of 1 MiB segments, found by an *index* over key hashes.
@@ -16,8 +17,10 @@ mod grouping;
 mod index;
 mod keyed;
 mod layout;
+mod sealed;
 mod timers;
 
-pub use error::Error;
-pub use keyed::{KeyedState, Scan, StateLimits};
+pub use error::{Error, RowError};
+pub use keyed::{KeyedState, Restore, Scan, StateLimits, StoredCell};
+pub use sealed::{EVENT_TIME_TIMERS, PROCESSING_TIME_TIMERS, SealedState, VALUES};
 pub use timers::{DueTimers, FIRED_MAX};

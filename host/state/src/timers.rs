@@ -4,8 +4,8 @@
 //! *bucket* for each different time. A bucket is sorted by key only when it is due, and once: what is set afterwards at
 //! the same time becomes a sorted run beside the others.
 //!
-//! A timer in the arena: `header (8) | time (8) | cleared (1) | key`. A cleared timer leaves the index at once and its bucket
-//! when half of the bucket is cleared.
+//! A timer in the arena: `header (8) | time (8) | key`. A cleared timer leaves the index at once, is *forgotten* by the arena, and
+//! leaves its bucket when half of the bucket is cleared.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use arrow_buffer::ScalarBuffer;
 use wasmill_model::{Timestamp, keys::EncodedKeys, reply::TimeDomain};
 
 use crate::{
-    arena::{Arena, Demand, Position},
+    arena::{Arena, Demand, Header, Position, Sealed},
     index::Index,
     timers::bucket::Bucket,
 };
@@ -28,8 +28,7 @@ pub const FIRED_MAX: usize = 4_096;
 const BUCKET_BYTES_PER_TIMER: usize = 64;
 
 const TIME_AT: usize = 8;
-const CLEARED_AT: usize = 16;
-const KEY_AT: usize = 17;
+const KEY_AT: usize = 16;
 
 /// Timers that are due, in the order of time and key. They are no longer set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +74,18 @@ struct DomainDemand {
 impl Timers {
     pub(crate) fn new() -> Self {
         Self { event_time: Domain::new(), processing_time: Domain::new() }
+    }
+
+    /// Notes from now on what changes.
+    pub(crate) fn track(&mut self) {
+        self.event_time.arena.track();
+        self.processing_time.arena.track();
+    }
+
+    /// Lets memory be used again that snapshots kept, if they are gone.
+    pub(crate) fn take_back(&mut self) {
+        self.event_time.arena.take_back();
+        self.processing_time.arena.take_back();
     }
 
     /// Number of timers that are set.
@@ -124,7 +135,7 @@ impl Timers {
         let parts = [(&self.event_time, &demand.event_time), (&self.processing_time, &demand.processing_time)];
         let timers = parts.iter().map(|(domain, demand)| domain.index.len() + demand.timers).sum();
         let bytes = |(domain, demand): &(&Domain, &DomainDemand)| {
-            domain.bytes_with(demand.timers) + demand.blocks.growth(&domain.arena)
+            domain.arena.bytes_with(&demand.blocks, 0) + domain.lists_with(demand.timers)
         };
         (timers, parts.iter().map(bytes).sum())
     }
@@ -155,15 +166,41 @@ pub(crate) struct Domain {
     /// No bucket is empty or all cleared.
     buckets: BTreeMap<Timestamp, Bucket>,
     closed: bool,
+    gone: Gone,
+}
+
+/// Timers of earlier epochs that are not set any more.
+#[derive(Debug, Default)]
+pub(crate) struct Gone {
+    pub(crate) times: Vec<Timestamp>,
+    pub(crate) keys: EncodedKeys,
+}
+
+/// What a snapshot keeps of the timers of a domain.
+#[derive(Debug)]
+pub(crate) struct SealedTimers {
+    pub(crate) arena: Sealed,
+    pub(crate) gone: Gone,
 }
 
 impl Domain {
     fn new() -> Self {
-        Self { arena: Arena::new(), index: Index::new(), buckets: BTreeMap::new(), closed: false }
+        Self {
+            arena: Arena::new(),
+            index: Index::new(),
+            buckets: BTreeMap::new(),
+            closed: false,
+            gone: Gone::default(),
+        }
     }
 
     fn bytes_with(&self, more: usize) -> usize {
-        self.arena.bytes() + self.index.bytes_with(more) + self.index.len_max_with(more) * BUCKET_BYTES_PER_TIMER
+        self.arena.bytes() + self.lists_with(more)
+    }
+
+    /// Bytes of index and buckets with so many more timers.
+    fn lists_with(&self, more: usize) -> usize {
+        self.index.bytes_with(more) + self.index.len_max_with(more) * BUCKET_BYTES_PER_TIMER
     }
 
     /// The time of the first timer.
@@ -182,6 +219,19 @@ impl Domain {
         self.index.find(timer.hash(), |position| {
             time_of(&self.arena, position) == timer.time && key_of(&self.arena, position) == timer.key
         })
+    }
+
+    /// Ends the epoch.
+    pub(crate) fn seal(&mut self) -> SealedTimers {
+        SealedTimers { arena: self.arena.seal(), gone: std::mem::take(&mut self.gone) }
+    }
+
+    /// A timer is not set any more, which those who have an earlier snapshot are to know.
+    fn note_gone(&mut self, position: Position) {
+        if self.arena.is_tracked() && self.arena.was_sealed(position) {
+            self.gone.times.push(time_of(&self.arena, position));
+            self.gone.keys.push(key_of(&self.arena, position));
+        }
     }
 
     /// Ignores from now on what sets timers.
@@ -203,8 +253,7 @@ impl Domain {
         }
         let position = self.arena.allocate(KEY_AT + timer.key.len(), timer.key.len());
         let bytes = self.arena.at_mut(position);
-        bytes[TIME_AT..CLEARED_AT].copy_from_slice(&timer.time.to_le_bytes());
-        bytes[CLEARED_AT] = 0;
+        bytes[TIME_AT..KEY_AT].copy_from_slice(&timer.time.to_le_bytes());
         bytes[KEY_AT..][..timer.key.len()].copy_from_slice(timer.key);
         self.index.insert(timer.hash(), position);
         match self.buckets.get_mut(&timer.time) {
@@ -219,7 +268,8 @@ impl Domain {
     pub(crate) fn clear(&mut self, timer: Timer<'_>) {
         let Some(position) = self.find(timer) else { return };
         self.index.remove(timer.hash(), position);
-        self.arena.at_mut(position)[CLEARED_AT] = 1;
+        self.note_gone(position);
+        self.arena.forget(position);
         let bucket = self.buckets.get_mut(&timer.time).expect("a timer that is set has a bucket");
         if bucket.note_cleared(&mut self.arena) {
             self.buckets.remove(&timer.time);
@@ -247,6 +297,7 @@ impl Domain {
                 times.push(time);
                 let hash = Timer { time, key, key_hash: hash(key) }.hash();
                 self.index.remove(hash, position);
+                self.note_gone(position);
                 self.arena.free(position);
             }
         }
@@ -264,14 +315,16 @@ impl Domain {
     }
 }
 
+/// When a timer is due, and its key.
 #[inline]
-fn time_of(arena: &Arena, position: Position) -> Timestamp {
-    Timestamp::from_le_bytes(*arena.at(position)[TIME_AT..CLEARED_AT].as_array().expect("8 bytes"))
+pub(crate) fn read_timer(block: &[u8], header: Header) -> (Timestamp, &[u8]) {
+    let time = block[TIME_AT..].first_chunk().expect("a timer has a time");
+    (Timestamp::from_le_bytes(*time), &block[KEY_AT..][..header.key_bytes as usize])
 }
 
 #[inline]
-fn is_cleared(arena: &Arena, position: Position) -> bool {
-    arena.at(position)[CLEARED_AT] != 0
+fn time_of(arena: &Arena, position: Position) -> Timestamp {
+    Timestamp::from_le_bytes(*arena.at(position)[TIME_AT..KEY_AT].as_array().expect("8 bytes"))
 }
 
 #[inline]

@@ -65,6 +65,7 @@ impl KeyedState {
         }
         if changed {
             self.place();
+            self.note_written(cells);
             for (cell, update) in cells.iter().enumerate() {
                 self.write_cell(cell, update);
             }
@@ -116,14 +117,38 @@ impl KeyedState {
             Self::plan_texts(&self.layout, cells, texts, positions.len());
             self.plan_text_records(cells)?;
         }
-        let (mut demand, mut added) = (Demand::default(), 0);
+        if self.arena.is_sealed() {
+            self.plan_moves(cells);
+        }
+        let (mut demand, mut added, mut left) = (Demand::default(), 0, 0);
         for (&need, &position) in self.plan.needs.iter().zip(&self.call.positions) {
-            if need > 0 {
-                demand.add(need as usize);
-                added += usize::from(position == Position::NOWHERE);
+            if need == 0 {
+                continue;
+            }
+            demand.add(need as usize);
+            if position == Position::NOWHERE {
+                added += 1;
+            } else if self.arena.is_block_sealed(position) {
+                left += self.arena.header(position).block_bytes();
             }
         }
-        Ok(self.arena.bytes() + demand.growth(&self.arena) + self.index.bytes_with(added))
+        Ok(self.arena.bytes_with(&demand, left) + self.index.bytes_with(added))
+    }
+
+    /// Records that a snapshot reads move before they are changed.
+    fn plan_moves(&mut self, cells: &[CellUpdate]) {
+        let Self { layout, arena, call, plan, .. } = self;
+        for update in cells {
+            each_update(update, |group, _| {
+                let position = call.positions[group];
+                if position != Position::NOWHERE && arena.is_block_sealed(position) {
+                    let header = arena.header(position);
+                    let texts = layout.text_bytes(arena.at(position), header);
+                    let bytes = layout.record_bytes(header.key_bytes as usize, texts) as u32;
+                    plan.needs[group] = plan.needs[group].max(bytes);
+                }
+            });
+        }
     }
 
     /// Notes which value of an update each group gets.
@@ -152,7 +177,9 @@ impl KeyedState {
             if bytes > BLOCK_BYTES_MAX {
                 return Err(Error::RecordTooLong { group, bytes, bytes_max: BLOCK_BYTES_MAX });
             }
-            if fresh || bytes > self.arena.header(position).block_bytes() {
+            let moves =
+                |position| bytes > self.arena.header(position).block_bytes() || self.arena.is_block_sealed(position);
+            if fresh || moves(position) {
                 self.plan.needs[group] = bytes as u32;
             }
         }
@@ -208,7 +235,10 @@ impl KeyedState {
         let Self { layout, arena, index, call, plan, .. } = self;
         for (group, &need) in plan.needs.iter().enumerate().filter(|(_, need)| **need > 0) {
             let (key, hash, old) = (call.keys.get(group), call.hashes[group], call.positions[group]);
-            let new = arena.allocate(need as usize, key.len());
+            let new = match old {
+                Position::NOWHERE => arena.allocate(need as usize, key.len()),
+                old => arena.allocate_instead(need as usize, old),
+            };
             if old == Position::NOWHERE {
                 layout.write_empty(arena.at_mut(new), key);
                 index.insert(hash, new);
@@ -223,6 +253,20 @@ impl KeyedState {
                 arena.free(old);
             }
             call.positions[group] = new;
+        }
+    }
+
+    /// Notes which records the updates are about.
+    fn note_written(&mut self, cells: &[CellUpdate]) {
+        if !self.arena.is_tracked() {
+            return;
+        }
+        let Self { arena, call, .. } = self;
+        for update in cells {
+            each_update(update, |group, _| match call.positions[group] {
+                Position::NOWHERE => {}
+                position => arena.note(position),
+            });
         }
     }
 
@@ -306,13 +350,16 @@ impl KeyedState {
 
     /// Removes the records in which a cell was cleared and none is left.
     fn remove_empty(&mut self, cells: &[CellUpdate]) {
-        let Self { layout, arena, index, call, .. } = self;
+        let Self { layout, arena, index, call, gone, .. } = self;
         for update in cells {
             let Some(nulls) = values(update).and_then(|v| v.nulls()).filter(|n| n.null_count() > 0) else { continue };
             each_update(update, |group, i| {
                 let position = call.positions[group];
                 if nulls.is_null(i) && position != Position::NOWHERE && layout.is_empty(arena.at(position)) {
                     index.remove(call.hashes[group], position);
+                    if arena.is_tracked() && arena.was_sealed(position) {
+                        gone.push(call.keys.get(group));
+                    }
                     arena.free(position);
                     call.positions[group] = Position::NOWHERE;
                 }

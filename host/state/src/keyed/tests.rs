@@ -15,6 +15,8 @@ use wasmill_model::{
 
 use super::*;
 
+mod sealing;
+
 const NO_LIMITS: StateLimits = StateLimits { bytes_max: usize::MAX / 2, timers_max: usize::MAX / 2 };
 
 fn cells(types: &[DataType]) -> Vec<Cell> {

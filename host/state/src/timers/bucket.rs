@@ -2,7 +2,7 @@
 
 use crate::{
     arena::{Arena, Position},
-    timers::{is_cleared, key_of},
+    timers::key_of,
 };
 
 /// The timers of one time. Most times have one timer.
@@ -76,7 +76,7 @@ impl Many {
     fn purge(&mut self, arena: &mut Arena) {
         for list in self.runs.iter_mut().chain([&mut self.fresh]) {
             list.retain(|&position| {
-                let keep = !is_cleared(arena, position);
+                let keep = !arena.is_forgotten(position);
                 if !keep {
                     arena.free(position);
                 }
@@ -98,7 +98,7 @@ impl Many {
             if self.runs[first].is_empty() {
                 self.runs.remove(first);
             }
-            if is_cleared(arena, position) {
+            if arena.is_forgotten(position) {
                 self.cleared -= 1;
                 arena.free(position);
             } else {

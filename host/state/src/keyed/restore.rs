@@ -1,0 +1,151 @@
+//! From the rows of snapshots back to live state.
+
+use wasmill_model::{DataType, descriptor::Cell, reply::TimeDomain};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{
+    arena::BLOCK_BYTES_MAX,
+    error::RowError,
+    keyed::KeyedState,
+    layout::Slot,
+    sealed::{EVENT_TIME_TIMERS, PREFIX_BYTES, PROCESSING_TIME_TIMERS, VALUES, time_of},
+    timers::Timer,
+};
+
+/// A value cell of the operator that a snapshot was taken of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredCell {
+    pub data_type: DataType,
+    /// The place of the operator's cell that has its values now; none: they are dropped.
+    pub now: Option<usize>,
+}
+
+impl StoredCell {
+    /// The cells of an operator that has not changed.
+    pub fn same(cells: &[Cell]) -> Vec<Self> {
+        let stored = |(place, cell): (usize, &Cell)| Self { data_type: cell.data_type, now: Some(place) };
+        cells.iter().enumerate().map(stored).collect()
+    }
+}
+
+/// Takes the rows of snapshots into an empty state.
+#[derive(Debug)]
+pub struct Restore<'a> {
+    state: &'a mut KeyedState,
+    stored: &'a [StoredCell],
+    /// The texts of the record that is being made, by their numbers in it.
+    texts: Vec<Vec<u8>>,
+}
+
+impl<'a> Restore<'a> {
+    /// `stored`: the cells that the rows have values of, in their order.
+    ///
+    /// # Panics
+    /// If a stored cell goes to one that is not there or has another type.
+    pub fn new(state: &'a mut KeyedState, stored: &'a [StoredCell]) -> Self {
+        for StoredCell { data_type, now } in stored {
+            let types = now.map(|now| state.layout.cells[now].0);
+            assert!(types.is_none_or(|now| now == *data_type), "a cell of {data_type} is restored as {types:?}");
+        }
+        let texts = vec![Vec::new(); state.layout.texts];
+        Self { state, stored, texts }
+    }
+
+    /// Takes a row. Each key may come once.
+    ///
+    /// # Errors
+    /// If it is not a row of this state.
+    pub fn row(&mut self, key: &[u8], value: &[u8]) -> Result<(), RowError> {
+        let (prefix, rest) = key.split_first_chunk::<PREFIX_BYTES>().ok_or(RowError::Key)?;
+        let [.., a, b] = *prefix;
+        match u16::from_be_bytes([a, b]) {
+            VALUES => self.values(rest, value),
+            EVENT_TIME_TIMERS => self.timer(TimeDomain::EventTime, rest),
+            PROCESSING_TIME_TIMERS => self.timer(TimeDomain::ProcessingTime, rest),
+            part => Err(RowError::Part { part }),
+        }
+    }
+
+    fn timer(&mut self, domain: TimeDomain, rest: &[u8]) -> Result<(), RowError> {
+        let (time, key) = rest.split_first_chunk().ok_or(RowError::Key)?;
+        let timer = Timer { time: time_of(*time), key, key_hash: xxh3_64(key) };
+        self.state.timers.domain_mut(domain).restore(timer);
+        Ok(())
+    }
+
+    fn values(&mut self, key: &[u8], value: &[u8]) -> Result<(), RowError> {
+        let Self { state, stored, texts } = self;
+        let short = || RowError::Values;
+        let (presence, mut values) = value.split_at_checked(stored.len().div_ceil(8)).ok_or_else(short)?;
+        texts.iter_mut().for_each(Vec::clear);
+        // Numbers are put where they belong once the record is there.
+        let mut numbers: Vec<(usize, Slot, [u8; 8])> = Vec::new();
+        let mut present: Vec<usize> = Vec::new();
+        for (cell, StoredCell { data_type, now }) in stored.iter().enumerate() {
+            if presence[cell / 8] >> (cell % 8) & 1 == 0 {
+                continue;
+            }
+            let length = match data_type {
+                DataType::Int64 | DataType::Float64 | DataType::Timestamp => 8,
+                DataType::Boolean => 1,
+                DataType::Utf8 | DataType::Binary => {
+                    let (length, rest) = values.split_first_chunk().ok_or_else(short)?;
+                    values = rest;
+                    u32::from_le_bytes(*length) as usize
+                }
+            };
+            let (value, rest) = values.split_at_checked(length).ok_or_else(short)?;
+            values = rest;
+            let Some(now) = *now else { continue };
+            present.push(now);
+            match state.layout.cells[now] {
+                (DataType::Utf8, Slot::Text(text)) => {
+                    std::str::from_utf8(value).map_err(|_| short())?;
+                    texts[text].extend_from_slice(value);
+                }
+                (_, Slot::Text(text)) => texts[text].extend_from_slice(value),
+                (_, slot) => {
+                    let mut word = [0; 8];
+                    word[..length].copy_from_slice(value);
+                    numbers.push((now, slot, word));
+                }
+            }
+        }
+        if !values.is_empty() {
+            return Err(short());
+        }
+        if present.is_empty() {
+            return Ok(());
+        }
+        self.put(key, &present, &numbers)
+    }
+
+    fn put(&mut self, key: &[u8], present: &[usize], numbers: &[(usize, Slot, [u8; 8])]) -> Result<(), RowError> {
+        let Self { state: KeyedState { layout, arena, index, .. }, texts, .. } = self;
+        let bytes = layout.record_bytes(key.len(), texts.iter().map(Vec::len).sum());
+        if bytes > BLOCK_BYTES_MAX || key.len() > wasmill_model::keys::KEY_BYTES_MAX {
+            return Err(RowError::TooLong { bytes });
+        }
+        let position = arena.allocate(bytes, key.len());
+        let record = arena.at_mut(position);
+        layout.write_empty(record, key);
+        for (_, slot, word) in numbers {
+            match *slot {
+                Slot::Word(at) => record[at..at + 8].copy_from_slice(word),
+                Slot::Boolean(at) => record[at] = word[0],
+                Slot::Text(_) => {}
+            }
+        }
+        for &cell in present {
+            layout.set_present(record, cell, true);
+        }
+        let mut at = layout.key_at + key.len();
+        for text in texts.iter() {
+            record[at..at + 4].copy_from_slice(&(text.len() as u32).to_le_bytes());
+            record[at + 4..][..text.len()].copy_from_slice(text);
+            at += 4 + text.len();
+        }
+        index.insert(xxh3_64(key), position);
+        Ok(())
+    }
+}
