@@ -23,3 +23,4 @@ mod results;
 mod rolling;
 mod run_verb;
 mod standard;
+mod state_files;

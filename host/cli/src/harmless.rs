@@ -1,7 +1,7 @@
 //! Text of others on its way to a terminal: nothing in it may steer the terminal or pass for a line of ours.
 
 /// The text as one line: line breaks and characters that steer a terminal or turn text around are escaped.
-pub(crate) fn line(text: &str, characters_max: usize) -> String {
+pub fn line(text: &str, characters_max: usize) -> String {
     cleaned(text, characters_max, |_| false)
 }
 

@@ -19,7 +19,7 @@ mod contexts;
 mod credentials;
 mod deploy;
 pub mod error;
-mod harmless;
+pub mod harmless;
 mod history;
 mod interrupt;
 mod jobs;
@@ -39,7 +39,7 @@ mod transport;
 mod wait;
 mod workers;
 
-pub use output::{INTERRUPTED, Output, REFUSED, refused, show, tell};
+pub use output::{INTERRUPTED, Output, REFUSED, refused, show, show_more, tell};
 pub use plugins::Reference;
 pub use submission::Local;
 pub use workers::ClusterArguments;

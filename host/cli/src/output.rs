@@ -46,7 +46,7 @@ pub fn show(text: &str) -> ExitCode {
 }
 
 /// The same where more may follow: an error is the exit code of a verb that has nobody left to show it to.
-pub(crate) fn show_more(text: &str) -> Result<(), ExitCode> {
+pub fn show_more(text: &str) -> Result<(), ExitCode> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),

@@ -71,6 +71,12 @@ id!(
     "epoch-"
 );
 
+id!(
+    /// A checkpoint or savepoint of a job. A later one has a higher number, also after a restart.
+    CheckpointId,
+    "checkpoint-"
+);
+
 impl Attempt {
     /// An attempt of a life of the JobManager: 1 for a job's first in it.
     pub fn new(epoch: Epoch, count: u32) -> Self {

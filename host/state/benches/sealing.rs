@@ -1,6 +1,8 @@
 //! Snapshots of a keyed count: what a barrier costs, what the batches after it cost while the snapshot is kept, how fast rows come
 //! out, and how fast they go in. A tenth of the keys has changed.
 
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "only what is measured takes its own time")]
+
 use std::{
     convert::Infallible,
     hint::black_box,

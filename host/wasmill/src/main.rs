@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use wasmill_cli::{Local, Output, REFUSED, completions, error, refused, show, tell, terminal};
+use wasmill_cli::{Local, Output, REFUSED, completions, error, harmless, refused, show, show_more, tell, terminal};
 
 mod bench;
 mod build;
@@ -25,6 +25,7 @@ mod report;
 mod roles;
 mod run;
 mod schema;
+mod state;
 mod status;
 mod test;
 
@@ -60,6 +61,9 @@ enum Verb {
     Schema(schema::Arguments),
     /// Makes a call again that failed in a job. Exit code 0 if it fails in the same way, 1 if not.
     Replay(replay::Arguments),
+    /// Looks into snapshot files: what is in a part of a checkpoint.
+    #[command(subcommand)]
+    State(state::Verb),
     /// Explains an error by its code, as in `error[job-file-unknown-key]`; without a code, lists all.
     Explain(explain::Arguments),
     #[command(flatten)]
@@ -103,6 +107,7 @@ fn main() -> ExitCode {
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
+        Verb::State(verb) => state::run(&verb),
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Client(verb) => {
             let local = Local { job_text: &run::read, component: &build::component_at };

@@ -88,6 +88,11 @@ pub(super) const COMMANDS: &[Case] = &[
     (Code::ProjectNotBegun, With(|_| wasmill(&["new", "Shop"]))),
     (Code::ProjectNotBegun, With(|_| wasmill(&["new", "shop", "--lang", "cobol"]))),
     (Code::ProjectNotBuilt, With(|_| wasmill(&["build"]))),
+    (Code::SnapshotUnreadable, With(|_| wasmill(&["state", "inspect", "in.jsonl"]))),
+    (Code::SnapshotUnreadable, With(|_| wasmill(&["state", "scan", "none.redb"]))),
+    (Code::SnapshotUnreadable, With(|_| wasmill(&["state", "export", "."]))),
+    (Code::CheckpointDamaged, With(damaged_snapshot)),
+    (Code::CommandLine, With(|_| wasmill(&["state", "scan", "a.redb", "--key-groups", "3"]))),
     (Code::FixtureNotFound, With(|_| test_words(&["--fixtures", "fixtures"]))),
     (Code::FixtureFiles, With(|bench| fixture(bench, None))),
     (Code::FixtureBadLine, With(|bench| fixture(bench, Some("{\"word\":\"a\"}\n{\"@watermark\":\"soon\"}\n")))),
@@ -261,6 +266,7 @@ pub(super) const BESIDE: &[(Code, &str)] = &[
     (Code::BadRowsNotFound, "depends on how fast the machine is: nowhere"),
     (Code::EndlessTimers, "needs a hostile guest: tests of hostile jobs"),
     (Code::UnsafeListen, "needs a JobManager that serves: tests of the HTTP server"),
+    (Code::PathNotAllowed, "needs a JobManager that serves: tests of clusters"),
     (Code::TokensFile, "needs a JobManager that serves: tests of the HTTP server"),
     (Code::TlsFile, "needs a JobManager that serves: tests of the HTTP server"),
     (Code::ListenFailed, "needs a JobManager that serves: tests of the HTTP server"),
@@ -286,6 +292,9 @@ pub(super) const BESIDE: &[(Code, &str)] = &[
     (Code::CatalogueUnusable, "needs a disk that fails: nowhere"),
     (Code::TaskManagerRefused, "needs a JobManager that runs: tests of the cluster"),
     (Code::DeploymentFailed, "needs a JobManager that goes away at the wrong moment: nowhere"),
+    (Code::SnapshotUnwritable, "needs a disk that is full: tests of snapshot files"),
+    (Code::CheckpointVersion, "needs a file of a later version: tests of snapshot files"),
+    (Code::CheckpointStore, "needs a folder of several hosts: tests of the checkpoint store"),
     (Code::ExchangeLost, "needs two TaskManagers: tests of the data plane"),
     (Code::ExchangeUnreachable, "needs two TaskManagers: tests of the data plane"),
     (Code::FixtureUnwritable, "needs a folder that even root cannot write to: nowhere"),
@@ -318,6 +327,17 @@ fn importing_sockets() -> Vec<u8> {
         bytes[place..place + old.len()].copy_from_slice(new);
     }
     bytes
+}
+
+/// A snapshot file in which one bit has changed.
+fn damaged_snapshot(bench: &Bench) -> Command {
+    let path = bench.path("count-0.redb");
+    crate::state_files::write(&path);
+    let mut bytes = std::fs::read(&path).expect("it was just written");
+    let place = bytes.windows(5).position(|part| part == b"apple").expect("it is a key");
+    bytes[place] ^= 1;
+    bench.put("count-0.redb", bytes);
+    wasmill(&["state", "inspect", "count-0.redb"])
 }
 
 /// A script whose `$0` is the binary.

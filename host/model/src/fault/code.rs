@@ -237,6 +237,8 @@ macro_rules! codes {
             UnsafeListen = "unsafe-listen",
             /// the file of tokens cannot be used
             TokensFile = "tokens-file",
+            /// a job may not use the file that it names
+            PathNotAllowed = "path-not-allowed",
             /// a request is not what its route takes
             RequestMalformed = "request-malformed",
             /// a request shows no valid token
@@ -280,6 +282,16 @@ macro_rules! codes {
             TaskManagerRefused = "taskmanager-refused",
             /// a TaskManager cannot get what it is to run
             DeploymentFailed = "deployment-failed",
+            /// a snapshot file cannot be read, or is none
+            SnapshotUnreadable = "snapshot-unreadable",
+            /// a snapshot file cannot be written
+            SnapshotUnwritable = "snapshot-unwritable",
+            /// a part of a checkpoint is not what was written
+            CheckpointDamaged = "checkpoint-damaged",
+            /// a snapshot file or manifest is of a version that is not known
+            CheckpointVersion = "checkpoint-version",
+            /// the checkpoint store cannot be read or written
+            CheckpointStore = "checkpoint-store",
             // The client of a cluster.
             /// no JobManager can be reached where one is looked for
             ServerUnreachable = "server-unreachable",
