@@ -27,7 +27,8 @@ cargo xtask COMMAND
   demo            build everything, then run two jobs and show what comes out
   test [--fast]   all tests, quickest first; --fast: only those that need neither the engine nor a plugin
   plugins         build every operator in this repository to target/plugins/
-  bench [NAME]    measure: `runs` for whole jobs beside native loops, or a crate such as `plugin`; all of them if none is named
+  bench [NAME]    measure: `runs` for whole jobs beside native loops, `cluster` for clusters of real processes, or a crate such as
+                  `plugin`; all of them if none is named
   fuzz [TARGET]   random inputs for what reads strangers' bytes; --seconds N, --seed S; `fuzz --help` lists the rest
   sim             clusters that crash, from a seed each: --seeds N, --seed S; one seed alone is shown event by event
   ci              clone the last commit into target/ci/ and run .ci/run there, as a machine that knows nothing would";

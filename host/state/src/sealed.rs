@@ -141,8 +141,8 @@ impl SealedState {
         let Self { layout, arena, .. } = self;
         let (record, header) = (arena.at(position), arena.header(position));
         out.extend_from_slice(layout.presence(record));
-        for (cell, &(_, slot)) in layout.cells.iter().enumerate().filter(|(cell, _)| layout.is_present(record, *cell)) {
-            debug_assert!(layout.is_present(record, cell));
+        let cells = layout.cells.iter().enumerate().filter(|(cell, _)| layout.is_present(record, *cell));
+        for (_, &(_, slot)) in cells {
             match slot {
                 Slot::Word(at) => out.extend_from_slice(&record[at..at + 8]),
                 Slot::Boolean(at) => out.push(record[at]),
