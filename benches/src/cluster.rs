@@ -20,7 +20,7 @@ mod idle;
 mod latency;
 mod many;
 mod process;
-mod processes;
+pub(crate) mod processes;
 mod recover;
 mod submit;
 
@@ -54,7 +54,7 @@ fn measure(part: &str, places: &Places) -> Result<Vec<Figure>> {
 }
 
 /// Looks again and again until something is there.
-fn wait<T>(what: &str, between: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub(crate) fn wait<T>(what: &str, between: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let began = Instant::now();
     loop {
         if let Some(found) = look()? {

@@ -86,7 +86,7 @@ fn measure(job: &Arc<Job>, taskmanagers: u64, round: u64) -> Result<(Duration, D
     let attempts = networks.iter().zip(0..).map(|(network, here)| {
         let (job_id, attempt, places) = (JobId(1), Number(1), places.clone());
         let placement = Placement { job: job_id, attempt, here: TaskManagerId(here + 1), places };
-        Attempt::start(job, &all(here), &placement, Some(network), &on_progress, &log)
+        Attempt::start(job, &all(here), &placement, Some(network), None, &on_progress, &log)
     });
     let attempts: Vec<Attempt> = attempts.collect();
     let subtasks = job.plan.chains.len() * PARALLELISM as usize;

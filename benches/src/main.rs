@@ -5,6 +5,7 @@
 //! `wasmill-benches strangers [NAME...] [-o json]`
 //! `wasmill-benches exchange [--events N] [--repeat N]`
 //! `wasmill-benches cluster [NAME...] [-o json]`
+//! `wasmill-benches soak [--minutes N] [--seed S]`
 //!
 //! Every job and every twin of `runs` runs in a process of its own, so that its CPU time and its memory are its own. What
 //! is compared is run in turn, so that a busy machine slows both.
@@ -20,6 +21,7 @@ mod figure;
 mod measure;
 mod places;
 mod runs;
+mod soak;
 mod strangers;
 mod table;
 mod twin;
@@ -48,7 +50,11 @@ wasmill-benches exchange [--events N] [--repeat N]
 
 wasmill-benches cluster [NAME...] [-o json]
 
-  NAME          count, latency, submit, recover, idle, cycles, many; all of them if none is named";
+  NAME          count, latency, submit, recover, idle, cycles, many; all of them if none is named
+
+wasmill-benches soak [--minutes N] [--seed S]
+
+  a cluster that is killed again and again, and whose results must be those of a run that nobody disturbed";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -73,6 +79,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             let options = options(rest)?;
             exchange::run(options.events, options.repeat).map(|()| ExitCode::SUCCESS)
         }
+        ["soak", rest @ ..] => soak::run(&soak::options(rest)?).map(|()| ExitCode::SUCCESS),
         [strangers::WORKER] => Ok(wasmill_plugin::worker::main()),
         [twin::TWIN, name, rest @ ..] => {
             let outcome = twin::run(name, rest)?;

@@ -33,6 +33,8 @@ pub(crate) fn write(path: &Path) {
         kind: "value".to_owned(),
         key: vec![Field::new("word", DataType::Utf8)],
         columns: vec![Field::nullable(name, DataType::Int64)],
+        versions: Vec::new(),
+        ttls_ms: Vec::new(),
         version: 1,
         ttl_ms,
     };

@@ -20,6 +20,8 @@ const STRANGERS: &str = "strangers";
 const EXCHANGE: &str = "exchange";
 /// What a cluster of real processes does.
 const CLUSTER: &str = "cluster";
+/// A cluster that is killed again and again.
+const SOAK: &str = "soak";
 /// All that this crate measures.
 const SETS: [&str; 4] = [RUNS, STRANGERS, EXCHANGE, CLUSTER];
 
@@ -38,6 +40,11 @@ pub(crate) fn run_named(workspace: &Workspace, words: &[&str]) -> Result<()> {
             None => bail!("there are no benches named `{name}`; there are {}", names(workspace).join(", ")),
         },
     }
+}
+
+/// Runs clusters that are killed again and again.
+pub(crate) fn soak(workspace: &Workspace, words: &[&str]) -> Result<()> {
+    whole(workspace, SOAK, words)
 }
 
 /// A package with benches, by its name with or without `wasmill-`.

@@ -53,6 +53,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["plugins"] => plugins::build(&Workspace::load()?),
         ["bench", rest @ ..] => bench::run_named(&Workspace::load()?, rest),
         ["fuzz", rest @ ..] => fuzz::run_targets(&Workspace::load()?, rest),
+        ["soak", rest @ ..] => bench::soak(&Workspace::load()?, rest),
         ["sim", rest @ ..] => sim::run_seeds(&Workspace::load()?, rest),
         ["ci"] => ci::run_clean(&Workspace::load()?),
         [] | ["help" | "--help" | "-h"] => {

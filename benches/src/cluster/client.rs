@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::de::DeserializeOwned;
-use wasmill_rest::{Accepted, Event, JobDetail, JobSummary, Page, Submission, Worker};
+use wasmill_rest::{Accepted, Event, JobDetail, JobSummary, Page, Scale, Submission, Worker};
 
 use super::wait;
 
@@ -39,8 +39,37 @@ impl Client {
 
     /// Submits a job; its id once it is taken.
     pub(crate) fn submit(&self, text: &str, set: &[String]) -> Result<String> {
-        let submission =
-            Submission { text: text.to_owned(), file: "job.toml".to_owned(), base: None, set: set.to_vec() };
+        self.submit_with(text, set, None)
+    }
+
+    /// Submits a job that goes on from a savepoint.
+    pub(crate) fn submit_from(&self, text: &str, set: &[String], savepoint: &str) -> Result<String> {
+        self.submit_with(text, set, Some(savepoint.to_owned()))
+    }
+
+    /// Asks for a job's end with a savepoint; it is still to come.
+    pub(crate) fn stop(&self, id: &str, savepoint: &str) -> Result<()> {
+        let path = format!("/v1/jobs/{id}/stop?savepoint={savepoint}");
+        answer(&path, self.agent.post(format!("{}{path}", self.url)).send_empty()).map(drop)
+    }
+
+    /// Lets a job go on with another parallelism, and waits until it does.
+    pub(crate) fn scale(&self, id: &str, parallelism: u32) -> Result<()> {
+        let path = format!("/v1/jobs/{id}/scale");
+        let body = serde_json::to_vec(&Scale { operator: None, parallelism }).context("could not write a request")?;
+        let request = self.agent.post(format!("{}{path}", self.url)).header("content-type", "application/json");
+        answer(&path, request.send(&body[..])).map(drop)
+    }
+
+    fn submit_with(&self, text: &str, set: &[String], from: Option<String>) -> Result<String> {
+        let submission = Submission {
+            text: text.to_owned(),
+            file: "job.toml".to_owned(),
+            base: None,
+            set: set.to_vec(),
+            from,
+            allow_dropped_state: false,
+        };
         let body = serde_json::to_vec(&submission).context("could not write a submission")?;
         let path = "/v1/jobs";
         let request = self.agent.post(format!("{}{path}", self.url)).header("content-type", "application/json");

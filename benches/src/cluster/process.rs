@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal};
 
 /// What begins the names of the variables that set the program up.
 const VARIABLES: &str = "WASMILL_";
@@ -85,6 +86,12 @@ impl Process {
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.child.kill().context("could not kill a process")?;
         self.child.wait().map(drop).context("could not wait for a process")
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).context("could not send a signal to a process")
     }
 
     /// User and system time of all its threads so far.

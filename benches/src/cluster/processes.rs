@@ -86,6 +86,20 @@ impl Cluster {
         self.wait_for_all()
     }
 
+    /// Starts a TaskManager that was killed again; it comes when it can.
+    pub(crate) fn start_again(&mut self, place: usize) -> Result<()> {
+        self.taskmanagers[place] = self.new_taskmanager(place)?;
+        Ok(())
+    }
+
+    /// Starts the JobManager that was killed again, where it was, and waits until it answers.
+    pub(crate) fn start_jobmanager_again(&mut self) -> Result<()> {
+        let listen = self.url.trim_start_matches("http://").to_owned();
+        let arguments = ["jobmanager".to_owned(), "--listen".to_owned(), listen];
+        self.jobmanager = Process::start(&self.wasmill, &arguments, &self.folder.path().join("jobmanager"))?;
+        wait("the JobManager", LOOK, || Ok(address(&self.jobmanager.said()?))).map(drop)
+    }
+
     /// CPU time of all TaskManagers so far.
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
         self.taskmanagers.iter().map(Process::cpu_seconds).sum()

@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use tokio::sync::{mpsc, watch};
 use wasmill_rest::{
     Accepted, Cluster, Event, Exception, JobDetail, JobSummary, LogLine, Operation, OperationKind, Plan, PluginDetail,
-    PluginVersion, Problem, Stored, Submission, TapRow, Worker,
+    PluginVersion, Problem, Replaced, Savepoint, Scale, Stored, Submission, TapRow, Worker,
 };
 
 mod jobmanager;
@@ -68,7 +68,18 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn job(&self, id: &str) -> impl Answer<JobDetail>;
     /// Durable when it is answered. Of a job that has ended, or is asked again, it changes nothing.
     fn cancel(&self, id: &str) -> impl Answer<JobSummary>;
-    fn stop(&self, id: &str) -> impl Answer<JobSummary>;
+    fn drain(&self, id: &str) -> impl Answer<JobSummary>;
+    fn stop(&self, id: &str, savepoint: Option<String>) -> impl Answer<JobSummary>;
+    /// Answered when the job runs in its new form, or has gone back to the one before.
+    fn replace(&self, id: &str, submission: Submission) -> impl Answer<Replaced>;
+    fn scale(&self, id: &str, scale: Scale) -> impl Answer<Replaced>;
+
+    /// Answered when it is complete.
+    fn savepoint(&self, id: &str, name: Option<String>) -> impl Answer<Savepoint>;
+    fn savepoints(&self) -> impl Answer<Vec<Savepoint>>;
+    fn get_savepoint(&self, name: &str) -> impl Answer<Savepoint>;
+    fn remove_savepoint(&self, name: &str) -> impl Answer<()>;
+
     /// A problem if the job was never asked to end in this way.
     fn operation(&self, job: &str, kind: OperationKind) -> impl Answer<Operation>;
 
@@ -90,7 +101,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// Dropped when the connection closes, which means that the TaskManager is lost.
     fn tm_poll(&self, body: Bytes) -> impl Answer<Bytes>;
     fn tm_reports(&self, body: Bytes) -> impl Answer<Bytes>;
-    fn tm_deployment(&self, job: &str) -> impl Answer<Bytes>;
+    fn tm_deployment(&self, job: &str, attempt: Option<u64>) -> impl Answer<Bytes>;
     fn tm_code(&self, key: &str) -> impl Answer<Blob>;
     fn tm_plugin(&self, digest: &str) -> impl Answer<Blob>;
 }

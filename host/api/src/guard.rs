@@ -158,7 +158,7 @@ fn admit<B: Backend>(api: &Api<B>, route: &Route, request: &Request) -> Result<(
     };
     check_body(route, request.headers(), &what)?;
     let bytes_max = match route.takes {
-        Takes::Nothing | Takes::Submission => shared.limits.body_bytes_max as u64,
+        Takes::Nothing | Takes::Submission | Takes::Json(_) => shared.limits.body_bytes_max as u64,
         Takes::Message => shared.limits.report_bytes_max as u64,
         Takes::Component => api.backend.upload_bytes_max(),
     };
@@ -225,7 +225,7 @@ fn check_body(route: &Route, headers: &HeaderMap, what: &str) -> Result<(), Refu
         Takes::Component => {
             (&["application/wasm", "application/octet-stream", "application/x-www-form-urlencoded"], true)
         }
-        Takes::Message => (&["application/json"], false),
+        Takes::Message | Takes::Json(_) => (&["application/json"], false),
     };
     if !headers.contains_key(header::CONTENT_TYPE) && may_lack {
         return Ok(());

@@ -25,6 +25,8 @@ pub enum Form {
     Code,
     /// `vertex.port`.
     Edge,
+    /// `[0-9A-Za-z_-]{1,63}`.
+    Savepoint,
 }
 
 impl Form {
@@ -41,6 +43,7 @@ impl Form {
             "key" => Self::Key,
             "code" => Self::Code,
             "edge" => Self::Edge,
+            "savepoint" => Self::Savepoint,
             _ => return None,
         })
     }
@@ -58,6 +61,7 @@ impl Form {
             Self::Key => "1 to 128 of letters, digits, _ and -, the first a letter or digit",
             Self::Code => "1 to 64 of a-z, 0-9 and -",
             Self::Edge => "a vertex, a point and a port",
+            Self::Savepoint => "1 to 63 of letters, digits, - and _",
         }
     }
 
@@ -82,6 +86,10 @@ impl Form {
                 (1..=128).contains(&text.len()) && text.bytes().all(known) && text.as_bytes()[0].is_ascii_alphanumeric()
             }
             Self::Code => is_name(text, 64),
+            Self::Savepoint => {
+                let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+                (1..=63).contains(&text.len()) && text != "-" && text.bytes().all(known)
+            }
             Self::Edge => {
                 let part = |part: &str| (1..=128).contains(&part.len()) && !part.contains(char::is_control);
                 text.split_once('.').is_some_and(|(vertex, port)| part(vertex) && part(port))
@@ -133,6 +141,7 @@ mod tests {
         let (long, longer) = ("a".repeat(63), "a".repeat(129));
         let digest = format!("sha256:{}", "0f".repeat(32));
         check(Form::Name, &["a", "0", "word-count", "a-", &long], &["A", "-a", "a.b", "a_b", &longer]);
+        check(Form::Savepoint, &["a", "before-v2", "Job_7", &long], &["a.b", "a/b", &longer]);
         check(Form::Version, &["1", "1.2.3-rc.1+5", "v1", "A"], &[".1", "+1", "1/2", "1:2", &longer]);
         check(Form::Digest, &[&digest], &["sha256:", &digest[..70], &digest.to_uppercase(), &format!("{digest}0")]);
         check(Form::Job, &["job-0", "job-7", "job-18446744073709551615"], &["job-", "job--1", "job-+1", "job-07", "7"]);

@@ -78,6 +78,9 @@ fn describe() -> OpenApi {
         if let Gives::Json(shape) | Gives::Listing(shape) | Gives::Stream(shape) = route.gives {
             shape.collect(&mut schemas);
         }
+        if let Takes::Json(shape) = route.takes {
+            shape.collect(&mut schemas);
+        }
         let method = match route.method {
             Verb::Get => HttpMethod::Get,
             Verb::Put => HttpMethod::Put,
@@ -145,6 +148,7 @@ fn body(route: &Route, submission: Schemas) -> Option<RequestBody> {
             Some(of_types(&[(JSON, Content::new(Some(submission.place()))), ("application/toml", text)]))
         }
         Takes::Component => Some(of_types(&[("application/wasm", Content::new(None::<RefOr<Schema>>))])),
+        Takes::Json(shape) => Some(of_types(&[(JSON, Content::new(Some(shape.place())))])),
         Takes::Message => Some(of_types(&[(JSON, Content::new(None::<RefOr<Schema>>))])),
     }
 }

@@ -10,7 +10,7 @@ use axum::{
 use utoipa::ToSchema;
 use wasmill_rest::{
     Accepted, Cluster, Event, Exception, JobDetail, JobSummary, LogLine, Operation, Plan, PluginDetail, PluginVersion,
-    TapRow, Worker,
+    Replaced, Savepoint, SavepointRequest, Scale, TapRow, Worker,
 };
 
 use crate::{Backend, guard, openapi::Schemas, shared::Api, tokens::Role};
@@ -20,6 +20,7 @@ mod cluster;
 mod history;
 mod jobs;
 mod plugins;
+mod savepoints;
 mod taskmanagers;
 
 pub(crate) use history::too_many;
@@ -65,6 +66,12 @@ pub(crate) enum Id {
     GetJob,
     CancelJob,
     StopJob,
+    ReplaceJob,
+    ScaleJob,
+    CreateSavepoint,
+    ListSavepoints,
+    GetSavepoint,
+    DeleteSavepoint,
     GetOperation,
     JobEvents,
     JobExceptions,
@@ -99,11 +106,13 @@ pub(crate) enum Access {
 }
 
 /// What a request's body may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Takes {
     Nothing,
     /// A submission as JSON, or a job file.
     Submission,
+    /// JSON of a shape.
+    Json(Schemas),
     /// A component.
     Component,
     /// JSON between TaskManager and JobManager.
@@ -166,9 +175,10 @@ impl Route {
     }
 
     /// Whether its requests have to be answered in time. A component is read at its own pace, and then inspected and compiled,
-    /// which has limits of its own.
+    /// which has limits of its own; and so has a checkpoint, for which some wait.
     pub(crate) fn is_timed(&self) -> bool {
-        self.takes != Takes::Component
+        let waits = matches!(self.id, Id::CreateSavepoint | Id::ScaleJob | Id::ReplaceJob);
+        !waits && !matches!(self.takes, Takes::Component)
     }
 }
 
@@ -180,6 +190,7 @@ const FOLLOWED: &[Parameter] =
     &[PAGED[0], ("cursor", "The same as `after`."), ("after", "Only what has a higher sequence.")];
 const TAPPED: &[Parameter] = &[("edge", "`vertex.port`."), ("limit", "End after so many rows.")];
 const RESUMED: &[Parameter] = &[("Last-Event-ID", "Of a stream: only what has a higher sequence.")];
+const STOPS: &[Parameter] = &[("drain", "1: take no savepoint."), ("savepoint", "What the savepoint is called.")];
 const DRY_RUN: &[Parameter] = &[("dry-run", "1: only check.")];
 
 const VIEWER: Access = Access::Only(Role::Viewer);
@@ -301,13 +312,64 @@ pub(crate) const ROUTES: &[Route] = &[
         )
     },
     Route {
+        query: STOPS,
         status: &[202],
         ..post(
             Id::StopJob,
             "/v1/jobs/{job}/stop",
             DEPLOYER,
-            "End a job's sources; what was read comes out.",
+            "End a job with a savepoint; or, with `drain`, end its sources, so that what was read comes out.",
             shape::<JobSummary>(),
+        )
+    },
+    Route {
+        method: Verb::Put,
+        takes: Takes::Submission,
+        status: &[200, 409],
+        ..post(
+            Id::ReplaceJob,
+            "/v1/jobs/{job}",
+            DEPLOYER,
+            "Let a running job go on in another form; 409 if it went back to the one before.",
+            shape::<Replaced>(),
+        )
+    },
+    Route {
+        takes: Takes::Json(Schemas::of::<Scale>()),
+        status: &[200, 409],
+        ..post(
+            Id::ScaleJob,
+            "/v1/jobs/{job}/scale",
+            DEPLOYER,
+            "Let a running job go on with another parallelism.",
+            shape::<Replaced>(),
+        )
+    },
+    Route {
+        takes: Takes::Json(Schemas::of::<SavepointRequest>()),
+        status: &[201, 409],
+        ..post(
+            Id::CreateSavepoint,
+            "/v1/jobs/{job}/savepoints",
+            DEPLOYER,
+            "Take a savepoint of a running job; answered when it is complete.",
+            shape::<Savepoint>(),
+        )
+    },
+    Route {
+        query: PAGED,
+        ..get(Id::ListSavepoints, "/v1/savepoints", "List savepoints, the newest first.", page::<Savepoint>())
+    },
+    get(Id::GetSavepoint, "/v1/savepoints/{savepoint}", "All that is known of a savepoint.", shape::<Savepoint>()),
+    Route {
+        method: Verb::Delete,
+        access: DEPLOYER,
+        status: &[204],
+        ..get(
+            Id::DeleteSavepoint,
+            "/v1/savepoints/{savepoint}",
+            "Remove a savepoint; jobs that have begun from it and taken no checkpoint since cannot start again.",
+            Gives::Nothing,
         )
     },
     get(Id::GetOperation, "/v1/operations/{operation}", "How far a cancel or stop is.", shape::<Operation>()),
@@ -366,6 +428,7 @@ pub(crate) const ROUTES: &[Route] = &[
     },
     Route {
         access: WORKER,
+        query: &[("attempt", "The attempt that is to run it.")],
         ..get(Id::GetDeployment, "/v1/tm/jobs/{job}/deployment", "What a TaskManager runs of a job.", Gives::Opaque)
     },
     Route { access: WORKER, ..get(Id::GetCode, "/v1/tm/code/{key}", "Compiled code, by its key.", Gives::Opaque) },
@@ -410,6 +473,12 @@ fn mount<B: Backend>(route: &Route) -> MethodRouter<Api<B>> {
         Id::GetJob => on(method, jobs::get::<B>),
         Id::CancelJob => on(method, jobs::cancel::<B>),
         Id::StopJob => on(method, jobs::stop::<B>),
+        Id::ReplaceJob => on(method, jobs::replace::<B>),
+        Id::ScaleJob => on(method, jobs::scale::<B>),
+        Id::CreateSavepoint => on(method, savepoints::create::<B>),
+        Id::ListSavepoints => on(method, savepoints::list::<B>),
+        Id::GetSavepoint => on(method, savepoints::get::<B>),
+        Id::DeleteSavepoint => on(method, savepoints::delete::<B>),
         Id::GetOperation => on(method, jobs::operation::<B>),
         Id::JobEvents => on(method, history::events::<B>),
         Id::JobExceptions => on(method, history::exceptions::<B>),

@@ -2,7 +2,8 @@
 //! believed.
 //!
 //! Every request here may be sent twice: reading changes nothing, an upload of the same bytes is the same upload, a job is
-//! submitted under a key, and to cancel twice is to cancel.
+//! submitted under a key, to cancel twice is to cancel, and a job that is replaced twice by one form has that form. A savepoint
+//! that is asked for twice is refused by its name.
 
 use std::{io::Read, thread, time::Duration};
 

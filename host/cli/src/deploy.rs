@@ -19,9 +19,11 @@ use crate::{
     error::Error,
     harmless,
     interrupt::Interrupt,
+    jobs::id,
     output::{Output, show, tell},
-    plan, push,
+    plan, push, replace,
     request::{Request, WORK_WITHIN},
+    savepoints::beginning,
     submission::{Draft, Local},
     wait::{Until, failure, wait},
 };
@@ -38,6 +40,10 @@ pub struct PlanArguments {
 pub struct DeployArguments {
     #[command(flatten)]
     job: Job,
+    /// Lets this running job go on in the form of the job file, with all it keeps, in place of running another one. If the
+    /// new form does not run, the job goes back to the old one. It is waited for until it runs again.
+    #[arg(long, value_name = "ID", value_parser = id, group = "beginning", conflicts_with_all = ["no_wait", "timeout"])]
+    replace: Option<String>,
     /// Says that the job is taken, and does not wait until it runs.
     #[arg(long)]
     no_wait: bool,
@@ -57,6 +63,12 @@ struct Job {
     /// folder.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// What the job begins from: a savepoint; or a checkpoint, as `job-7`, the newest of that job, or `job-7/1.41`.
+    #[arg(long, value_name = "NAME", value_parser = beginning, group = "beginning")]
+    from: Option<String>,
+    /// Lets the job leave behind state that it has no place for, for good. Without it, it is refused then.
+    #[arg(long, requires = "beginning")]
+    allow_dropped_state: bool,
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -67,7 +79,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 pub(crate) fn plan(arguments: &PlanArguments, local: &Local<'_>) -> Result<ExitCode, Error> {
     let PlanArguments { job, common } = arguments;
     let (client, draft) = prepare(job, common, local)?;
-    let json = bytes(&draft);
+    let json = draft.json();
     let request = Request::post("/v1/plans").json(&json).within(WORK_WITHIN);
     let answer: Value = client.ask(&request)?;
     let plan: Plan = client.typed("/v1/plans", &answer)?;
@@ -78,10 +90,13 @@ pub(crate) fn plan(arguments: &PlanArguments, local: &Local<'_>) -> Result<ExitC
     }))
 }
 
-/// Submits a job and waits until it runs.
+/// Submits a job and waits until it runs; or lets one that runs go on as this one.
 pub(crate) fn deploy(arguments: &DeployArguments, local: &Local<'_>, interrupt: &Interrupt) -> Result<ExitCode, Error> {
-    let DeployArguments { job, no_wait, timeout, common } = arguments;
+    let DeployArguments { job, replace, no_wait, timeout, common } = arguments;
     let (client, draft) = prepare(job, common, local)?;
+    if let Some(id) = replace {
+        return replace::replace(&client, id, &draft, common.output, interrupt);
+    }
     let accepted = submit(&client, &draft)?;
     warn(&accepted.warnings);
     let id = harmless::line(&accepted.id, 40);
@@ -122,7 +137,7 @@ pub(crate) fn deploy(arguments: &DeployArguments, local: &Local<'_>, interrupt: 
 }
 
 /// Where to look next.
-fn next(client: &Client, id: &str) -> String {
+pub(crate) fn next(client: &Client, id: &str) -> String {
     let line = |words: &str, what: &str| format!("  {:<8} {}\n", what, client.command(&format!("{words} {id}")));
     [("status", "figures"), ("logs", "logs"), ("events", "events"), ("cancel", "end")]
         .map(|(words, what)| line(words, what))
@@ -136,6 +151,7 @@ fn prepare(job: &Job, common: &Common, local: &Local<'_>) -> Result<(Client, Dra
         Error::new(Code::JobFileUnreadable, format!("could not find out which folder is the current one: {e}"))
     })?;
     let mut draft = Draft::read(&job.file, text, &job.set, &here)?;
+    draft.begin_from(job.from.as_deref(), job.allow_dropped_state);
     let client = common.connection.client()?;
     push_plugins(&client, &mut draft, local)?;
     Ok((client, draft))
@@ -169,13 +185,9 @@ pub(crate) fn push_plugins(client: &Client, draft: &mut Draft, local: &Local<'_>
 
 /// Submits a job, once, however often the request has to be sent.
 pub(crate) fn submit(client: &Client, draft: &Draft) -> Result<Accepted, Error> {
-    let json = bytes(draft);
+    let json = draft.json();
     let request = Request::post("/v1/jobs").json(&json).within(WORK_WITHIN).header("idempotency-key", key()?);
     client.ask(&request)
-}
-
-fn bytes(draft: &Draft) -> Vec<u8> {
-    serde_json::to_vec(&draft.submission).expect("text becomes JSON")
 }
 
 /// A key that no other submission has.
@@ -186,7 +198,7 @@ fn key() -> Result<String, Error> {
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn warn(warnings: &[String]) {
+pub(crate) fn warn(warnings: &[String]) {
     for warning in warnings {
         tell(&format!("warning: {}\n", harmless::text(warning, 4_000)));
     }

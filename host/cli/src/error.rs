@@ -50,6 +50,11 @@ impl Error {
         }
     }
 
+    /// Whether something was begun and has failed, in place of being refused before.
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(self.code, Name::Known(Code::ReplaceFailed | Code::SavepointFailed))
+    }
+
     /// For people.
     pub fn shown(&self) -> String {
         let Self { code, message } = self;

@@ -1,4 +1,4 @@
-//! `wasmill list`, `cancel` and `stop`: jobs as wholes.
+//! `wasmill list`: jobs as wholes.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -7,19 +7,16 @@ use serde_json::{Value, json};
 use wasmill_rest::JobSummary;
 
 use crate::{
-    client::{Client, encoded},
+    client::encoded,
     connection::Common,
-    deploy::duration,
     error::Error,
     harmless,
-    interrupt::Interrupt,
     numbers::{clock, short},
-    output::{Output, show, tell},
-    request::Request,
+    output::{Output, show},
     status::now_ms,
     table::{self, Column},
     terminal::{Color, Terminal},
-    wait::{Until, failure, has_ended, wait},
+    wait::has_ended,
 };
 
 #[derive(Debug, Args)]
@@ -32,30 +29,6 @@ pub struct ListArguments {
     state: Option<String>,
     #[command(flatten)]
     pub(crate) common: Common,
-}
-
-#[derive(Debug, Args)]
-pub struct EndArguments {
-    /// The job's id, for example `job-7`.
-    #[arg(value_parser = id)]
-    id: String,
-    /// Says that the job will end, and does not wait until it has.
-    #[arg(long)]
-    no_wait: bool,
-    /// How long to wait until it has ended.
-    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
-    timeout: Duration,
-    #[command(flatten)]
-    pub(crate) common: Common,
-}
-
-/// How a job is ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// What was not committed is thrown away.
-    Cancel,
-    /// What its sources have read is still handled.
-    Stop,
 }
 
 const COLUMNS: [Column<JobSummary>; 8] = [
@@ -87,8 +60,8 @@ pub(crate) fn id(text: &str) -> Result<String, String> {
 }
 
 fn state(text: &str) -> Result<String, String> {
-    const STATES: [&str; 8] =
-        ["CREATED", "DEPLOYING", "RUNNING", "RESTARTING", "CANCELLING", "CANCELLED", "FAILED", "FINISHED"];
+    const STATES: [&str; 9] =
+        ["CREATED", "DEPLOYING", "RUNNING", "RESTARTING", "CANCELLING", "CANCELLED", "FAILED", "FINISHED", "STOPPED"];
     let state = text.to_ascii_uppercase();
     match STATES.contains(&state.as_str()) {
         true => Ok(state),
@@ -125,58 +98,6 @@ fn table_of(jobs: &[JobSummary], terminal: &Terminal, of_all: bool) -> String {
     }
 }
 
-/// Ends a job.
-pub(crate) fn end(arguments: &EndArguments, how: End, interrupt: &Interrupt) -> Result<ExitCode, Error> {
-    let EndArguments { id, no_wait, timeout, common } = arguments;
-    let client = common.connection.client()?;
-    let verb = match how {
-        End::Cancel => "cancel",
-        End::Stop => "stop",
-    };
-    let mut job: JobSummary = client.ask(&Request::post(format!("/v1/jobs/{id}/{verb}")))?;
-    interrupt.say(format!("{id} ends whether it is waited for or not\n"));
-    let mut error = None;
-    if !no_wait {
-        match wait(&client, id, Until::Ended, *timeout) {
-            Ok(ended) => {
-                // A job that is thrown away may end in any way.
-                error = (ended.state == "FAILED" && how == End::Stop).then(|| failure(&ended));
-                job = ended;
-            }
-            Err(overdue) => {
-                job.state = overdue.state.unwrap_or(job.state);
-                error = Some(overdue.error);
-            }
-        }
-    }
-    let shown = show(&ended(&client, &job, error.as_ref(), common.output));
-    Ok(match error {
-        Some(error) => {
-            tell(&error.shown());
-            ExitCode::FAILURE
-        }
-        None => shown,
-    })
-}
-
-fn ended(client: &Client, job: &JobSummary, error: Option<&Error>, output: Output) -> String {
-    let [id, name, state] = [&job.id, &job.name, &job.state].map(|text| harmless::line(text, 100));
-    match output {
-        Output::Json => {
-            let mut json = json!({ "id": id, "name": name, "state": state });
-            if let Some(error) = error {
-                json["error"] = error.json();
-            }
-            format!("{json}\n")
-        }
-        Output::Table if has_ended(&job.state) => format!("{id} {name} {state}\n"),
-        Output::Table => {
-            let status = client.command(&format!("status {id}"));
-            format!("{id} {name} {state}\n  {:<8} {status}\n", "figures")
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
@@ -197,6 +118,9 @@ mod tests {
             rows_written: rows / 3,
             cpu_seconds: 1.5,
             cause: None,
+            checkpoints: None,
+            version: 0,
+            savepoint: None,
         };
         let jobs = [
             job("job-7", "fraud", "RUNNING", 1_234_567),
@@ -237,6 +161,7 @@ mod tests {
             assert!(id(bad).is_err(), "{bad}");
         }
         assert_eq!(state("failed"), Ok("FAILED".to_owned()));
+        assert_eq!(state("stopped"), Ok("STOPPED".to_owned()));
         assert!(state("fine").is_err());
     }
 }

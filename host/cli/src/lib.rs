@@ -18,6 +18,7 @@ mod connection;
 mod contexts;
 mod credentials;
 mod deploy;
+mod ending;
 pub mod error;
 pub mod harmless;
 mod history;
@@ -29,7 +30,9 @@ mod plan;
 mod plugins;
 mod progress;
 mod push;
+mod replace;
 mod request;
+mod savepoints;
 mod status;
 mod stream;
 mod submission;
@@ -47,15 +50,14 @@ pub use workers::ClusterArguments;
 use connection::{Common, Connection};
 use error::Error;
 use interrupt::Interrupt;
-use jobs::End;
 
 /// Verbs that speak to a cluster.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Shows what a job would be on a cluster, and does not run it. Plugins that it names by path are built and uploaded.
     Plan(deploy::PlanArguments),
-    /// Runs a job on a cluster, and waits until it runs. Plugins that it names by path are built and uploaded first, if the
-    /// cluster does not have them. Exit code 1 if the job fails.
+    /// Runs a job on a cluster, and waits until it runs; or lets one that runs go on in another form. Plugins that it names
+    /// by path are built and uploaded first, if the cluster does not have them. Exit code 1 if the job fails.
     Deploy(deploy::DeployArguments),
     /// Lists the jobs of a cluster.
     List(jobs::ListArguments),
@@ -67,11 +69,17 @@ pub enum Verb {
     Events(history::EventsArguments),
     /// Shows rows of a job as they pass an edge, until Ctrl-C.
     Tap(history::TapArguments),
-    /// Lets the sources of a job end: what they have read is handled, and its results become visible. Exit code 1 if the job
-    /// fails.
-    Stop(jobs::EndArguments),
+    /// Ends a job with a savepoint, from which `wasmill deploy --from` goes on, and makes visible what came before it. Exit
+    /// code 1 if the job fails.
+    Stop(ending::StopArguments),
     /// Ends a job at once. Results that are not visible yet are thrown away.
-    Cancel(jobs::EndArguments),
+    Cancel(ending::EndArguments),
+    /// Lets running jobs go on with more or fewer subtasks, and waits until they do. Exit code 1 if a job went back to what
+    /// it was.
+    Scale(replace::ScaleArguments),
+    /// Savepoints: what jobs have kept at one moment, under a name.
+    #[command(subcommand)]
+    Savepoint(savepoints::Verb),
     /// Lists the TaskManagers of a cluster, or says which may get subtasks.
     Workers(workers::Arguments),
     /// Gives clusters names.
@@ -107,8 +115,10 @@ pub fn run(verb: &Verb, local: &Local<'_>) -> ExitCode {
         Verb::Logs(arguments) => history::logs(arguments),
         Verb::Events(arguments) => history::events(arguments),
         Verb::Tap(arguments) => history::tap(arguments),
-        Verb::Stop(arguments) => jobs::end(arguments, End::Stop, &interrupt),
-        Verb::Cancel(arguments) => jobs::end(arguments, End::Cancel, &interrupt),
+        Verb::Stop(arguments) => ending::stop(arguments, &interrupt),
+        Verb::Cancel(arguments) => ending::cancel(arguments, &interrupt),
+        Verb::Scale(arguments) => replace::scale(arguments, &interrupt),
+        Verb::Savepoint(verb) => savepoints::run(verb, &interrupt),
         Verb::Workers(arguments) => workers::run(arguments),
         Verb::Config(verb) => config::run(verb),
     });
@@ -146,7 +156,10 @@ fn watched(work: impl FnOnce() -> Result<ExitCode, Error>) -> Result<ExitCode, E
 }
 
 fn ended(done: Result<ExitCode, Error>, output: Output) -> ExitCode {
-    done.unwrap_or_else(|error| refused(&error, output))
+    done.unwrap_or_else(|error| match error.is_failure() {
+        true => output::failed(&error, output),
+        false => refused(&error, output),
+    })
 }
 
 impl Verb {
@@ -159,7 +172,10 @@ impl Verb {
             Self::Logs(arguments) => &arguments.common,
             Self::Events(arguments) => &arguments.common,
             Self::Tap(arguments) => &arguments.common,
-            Self::Stop(arguments) | Self::Cancel(arguments) => &arguments.common,
+            Self::Stop(arguments) => &arguments.end.common,
+            Self::Cancel(arguments) => &arguments.common,
+            Self::Scale(arguments) => &arguments.common,
+            Self::Savepoint(verb) => return verb.output(),
             Self::Workers(arguments) => arguments.common(),
             Self::Config(verb) => return verb.output(),
         };
@@ -169,3 +185,5 @@ impl Verb {
 
 #[cfg(test)]
 mod scripted;
+#[cfg(test)]
+mod tests;

@@ -27,12 +27,22 @@ pub enum Output {
 
 /// Refused before anything was started. For programs the error is told on standard output as well.
 pub fn refused(error: &Error, output: Output) -> ExitCode {
+    tell_error(error, output);
+    ExitCode::from(REFUSED)
+}
+
+/// Begun, and failed; told in the same way.
+pub(crate) fn failed(error: &Error, output: Output) -> ExitCode {
+    tell_error(error, output);
+    ExitCode::FAILURE
+}
+
+fn tell_error(error: &Error, output: Output) {
     if output == Output::Json {
         // That nobody reads it does not make the refusal another one.
         let _ = show(&format!("{}\n", serde_json::json!({ "error": error.json() })));
     }
     tell(&error.shown());
-    ExitCode::from(REFUSED)
 }
 
 /// Writes to standard error. Where that cannot be done there is nobody to be told so.

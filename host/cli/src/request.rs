@@ -10,6 +10,10 @@ pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long an answer may take for which plugins may have to be compiled.
 pub(crate) const WORK_WITHIN: Duration = Duration::from_secs(600);
 
+/// How long an answer may take for which a job has to take a savepoint, and perhaps to be started anew with its state. A
+/// checkpoint is given up after ten minutes, where the job file does not say more.
+pub(crate) const JOB_WITHIN: Duration = Duration::from_secs(3_600);
+
 /// What is asked.
 pub(crate) struct Request<'a> {
     pub(crate) method: Method,

@@ -27,6 +27,8 @@ use crate::{
     wait::{failure, has_ended},
 };
 
+mod checkpoints;
+
 /// The time between two looks.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -190,9 +192,12 @@ fn whole(job: &JobDetail, terminal: &Terminal, now_ms: Timestamp) -> String {
         line(&summary.name),
         line(&summary.state)
     );
-    text += &format!("{}, restarts: {}, cpu: {:.1}s", line(&job.attempt), summary.restarts, summary.cpu_seconds);
+    let version = if summary.version == 0 { String::new() } else { format!(", version: {}", summary.version) };
+    let (attempt, restarts) = (line(&job.attempt), summary.restarts);
+    text += &format!("{attempt}, restarts: {restarts}{version}, cpu: {:.1}s", summary.cpu_seconds);
     text += &watermark(job, now_ms).map_or_else(String::new, |at| format!("\nwatermark {at}"));
     text.push('\n');
+    text += &checkpoints::of(summary, terminal);
     text += &format!("{}\n", table::draw(terminal, &COLUMNS, &job.vertices));
     text += &failures(job);
     text += &placement(job);

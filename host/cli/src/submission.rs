@@ -67,8 +67,26 @@ impl Draft {
         let mut set = set.to_vec();
         set.extend(absolute_paths(&settings, here)?);
         let base = utf8(&here.join(folder))?;
-        let submission = Submission { text, file: job.display().to_string(), base: Some(base), set };
+        let submission = Submission {
+            text,
+            file: job.display().to_string(),
+            base: Some(base),
+            set,
+            from: None,
+            allow_dropped_state: false,
+        };
         Ok(Self { submission, plugins })
+    }
+
+    /// Says what the job begins from, and whether it may leave state behind.
+    pub(crate) fn begin_from(&mut self, from: Option<&str>, allow_dropped_state: bool) {
+        self.submission.from = from.map(str::to_owned);
+        self.submission.allow_dropped_state = allow_dropped_state;
+    }
+
+    /// As it is sent.
+    pub(crate) fn json(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.submission).expect("text becomes JSON")
     }
 
     /// Sends a plugin by its digest, whatever the job file says.
@@ -230,6 +248,15 @@ path = "out.jsonl"
         assert_eq!(draft.submission.base.as_deref(), Some("/home-of-jobs/jobs"));
         assert_eq!(draft.submission.file, "jobs/./job.toml");
         assert_eq!(draft.submission.set, [""; 0]);
+    }
+
+    #[test]
+    fn what_a_job_begins_from_is_sent_only_if_there_is_something() {
+        let mut draft = draft(&[], "/data");
+        let sent = |draft: &Draft| serde_json::from_slice::<serde_json::Value>(&draft.json()).expect("it is JSON");
+        assert!(sent(&draft).get("from").is_none() && sent(&draft).get("allow_dropped_state").is_none());
+        draft.begin_from(Some("before-v2"), true);
+        assert_eq!((&sent(&draft)["from"], &sent(&draft)["allow_dropped_state"]), (&"before-v2".into(), &true.into()));
     }
 
     #[test]

@@ -20,16 +20,25 @@ pub(crate) enum Until {
     /// Its rows flow, or it has ended.
     Running,
     Ended,
+    /// It has ended; if it was stopped, its savepoint is complete as well.
+    Kept,
 }
+
+/// The state of a job that has ended with a savepoint.
+pub(crate) const STOPPED: &str = "STOPPED";
 
 /// Whether a job in this state will never be in another one.
 pub(crate) fn has_ended(state: &str) -> bool {
-    matches!(state, "FINISHED" | "FAILED" | "CANCELLED")
+    matches!(state, "FINISHED" | "FAILED" | "CANCELLED" | STOPPED)
 }
 
 impl Until {
-    fn is_reached(self, state: &str) -> bool {
-        has_ended(state) || self == Self::Running && state == "RUNNING"
+    fn is_reached(self, job: &JobSummary) -> bool {
+        match self {
+            Self::Running => job.state == "RUNNING" || has_ended(&job.state),
+            Self::Ended => has_ended(&job.state),
+            Self::Kept => has_ended(&job.state) && (job.state != STOPPED || job.savepoint.is_some()),
+        }
     }
 }
 
@@ -57,7 +66,7 @@ pub(crate) fn wait(client: &Client, id: &str, until: Until, within: Duration) ->
     loop {
         let job: JobSummary =
             client.ask(&Request::get(&path).patiently()).map_err(|error| Overdue { state: None, error })?;
-        if until.is_reached(&job.state) {
+        if until.is_reached(&job) {
             return Ok(job);
         }
         states.show(&format!("{id} is {}", harmless::line(&job.state, 40)));
@@ -74,7 +83,8 @@ fn overdue(client: &Client, job: &JobSummary, until: Until, within: Duration) ->
     let (id, state) = (harmless::line(&job.id, 40), harmless::line(&job.state, 40));
     let wanted = match until {
         Until::Running => "was not RUNNING",
-        Until::Ended => "had not ended",
+        Until::Kept if has_ended(&job.state) => "had no savepoint",
+        Until::Ended | Until::Kept => "had not ended",
     };
     let hint = format!("it goes on; `{}` shows it, --timeout waits longer", client.command(&format!("status {id}")));
     let cause = job.cause.as_ref().map_or_else(String::new, |cause| {

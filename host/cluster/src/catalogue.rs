@@ -6,15 +6,17 @@
 //! | `meta` | `epoch` | how often a JobManager was started on this folder |
 //! | `jobs` | job | the JobManager's record of it, JSON |
 //! | `payloads` | job | what was submitted and what was found when it was checked, JSON |
+//! | `trials` | job | as `payloads`: the form to go back to if the new one does not start |
 //! | `plugins` | `name@version` | the version, JSON |
 //! | `drained` | TaskManager | nothing: it is to get no subtasks |
 //!
 //! Every change is durable (`Durability::Immediate`, with quick repair) when its call returns.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
@@ -30,6 +32,7 @@ use crate::{payload::Payload, registry::PluginRecord};
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("jobs");
 const PAYLOADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("payloads");
+const TRIALS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("trials");
 const PLUGINS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("plugins");
 const DRAINED: TableDefinition<'_, u64, ()> = TableDefinition::new("drained");
 
@@ -77,6 +80,8 @@ pub(crate) struct Recovered {
     pub(crate) cluster: String,
     pub(crate) epoch: Epoch,
     pub(crate) jobs: Vec<(JobRecord, Option<Payload>)>,
+    /// The forms that jobs go back to if their new ones do not start.
+    pub(crate) previous: BTreeMap<JobId, Payload>,
     pub(crate) plugins: Vec<PluginRecord>,
     /// TaskManagers that are to get no subtasks.
     pub(crate) drained: Vec<TaskManagerId>,
@@ -85,10 +90,26 @@ pub(crate) struct Recovered {
 /// A durable change of a job.
 #[derive(Debug)]
 pub(crate) enum Change {
-    /// The JobManager's record of a job; with it, once, what was submitted.
-    Job { record: JobRecord, payload: Option<std::sync::Arc<Payload>> },
+    /// The JobManager's record of a job, and what was submitted.
+    Job { record: Box<JobRecord>, payloads: Payloads },
     /// The job is beyond the history.
     Forget(JobId),
+}
+
+/// What becomes of the submitted forms of a job.
+#[derive(Debug)]
+pub(crate) enum Payloads {
+    Same,
+    New(Arc<Payload>),
+    /// The new one is on trial.
+    Trial {
+        new: Arc<Payload>,
+        previous: Arc<Payload>,
+    },
+    /// The trial has gone well.
+    Confirmed,
+    /// It has not.
+    Back(Arc<Payload>),
 }
 
 impl Catalogue {
@@ -148,6 +169,7 @@ impl Catalogue {
             // Tables that are there can be read without asking whether they are.
             change.open_table(JOBS)?;
             change.open_table(PAYLOADS)?;
+            change.open_table(TRIALS)?;
             change.open_table(PLUGINS)?;
             change.open_table(DRAINED)?;
             Ok(())
@@ -158,6 +180,7 @@ impl Catalogue {
             cluster,
             epoch: Epoch(epoch),
             jobs: jobs.collect::<Result<_, Error>>()?,
+            previous: self.trials()?,
             plugins: self.plugins()?,
             drained: self.drained()?,
         })
@@ -167,23 +190,51 @@ impl Catalogue {
     pub(crate) fn change(&self, changes: &[Change]) -> Result<(), Error> {
         self.write("write to", |transaction| {
             let mut jobs = transaction.open_table(JOBS)?;
-            let mut payloads = transaction.open_table(PAYLOADS)?;
+            let mut stored = transaction.open_table(PAYLOADS)?;
+            let mut trials = transaction.open_table(TRIALS)?;
             for change in changes {
                 match change {
-                    Change::Job { record, payload } => {
+                    Change::Job { record, payloads } => {
                         jobs.insert(record.id.0, json(record).as_slice())?;
-                        if let Some(payload) = payload {
-                            payloads.insert(record.id.0, json(&**payload).as_slice())?;
+                        let id = record.id.0;
+                        match payloads {
+                            Payloads::Same => {}
+                            Payloads::Confirmed => drop(trials.remove(id)?),
+                            Payloads::New(new) => drop(stored.insert(id, json(&**new).as_slice())?),
+                            Payloads::Trial { new, previous } => {
+                                stored.insert(id, json(&**new).as_slice())?;
+                                trials.insert(id, json(&**previous).as_slice())?;
+                            }
+                            Payloads::Back(previous) => {
+                                stored.insert(id, json(&**previous).as_slice())?;
+                                trials.remove(id)?;
+                            }
                         }
                     }
                     Change::Forget(job) => {
                         jobs.remove(job.0)?;
-                        payloads.remove(job.0)?;
+                        stored.remove(job.0)?;
+                        trials.remove(job.0)?;
                     }
                 }
             }
             Ok(())
         })
+    }
+
+    fn trials(&self) -> Result<BTreeMap<JobId, Payload>, Error> {
+        let entries: Vec<(u64, Vec<u8>)> = self.with_database("read", |database| {
+            let table = database.begin_read()?.open_table(TRIALS)?;
+            table
+                .iter()?
+                .map(|found| found.map(|(job, bytes)| (job.value(), bytes.value().to_vec())).map_err(Into::into))
+                .collect()
+        })?;
+        let entry = |(job, bytes): (u64, Vec<u8>)| {
+            let job = JobId(job);
+            Ok((job, parsed(&bytes, || format!("what was submitted as {job} before"))?))
+        };
+        entries.into_iter().map(entry).collect()
     }
 
     /// What was submitted for a job.
@@ -297,14 +348,13 @@ pub(crate) fn rand_bytes<const N: usize>() -> [u8; N] {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use wasmill_control::jobmanager::{Desired, JobShape, Restart};
 
     use super::*;
 
     fn record(id: u64) -> JobRecord {
-        let shape = JobShape { name: "words".to_owned(), chains: vec![2, 1], restart: Restart::Never };
+        let (name, chains) = ("words".to_owned(), vec![2, 1]);
+        let shape = JobShape { name, chains, restart: Restart::Never, checkpoints: None, from: None };
         JobRecord {
             id: JobId(id),
             shape,
@@ -313,6 +363,8 @@ mod tests {
             end: None,
             restarts: 0,
             last_cause: None,
+            version: 0,
+            previous: None,
         }
     }
 
@@ -333,8 +385,8 @@ mod tests {
         let catalogue = Catalogue::open(folder.path()).expect("a new folder");
         let first = catalogue.begin().expect("it is empty");
         assert_eq!((first.epoch, first.jobs.len()), (Epoch(1), 0));
-        let kept = Change::Job { record: record(1), payload: Some(Arc::new(payload())) };
-        let gone = Change::Job { record: record(2), payload: Some(Arc::new(payload())) };
+        let kept = Change::Job { record: Box::new(record(1)), payloads: Payloads::New(Arc::new(payload())) };
+        let gone = Change::Job { record: Box::new(record(2)), payloads: Payloads::New(Arc::new(payload())) };
         catalogue.change(&[kept, gone, Change::Forget(JobId(2))]).expect("the disk takes it");
         for (id, drained) in [(1, true), (2, true), (1, false), (3, false)] {
             catalogue.set_drained(TaskManagerId(id), drained).expect("the disk takes it");
@@ -346,6 +398,28 @@ mod tests {
         assert_eq!((second.epoch, second.cluster), (Epoch(2), first.cluster));
         assert_eq!(second.jobs, [(record(1), Some(payload()))]);
         assert_eq!(second.drained, [TaskManagerId(2)]);
+    }
+
+    #[test]
+    fn a_form_on_trial_is_kept_until_it_is_confirmed_or_taken_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let catalogue = Catalogue::open(folder.path()).expect("a new folder");
+        let form = |key: &str| Arc::new(Payload { key: Some(key.to_owned()), ..payload() });
+        let write = |payloads| {
+            let change = Change::Job { record: Box::new(record(1)), payloads };
+            catalogue.change(&[change]).expect("the disk takes it");
+            let recovered = catalogue.begin().expect("it can be read");
+            let key = |payload: &Payload| payload.key.clone().unwrap_or_default();
+            let now = recovered.jobs[0].1.as_ref().map(key);
+            (now, recovered.previous.get(&JobId(1)).map(key))
+        };
+        let text = |key: &str| Some(key.to_owned());
+        assert_eq!(write(Payloads::New(form("a"))), (text("a"), None));
+        assert_eq!(write(Payloads::Trial { new: form("b"), previous: form("a") }), (text("b"), text("a")));
+        assert_eq!(write(Payloads::Same), (text("b"), text("a")));
+        assert_eq!(write(Payloads::Back(form("a"))), (text("a"), None));
+        assert_eq!(write(Payloads::Trial { new: form("c"), previous: form("a") }), (text("c"), text("a")));
+        assert_eq!(write(Payloads::Confirmed), (text("c"), None));
     }
 
     #[test]

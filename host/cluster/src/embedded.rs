@@ -1,6 +1,7 @@
 //! A whole cluster in one process, over with it: a JobManager that keeps nothing and one TaskManager.
 
 use std::{
+    collections::BTreeMap,
     io,
     sync::{
         Arc,
@@ -12,7 +13,7 @@ use std::{
 use tokio::sync::{oneshot, watch};
 use wasmill_control::{
     agent,
-    jobmanager::{Config, Event, JobState, Restart},
+    jobmanager::{Config, Event, JobShape, JobState, Restart},
 };
 use wasmill_model::ids::{Epoch, Incarnation, JobId, TaskManagerId};
 use wasmill_rest::Submission;
@@ -54,9 +55,16 @@ impl Cluster {
     pub fn start(slots: u32, log: OperatorLog) -> io::Result<Self> {
         let (inbox, messages) = mpsc::channel();
         let config = Config { lease_ms: FOREVER_MS, ..Config::default() };
-        let begin = Begin { config, cluster: "embedded".to_owned(), epoch: Epoch(1), jobs: Vec::new() };
+        let begin = Begin {
+            config,
+            cluster: "embedded".to_owned(),
+            epoch: Epoch(1),
+            jobs: Vec::new(),
+            previous: BTreeMap::new(),
+            keeper: None,
+        };
         let (changed, _) = watch::channel(0);
-        jobmanager::start(begin, Store::Nowhere(inbox.clone()), messages, changed)?;
+        jobmanager::start(begin, Store::Nowhere(inbox.clone()), (inbox.clone(), messages), changed)?;
         let taskmanager = TaskManager::start(taskmanager::Options {
             taskmanager: TaskManagerId(1),
             incarnation: Incarnation(1),
@@ -76,11 +84,18 @@ impl Cluster {
     /// Submits a job that is ready to run. It is not started again if it fails.
     pub fn submit(&self, job: Arc<Job>) -> JobHandle {
         let (watcher, states) = mpsc::channel();
-        let submission = Submission { text: String::new(), file: job.graph.name.clone(), base: None, set: Vec::new() };
+        let submission = Submission {
+            text: String::new(),
+            file: job.graph.name.clone(),
+            base: None,
+            set: Vec::new(),
+            from: None,
+            allow_dropped_state: false,
+        };
         let payload = Payload { submission, found: job.found(), plan: views::plan(&job, 0), key: None };
         let (accepted, answer) = oneshot::channel();
         let submit = Submit {
-            shape: shape(&job, Restart::Never),
+            shape: JobShape { checkpoints: None, ..shape(&job, Restart::Never, None) },
             payload: Arc::new(payload),
             prepared: Some(job),
             watcher: Some(watcher),

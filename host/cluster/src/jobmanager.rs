@@ -17,29 +17,40 @@ use std::{
 use tokio::sync::{oneshot, watch};
 use wasmill_control::{
     JobManager,
-    jobmanager::{Command, Config, Event, JobRecord, JobShape, JobState},
+    jobmanager::{Command, Config, Event, JobRecord, JobShape, JobState, Recovered},
 };
 use wasmill_model::{
     Timestamp,
     fault::Code,
     ids::{Epoch, JobId, TaskManagerId},
 };
-use wasmill_rest::Problem;
+use wasmill_rest::{Problem, Savepoint};
 use wasmill_runtime::Job;
 
 use crate::{
-    catalogue::Change,
-    jobmanager::{job::JobEntry, polls::Polls, store::Store, taps::Taps},
+    catalogue::{Change, Payloads},
+    jobmanager::{
+        job::JobEntry,
+        keeper::{Keeper, Work},
+        polls::Polls,
+        store::Store,
+        taps::Taps,
+    },
     message::{Answer, JobTotals, PROTOCOL, Poll, Register, Registered, Told},
     payload::Payload,
 };
 
+mod checkpointing;
+mod compatibility;
 mod handle;
 mod history;
 mod job;
+mod keeper;
+mod manifests;
 mod metrics;
 mod open_metrics;
 mod polls;
+mod savepoints;
 pub(crate) mod store;
 mod taps;
 pub(crate) mod views;
@@ -59,6 +70,7 @@ const JOBS_WITH_LOGS_MAX: usize = 50;
 pub(crate) enum Message {
     Event(Event),
     Submit(Box<Submit>),
+    Replace(Box<Replace>),
     Poll(Poll, oneshot::Sender<Answer>),
     Told(Told, oneshot::Sender<Answer>),
     /// A durable write has come to its end.
@@ -78,6 +90,23 @@ pub(crate) struct Submit {
     pub(crate) accepted: oneshot::Sender<Result<JobId, Problem>>,
 }
 
+/// Another form of a job that runs.
+pub(crate) struct Replace {
+    pub(crate) job: JobId,
+    pub(crate) shape: JobShape,
+    pub(crate) payload: Arc<Payload>,
+    pub(crate) replaced: oneshot::Sender<Result<u32, Problem>>,
+}
+
+/// Whoever waits for a savepoint.
+pub(crate) struct WantsSavepoint {
+    pub(crate) job: JobId,
+    /// `None`: one is made up.
+    pub(crate) name: Option<String>,
+    /// `None`: nobody waits any more.
+    pub(crate) answer: Option<oneshot::Sender<Result<Savepoint, Problem>>>,
+}
+
 /// What waits for a durable write, to be told how it went.
 type Waiter = Box<dyn FnOnce(&mut Shell, Result<(), String>) + Send>;
 
@@ -94,7 +123,13 @@ pub(crate) struct Shell {
     pub(crate) taps: Taps,
     /// When each TaskManager registered and was heard of last.
     pub(crate) seen: BTreeMap<TaskManagerId, (Timestamp, Timestamp)>,
+    /// The owner's own inbox.
+    pub(crate) inbox: Sender<Message>,
     store: Store,
+    /// Keeps checkpoints; none in a run that is over with its process.
+    pub(crate) keeper: Option<(Keeper, CheckpointPlace)>,
+    pub(crate) savepoints: BTreeMap<u64, WantsSavepoint>,
+    replaces: BTreeMap<u64, Replace>,
     /// Submitted jobs that have no id yet, by request.
     requests: BTreeMap<u64, Submit>,
     last_request: u64,
@@ -109,22 +144,33 @@ pub(crate) struct Begin {
     pub(crate) config: Config,
     pub(crate) cluster: String,
     pub(crate) epoch: Epoch,
-    pub(crate) jobs: Vec<(JobRecord, Option<Payload>)>,
+    pub(crate) jobs: Vec<(Recovered, Option<Payload>)>,
+    /// The forms of jobs that are to be gone back to if their new ones do not start.
+    pub(crate) previous: BTreeMap<JobId, Payload>,
+    pub(crate) keeper: Option<(Keeper, CheckpointPlace)>,
+}
+
+/// Where checkpoints are kept, and what shows that somebody reads there.
+#[derive(Debug, Clone)]
+pub(crate) struct CheckpointPlace {
+    pub(crate) folder: String,
+    pub(crate) nonce: String,
 }
 
 /// Starts the owner's thread.
 pub(crate) fn start(
     begin: Begin,
     store: Store,
-    messages: Receiver<Message>,
+    (inbox, messages): (Sender<Message>, Receiver<Message>),
     changed: watch::Sender<u64>,
 ) -> io::Result<()> {
-    let Begin { config, cluster, epoch, jobs } = begin;
+    let Begin { config, cluster, epoch, jobs, mut previous, keeper } = begin;
     let (heartbeat, lease_ms) = (Duration::from_millis(config.heartbeat_ms), config.lease_ms);
-    let records = jobs.iter().map(|(record, _)| record.clone()).collect();
+    let records = jobs.iter().map(|(recovered, _)| recovered.clone()).collect();
     let (core, commands) = JobManager::new(config, epoch, records, now_ms());
-    let known =
-        jobs.into_iter().filter_map(|(record, payload)| Some((record.id, JobEntry::recovered(&record, payload?))));
+    let known = jobs.into_iter().filter_map(|(Recovered { record, .. }, payload)| {
+        Some((record.id, JobEntry::recovered(&record, payload?, previous.remove(&record.id))))
+    });
     let mut shell = Shell {
         core,
         cluster,
@@ -135,7 +181,11 @@ pub(crate) fn start(
         polls: Polls::new(heartbeat),
         taps: Taps::default(),
         seen: BTreeMap::new(),
+        inbox,
         store,
+        keeper,
+        savepoints: BTreeMap::new(),
+        replaces: BTreeMap::new(),
         requests: BTreeMap::new(),
         last_request: 0,
         also_waiting: BTreeMap::new(),
@@ -175,6 +225,7 @@ impl Shell {
         match message {
             Message::Event(event) => self.handle(event),
             Message::Submit(submit) => self.submit(*submit),
+            Message::Replace(replace) => self.replace(*replace),
             Message::Poll(poll, answer) => self.poll(poll, answer),
             Message::Told(Told { reports, metrics }, answer) => {
                 self.take_metrics(reports.taskmanager, metrics);
@@ -251,7 +302,7 @@ impl Shell {
 
     /// Takes a TaskManager into the cluster, if it fits.
     pub(crate) fn admit(&mut self, register: Register) -> Result<Registered, Problem> {
-        let Register { protocol, taskmanager, incarnation, slots, lease_ms, address, cluster } = register;
+        let Register { protocol, taskmanager, incarnation, slots, lease_ms, address, cluster, nonce } = register;
         let refused = |why: String, hint: &str| {
             let detail = format!("could not register {taskmanager}: {why}");
             Err(Problem::new(409, Code::TaskManagerRefused, detail).with_hint(hint))
@@ -268,10 +319,21 @@ impl Shell {
             let why = format!("it would go on for {lease_ms} ms and is given up after {} ms", self.lease_ms);
             return refused(why, "set its `control.lease_ms` to that of the JobManager, or below");
         }
-        let now = now_ms();
-        self.seen.insert(taskmanager, (now, now));
-        self.handle(Event::Register { taskmanager, incarnation, slots, address });
-        Ok(Registered { cluster: self.cluster.clone(), epoch: self.epoch, secret: None })
+        let place = self.keeper.as_ref().map(|(_, place)| place);
+        let prove = place.is_some_and(|place| nonce.as_ref() != Some(&place.nonce));
+        let checkpoints = place.map(|place| place.folder.clone());
+        if !prove {
+            let now = now_ms();
+            self.seen.insert(taskmanager, (now, now));
+            self.handle(Event::Register { taskmanager, incarnation, slots, address });
+        }
+        Ok(Registered { cluster: self.cluster.clone(), epoch: self.epoch, secret: None, checkpoints, prove })
+    }
+
+    /// A number that no other request has.
+    pub(crate) fn next_request(&mut self) -> u64 {
+        self.last_request += 1;
+        self.last_request
     }
 
     pub(crate) fn handle(&mut self, event: Event) {
@@ -310,9 +372,14 @@ impl Shell {
                     self.polls.acknowledge(taskmanager, incarnation, sequence);
                 }
                 Command::Store { write, record } => {
-                    let payload = self.payload_of_new(&record);
-                    self.store.write(write, Change::Job { record, payload });
+                    let payloads = self.payloads_to_write(&record);
+                    self.store.write(write, Change::Job { record: Box::new(record), payloads });
                 }
+                other @ (Command::StoreCheckpoint { .. }
+                | Command::SavepointTaken { .. }
+                | Command::SavepointFailed { .. }
+                | Command::Replaced { .. }
+                | Command::ReplaceFailed { .. }) => self.follow_checkpoints(other),
                 Command::Accepted { request, job } => {
                     if let Some(submit) = self.requests.remove(&request) {
                         let _ = submit.accepted.send(Ok(job));
@@ -338,24 +405,31 @@ impl Shell {
                     self.also_waiting.remove(&job);
                     self.jobs.remove(&job);
                     self.store.forget(job);
+                    if let Some((keeper, _)) = &self.keeper {
+                        keeper.put(Work::Forget(job));
+                    }
                 }
             }
         }
     }
 
-    /// What was submitted, the first time that the record of its job is written.
-    fn payload_of_new(&mut self, record: &JobRecord) -> Option<Arc<Payload>> {
-        if self.jobs.contains_key(&record.id) {
-            return None;
+    /// What was submitted, the first time that the record of its job is written; and whenever its form is another.
+    fn payloads_to_write(&mut self, record: &JobRecord) -> Payloads {
+        if let Some(entry) = self.jobs.get_mut(&record.id) {
+            let replace = self.replaces.values().find(|replace| replace.job == record.id);
+            return entry.changed_form(record, replace.map(|replace| replace.payload.clone()));
         }
-        let submit = self.requests.get_mut(&self.last_request)?;
+        let Some(submit) = self.requests.get_mut(&self.last_request) else { return Payloads::Same };
         let entry = JobEntry::submitted(record, submit);
         self.jobs.insert(record.id, entry);
-        Some(submit.payload.clone())
+        Payloads::New(submit.payload.clone())
     }
 
     fn changed(&mut self, job: JobId, state: JobState) {
         let terminal = state.is_terminal();
+        if matches!(state, JobState::Stopped { .. }) {
+            self.keep_stopped(job, &state);
+        }
         if let Some(entry) = self.jobs.get_mut(&job) {
             entry.changed(now_ms(), state);
         }

@@ -4,6 +4,7 @@
 //! rows between TaskManagers is below, in `runtime`.
 
 mod catalogue;
+mod checkpoints;
 mod embedded;
 pub mod jobmanager;
 pub mod message;

@@ -14,7 +14,7 @@ use wasmill_rest::Submission;
 use wasmill_runtime::{Found, counters::Totals, latency::Latencies};
 
 /// The version of this protocol. Raised when a message changes in a way that an older reader misunderstands.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// A TaskManager is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,15 +29,21 @@ pub struct Register {
     pub address: String,
     /// The cluster it was registered with before, if it was.
     pub cluster: Option<String>,
+    /// What it has read in the checkpoint store.
+    pub nonce: Option<String>,
 }
 
-/// It is taken.
+/// It is taken, or is to show first that it can read the checkpoint store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registered {
     pub cluster: String,
     pub epoch: Epoch,
     /// What compiled code from the JobManager is sealed with; none where both share a store.
     pub secret: Option<Secret>,
+    /// The folder of the checkpoint store; none: there is none.
+    pub checkpoints: Option<String>,
+    /// It is to register again, with what it reads there.
+    pub prove: bool,
 }
 
 /// It waits for orders, and says how it is.

@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     sync::{
-        Arc,
+        Arc, PoisonError,
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread::{self, JoinHandle},
@@ -17,7 +17,7 @@ use std::{
 use wasmill_control::{
     Agent,
     agent::{Command, Config, Event},
-    message::{Cause, Orders, Place, Reports, SubtaskState},
+    message::{At, Cause, Checkpoints as Wanted, Orders, Place, Reports, Said, SubtaskState, Trigger},
 };
 use wasmill_model::{
     Timestamp,
@@ -25,12 +25,20 @@ use wasmill_model::{
     ids::{self, Epoch, Incarnation, JobId, Subtask, TaskManagerId},
 };
 use wasmill_plugin::PluginStore;
-use wasmill_runtime::{Attempt, Job, Network, OnProgress, OperatorLog, Placement, Progress, Wish};
+use wasmill_runtime::{
+    Attempt, Barrier, CheckpointKind, Checkpoints, Job, Network, OnProgress, OperatorLog, Placement, Progress, Wish,
+    checkpoint::{self, Checkpointing},
+};
 
 use crate::{
     jobmanager::now_ms,
     message::{Answer, PROTOCOL, Register, Told},
-    taskmanager::{client::Client, code::CodeFetcher, polling::Polling, telemetry::Telemetry},
+    taskmanager::{
+        client::Client,
+        code::CodeFetcher,
+        polling::{CheckpointsCell, Found, Polling},
+        telemetry::Telemetry,
+    },
 };
 
 pub mod client;
@@ -65,7 +73,7 @@ pub(crate) enum Message {
     Acknowledged(u64),
     Progress(JobId, ids::Attempt, Subtask, Progress),
     /// An attempt has been made ready and started, or could not be.
-    Started(JobId, ids::Attempt, Result<(Attempt, Arc<Job>), Cause>),
+    Started(JobId, ids::Attempt, Box<Result<(Attempt, Arc<Job>), Cause>>),
     ShutDown,
 }
 
@@ -110,6 +118,7 @@ struct StartParts {
     client: Client,
     code: Option<CodeFetcher>,
     network: Option<Arc<Network>>,
+    checkpoints: CheckpointsCell,
     telemetry: Arc<Telemetry>,
     log: Option<OperatorLog>,
 }
@@ -120,6 +129,7 @@ enum Slot {
     Starting {
         subtasks: Vec<Subtask>,
         wish: Wish,
+        checkpoints: Checkpoints,
     },
     Running(Arc<Attempt>),
 }
@@ -142,12 +152,14 @@ impl TaskManager {
             lease_ms,
             address: address.clone(),
             cluster: None,
+            nonce: None,
         };
         let secret = code.as_ref().map(CodeFetcher::secret_cell);
-        let polling =
-            Polling::start(client.clone(), register, telemetry.clone(), (secret, network.clone()), inbox.clone(), say)?;
+        let checkpoints = CheckpointsCell::default();
+        let found = Found { secret, network: network.clone(), checkpoints: checkpoints.clone() };
+        let polling = Polling::start(client.clone(), register, telemetry.clone(), found, inbox.clone(), say)?;
         let reports = start_reports(client.clone(), telemetry.clone(), inbox.clone())?;
-        let parts = Arc::new(StartParts { taskmanager, client, code, network, telemetry, log });
+        let parts = Arc::new(StartParts { taskmanager, client, code, network, checkpoints, telemetry, log });
         let core = Agent::new(config, taskmanager, incarnation);
         let shell = Shell { core, inbox: inbox.clone(), reports, polling, parts, attempts: BTreeMap::new() };
         let owner = thread::Builder::new().name("taskmanager".to_owned()).spawn(move || shell.run(&messages))?;
@@ -220,9 +232,9 @@ impl Shell {
             }
             Message::Acknowledged(sequence) => self.handle(Event::Acknowledged { sequence }),
             Message::Progress(job, attempt, subtask, progress) => {
-                self.handle(Event::Subtask { job, attempt, subtask, state: state(progress) });
+                self.handle(Event::Subtask { job, attempt, subtask, said: said(progress) });
             }
-            Message::Started(job, attempt, started) => self.started(job, attempt, started),
+            Message::Started(job, attempt, started) => self.started(job, attempt, *started),
             Message::ShutDown => unreachable!("the loop has ended"),
         }
     }
@@ -235,7 +247,12 @@ impl Shell {
     fn follow(&mut self, commands: Vec<Command>) {
         for command in commands {
             match command {
-                Command::Start { job, attempt, subtasks, placement } => self.start(job, attempt, subtasks, placement),
+                Command::Start { job, attempt, subtasks, placement, restore } => {
+                    self.start(job, attempt, subtasks, placement, restore);
+                }
+                Command::Checkpoints { job, attempt, checkpoints } => {
+                    self.checkpoints(job, attempt, wanted(checkpoints));
+                }
                 Command::Drain { job, attempt } => self.raise(job, attempt, Wish::Drain),
                 Command::Commit { job, attempt } => self.raise(job, attempt, Wish::Commit),
                 Command::Stop { job, attempt } => self.raise(job, attempt, Wish::Stop),
@@ -251,25 +268,33 @@ impl Shell {
     }
 
     /// Makes an attempt ready on a thread of its own: it waits for the JobManager, perhaps for the compiler.
-    fn start(&mut self, job: JobId, attempt: ids::Attempt, subtasks: Vec<Subtask>, placement: Vec<Place>) {
-        let slot = Slot::Starting { subtasks: subtasks.clone(), wish: Wish::Run };
+    fn start(
+        &mut self,
+        job: JobId,
+        attempt: ids::Attempt,
+        subtasks: Vec<Subtask>,
+        placement: Vec<Place>,
+        restore: Option<String>,
+    ) {
+        let slot = Slot::Starting { subtasks: subtasks.clone(), wish: Wish::Run, checkpoints: Checkpoints::default() };
         self.attempts.insert((job, attempt), slot);
         let (parts, inbox) = (self.parts.clone(), self.inbox.clone());
         let body = move || {
-            let started = parts.start(job, attempt, &subtasks, placement, &inbox);
-            let _ = inbox.send(Message::Started(job, attempt, started));
+            let started = parts.start((job, attempt), &subtasks, placement, restore, &inbox);
+            let _ = inbox.send(Message::Started(job, attempt, Box::new(started)));
         };
         if let Err(error) = thread::Builder::new().name(format!("start {job}")).spawn(body) {
             let message = format!("could not start {job}: the system gives no thread: {error}");
             let cause = Cause { code: Code::SystemResources, domain: Domain::Operator, message };
-            let _ = self.inbox.send(Message::Started(job, attempt, Err(cause)));
+            let _ = self.inbox.send(Message::Started(job, attempt, Box::new(Err(cause))));
         }
     }
 
     fn started(&mut self, job: JobId, id: ids::Attempt, started: Result<(Attempt, Arc<Job>), Cause>) {
         let slot = self.attempts.remove(&(job, id));
         match (started, slot) {
-            (Ok((attempt, made)), Some(Slot::Starting { wish, .. })) => {
+            (Ok((attempt, made)), Some(Slot::Starting { wish, checkpoints, .. })) => {
+                attempt.checkpoints(checkpoints);
                 if wish > Wish::Run {
                     attempt.raise(wish);
                 }
@@ -281,11 +306,19 @@ impl Shell {
             (Ok((attempt, _)), _) => attempt.raise(Wish::Stop),
             (Err(cause), Some(Slot::Starting { subtasks, .. })) => {
                 for subtask in subtasks {
-                    let state = SubtaskState::Failed(cause.clone());
-                    self.handle(Event::Subtask { job, attempt: id, subtask, state });
+                    let said = Said::State(SubtaskState::Failed(cause.clone()));
+                    self.handle(Event::Subtask { job, attempt: id, subtask, said });
                 }
             }
             (Err(_), _) => {}
+        }
+    }
+
+    fn checkpoints(&mut self, job: JobId, attempt: ids::Attempt, checkpoints: Checkpoints) {
+        match self.attempts.get_mut(&(job, attempt)) {
+            Some(Slot::Running(running)) => running.checkpoints(checkpoints),
+            Some(Slot::Starting { checkpoints: later, .. }) => *later = checkpoints,
+            None => {}
         }
     }
 
@@ -301,13 +334,14 @@ impl Shell {
 impl StartParts {
     fn start(
         &self,
-        id: JobId,
-        attempt: ids::Attempt,
+        (id, attempt): (JobId, ids::Attempt),
         subtasks: &[Subtask],
         places: Vec<Place>,
+        restore: Option<String>,
         inbox: &Sender<Message>,
     ) -> Result<(Attempt, Arc<Job>), Cause> {
-        let job = self.job(id)?;
+        let job = self.job(id, attempt)?;
+        let checkpointing = self.checkpointing(id, &job, restore)?;
         let places = places.into_iter().map(|Place { taskmanager, incarnation, address }| wasmill_runtime::Place {
             taskmanager,
             incarnation,
@@ -330,14 +364,36 @@ impl StartParts {
             }
         });
         let network = self.network.as_deref();
-        let running = Attempt::start(&job, subtasks, &placement, network, &on_progress, &log);
+        let running = Attempt::start(&job, subtasks, &placement, network, checkpointing.as_ref(), &on_progress, &log);
         Ok((running, job))
     }
 
+    /// Where the checkpoints of a job go, and what it begins from. `None`: it takes none.
+    fn checkpointing(&self, id: JobId, job: &Job, restore: Option<String>) -> Result<Option<Checkpointing>, Cause> {
+        let shared = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let failed = |code: Code, reason: &dyn std::fmt::Display| {
+            let message = format!("could not begin {id} from its checkpoint: {reason}");
+            Cause { code, domain: Domain::Operator, message }
+        };
+        let Some(shared) = shared.filter(|_| job.checkpoints().is_some()) else {
+            return match restore {
+                Some(_) => Err(failed(Code::CheckpointStore, &"this TaskManager has no checkpoint store")),
+                None => Ok(None),
+            };
+        };
+        let restore = restore.map(|name| {
+            let name = name.parse().map_err(|e| failed(Code::CheckpointStore, &e))?;
+            let manifest = shared.store.manifest(&name).map_err(|e| failed(e.code(), &e))?;
+            Ok(Arc::new(manifest))
+        });
+        let restore = restore.transpose()?;
+        Ok(Some(Checkpointing { store: shared.store, cluster: shared.cluster, scratch: shared.scratch, restore }))
+    }
+
     /// Makes the job from what the JobManager tells of it.
-    fn job(&self, id: JobId) -> Result<Arc<Job>, Cause> {
+    fn job(&self, id: JobId, attempt: ids::Attempt) -> Result<Arc<Job>, Cause> {
         let external = |message: String| Cause { code: Code::DeploymentFailed, domain: Domain::External, message };
-        let told = self.client.deployment(id);
+        let told = self.client.deployment(id, attempt);
         let told = told.map_err(|e| external(format!("could not get what to run for {id}: {e}")))?;
         let deployment = match (told, &self.code) {
             (client::ToRun::Prepared(job), _) => return Ok(job),
@@ -355,8 +411,25 @@ impl StartParts {
     }
 }
 
-fn state(progress: Progress) -> SubtaskState {
-    match progress {
+fn wanted(Wanted { triggered, completed, given_up }: Wanted) -> Checkpoints {
+    let barrier = |trigger: Trigger| Barrier {
+        checkpoint: trigger.id,
+        kind: if trigger.savepoint { CheckpointKind::Savepoint } else { CheckpointKind::Checkpoint },
+    };
+    Checkpoints { triggered: triggered.map(barrier), completed, given_up }
+}
+
+fn said(progress: Progress) -> Said {
+    let state = match progress {
+        Progress::Part { at, content } => {
+            let at = match at {
+                checkpoint::At::Checkpoint(checkpoint) => At::Checkpoint(checkpoint),
+                checkpoint::At::End => At::End,
+            };
+            return Said::Part { at, content };
+        }
+        Progress::Declined { checkpoint, reason } => return Said::Declined { checkpoint, reason },
+        Progress::CommittedUpTo(checkpoint) => return Said::Committed(checkpoint),
         Progress::Running => SubtaskState::Running,
         Progress::Prepared => SubtaskState::Prepared,
         Progress::Committed => SubtaskState::Committed,
@@ -364,5 +437,6 @@ fn state(progress: Progress) -> SubtaskState {
         Progress::Failed(error) => {
             SubtaskState::Failed(Cause { code: error.code(), domain: error.domain(), message: error.to_string() })
         }
-    }
+    };
+    Said::State(state)
 }

@@ -30,7 +30,7 @@ fn drain(config: &SourceConfig, unread: &[&str], mut each: impl FnMut(Batch)) ->
     let wanted: Vec<_> =
         ports.map(|(i, port)| (i == 0).then(|| port.schema.names().map(wanted).collect::<Vec<_>>())).collect();
     let splits = config.splits().expect("the file is there");
-    let mut source = config.open(0, 1, &splits, &wanted).expect("it opens");
+    let mut source = config.open(0, 1, &splits, &wanted, None).expect("it opens");
     let mut rows = 0;
     loop {
         match source.poll(0).expect("good rows") {
@@ -168,7 +168,7 @@ fn text(c: &mut Criterion) {
         let config = SinkConfig::read(&settings, folder.path()).expect("valid settings");
         group.bench_function(format, |b| {
             b.iter(|| {
-                let mut sink = config.open(schema, SinkPlace::only(true)).expect("it opens");
+                let mut sink = config.open(schema, SinkPlace::only(true), None).expect("it opens");
                 batches.iter().for_each(|batch| sink.write(batch).expect("room on disk"));
             })
         });

@@ -2,9 +2,10 @@
 
 use std::hint::black_box;
 
-use wasmill_model::Batch;
+use serde_json::Value;
+use wasmill_model::{Batch, ids::CheckpointId};
 
-use crate::{Error, Sink};
+use crate::{CheckpointKind, Error, Sink};
 
 pub(crate) struct Blackhole;
 
@@ -18,8 +19,16 @@ impl Sink for Blackhole {
         Ok(())
     }
 
-    fn prepare(&mut self) -> Result<(), Error> {
+    fn checkpoint(&mut self, _: CheckpointId, _: CheckpointKind) -> Result<Option<Value>, Error> {
+        Ok(None)
+    }
+
+    fn completed(&mut self, _: CheckpointId) -> Result<(), Error> {
         Ok(())
+    }
+
+    fn prepare(&mut self) -> Result<Option<Value>, Error> {
+        Ok(None)
     }
 
     fn commit(&mut self) -> Result<(), Error> {

@@ -19,6 +19,18 @@ pub enum Error {
     #[error("could not {doing} {}: {source}", path.display())]
     Write { doing: &'static str, path: PathBuf, source: io::Error },
 
+    /// A file that was prepared is gone before it was made visible.
+    #[error(
+        "could not make {} visible: it was prepared as {}, which is gone\n  hint: has somebody moved or removed it? Put it back, or \
+         begin again from an older checkpoint",
+        target.display(), temporary.display()
+    )]
+    Unpublished { target: PathBuf, temporary: PathBuf },
+
+    /// A source cannot go on from where it was at a checkpoint.
+    #[error("could not go on reading {of} from where it was at the checkpoint: {reason}")]
+    Position { of: String, reason: String },
+
     /// No file has a name that the source's `path` asks for.
     #[error("could not find a file that matches {pattern}\n  hint: {hint}")]
     NoFile { pattern: String, hint: String },
@@ -63,7 +75,8 @@ impl Coded for Error {
     fn code(&self) -> Code {
         match self {
             Self::Read { .. } => Code::SourceUnreadable,
-            Self::Write { .. } => Code::SinkUnwritable,
+            Self::Write { .. } | Self::Unpublished { .. } => Code::SinkUnwritable,
+            Self::Position { .. } => Code::SourceUnreadable,
             Self::NoFile { .. } => Code::SourceFileNotFound,
             Self::Folder { .. } => Code::SourceFileIsFolder,
             Self::BadRow(row) => row.code,

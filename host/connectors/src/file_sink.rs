@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use wasmill_model::{
     Schema,
     fault::Code,
@@ -18,14 +19,17 @@ use crate::{
     file_sink::{
         part::PartOptions,
         rolling::{Roll, RollingSink},
+        transactional::TransactionalSink,
         whole::WholeSink,
     },
     file_source::resolve,
 };
 
 mod part;
+mod publish;
 mod rolling;
 mod temporary;
+mod transactional;
 mod whole;
 
 /// The keys of a `file` sink.
@@ -82,14 +86,33 @@ impl FileSinkConfig {
         &self.encoder
     }
 
-    pub(crate) fn open(&self, schema: &Schema, place: SinkPlace) -> Result<Box<dyn Sink>, Error> {
+    pub(crate) fn open(
+        &self,
+        schema: &Schema,
+        place: SinkPlace,
+        restored: Option<&[Value]>,
+    ) -> Result<Box<dyn Sink>, Error> {
         let options = PartOptions { name: self.name.clone(), encoder: self.encoder.clone(), schema: schema.clone() };
+        if place.checkpoints {
+            let target = if place.parallelism == 1 { self.name.path() } else { self.name.path_of(place.subtask) };
+            let (roll, restored) = (self.roll(place.bounded), restored.unwrap_or_default());
+            return Ok(Box::new(TransactionalSink::open(options, roll, target, place, restored)?));
+        }
         temporary::sweep(&self.name.folder, &self.name.whole());
         Ok(match self.roll(place.bounded) {
             Some(roll) => Box::new(RollingSink::open(options, roll, place.subtask)?),
             None if place.parallelism == 1 => Box::new(WholeSink::open(options, self.name.path())?),
             None => Box::new(WholeSink::open(options, self.name.path_of(place.subtask))?),
         })
+    }
+
+    /// Whether it can take part in checkpoints. The error says why not.
+    pub(crate) fn check_checkpoints(&self, bounded: bool) -> Result<(), String> {
+        if self.encoder.is_text() || self.roll(bounded).is_some() {
+            return Ok(());
+        }
+        Err("it writes one file of a format in which nobody can write on\n  hint: let it `roll`, or write text"
+            .to_owned())
     }
 
     /// When a file ends and the next one begins, if ever.

@@ -28,6 +28,7 @@ pub(crate) use blocks::{Block, BlockOptions, Blocks, Piece};
 pub(crate) use columnar::{Columnar, Opened, column_of, guarded};
 pub(crate) use json_text::{Cursor, Fault};
 pub(crate) use paths::resolve;
+pub(crate) use position::Files;
 
 mod arrow;
 mod blocks;
@@ -40,6 +41,7 @@ mod lines;
 mod nested_json;
 mod parquet;
 mod paths;
+mod position;
 mod standard_input;
 mod text;
 mod text_reader;
@@ -110,7 +112,7 @@ impl FileConfig {
         Ok(splits)
     }
 
-    pub(crate) fn open(&self, splits: &[Split], wanted: Option<&[bool]>) -> Box<dyn Source> {
+    pub(crate) fn open(&self, files: Files, wanted: Option<&[bool]>) -> Box<dyn Source> {
         let columns = &self.columns;
         let wanted = wanted.map_or_else(|| vec![false; columns.len()], <[bool]>::to_vec);
         let (blocks, decoder): (_, Box<dyn Decoder>) = match &self.format {
@@ -119,9 +121,9 @@ impl FileConfig {
             Format::Csv(options, blocks) => {
                 (blocks, Box::new(CsvDecoder::new(options, columns, &wanted, blocks.line_bytes_max)))
             }
-            Format::Columnar(format) => return Box::new(format.source(splits, columns, &wanted)),
+            Format::Columnar(format) => return Box::new(format.source(files, columns, &wanted)),
         };
-        Box::new(TextSource::new(splits, *blocks, decoder))
+        Box::new(TextSource::new(files, *blocks, decoder))
     }
 }
 

@@ -6,6 +6,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, StringViewArray};
+use serde_json::{Value, json};
 use sysinfo::{DiskRefreshKind, Disks, Networks, System};
 use wasmill_model::{
     Batch, DataType, Field, Schema,
@@ -49,17 +50,31 @@ impl HostMetricsConfig {
     }
 
     /// The first subtask measures; others end at once.
-    pub(crate) fn open(&self, subtask: u32, wanted: &[Option<Vec<bool>>]) -> HostMetricsSource {
-        HostMetricsSource {
+    /// What was not measured while nobody did is not made up for; a number of rounds is still kept to.
+    pub(crate) fn open(
+        &self,
+        subtask: u32,
+        wanted: &[Option<Vec<bool>>],
+        positions: Option<&[Value]>,
+    ) -> Result<HostMetricsSource, Error> {
+        let refused =
+            |value: &Value| Error::Position { of: "the source `host-metrics`".into(), reason: format!("{value}") };
+        let left = |value: &Value| value.as_u64().ok_or_else(|| refused(value));
+        let count = match (self.count, positions) {
+            (Some(_), Some(positions)) => positions.iter().map(left).sum::<Result<u64, Error>>()?,
+            (count, _) => count.unwrap_or(u64::MAX),
+        };
+        Ok(HostMetricsSource {
+            counts: self.count.is_some(),
             interval_ms: self.interval_ms,
-            rounds_left: if subtask == 0 { self.count.unwrap_or(u64::MAX) } else { 0 },
+            rounds_left: if subtask == 0 { count } else { 0 },
             wanted: wanted.to_vec(),
             due_ms: None,
             ready: VecDeque::new(),
             system: System::new(),
             disks: Disks::new(),
             networks: Networks::new(),
-        }
+        })
     }
 }
 
@@ -99,6 +114,8 @@ fn ports() -> Vec<SourcePort> {
 /// Measures this machine.
 pub(crate) struct HostMetricsSource {
     interval_ms: i64,
+    /// Whether it ends after some rounds.
+    counts: bool,
     rounds_left: u64,
     wanted: Vec<Option<Vec<bool>>>,
     /// When the next round is due; none before the first poll.
@@ -199,6 +216,11 @@ fn texts<S: AsRef<str>>(values: impl Iterator<Item = S>) -> ArrayRef {
 }
 
 impl Source for HostMetricsSource {
+    /// The rounds that are left, if they are counted.
+    fn positions(&self) -> Vec<Value> {
+        self.counts.then(|| json!(self.rounds_left)).into_iter().collect()
+    }
+
     fn poll(&mut self, now_ms: i64) -> Result<Polled, Error> {
         loop {
             if let Some((port, batch)) = self.ready.pop_front() {

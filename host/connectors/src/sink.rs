@@ -6,8 +6,10 @@ use std::{
     time::Instant,
 };
 
+use serde_json::Value;
 use wasmill_model::{
     Batch, Schema,
+    ids::CheckpointId,
     settings::{self, Settings},
 };
 
@@ -29,9 +31,18 @@ enum Kind {
     Blackhole,
 }
 
+/// Why a checkpoint is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckpointKind {
+    /// It is time for one.
+    Checkpoint,
+    /// Somebody has asked for it: what belongs to it is to be seen as soon as it is complete.
+    Savepoint,
+}
+
 /// One subtask's sink, open.
 ///
-/// Dropping it before [`Sink::commit`] removes what it wrote, where that is possible.
+/// Dropping it before [`Sink::commit`] removes what it wrote, where that is possible and no checkpoint has it.
 pub trait Sink: Send {
     /// Takes rows. Every column that [`SinkConfig::columns_read`] names must be there.
     fn write(&mut self, batch: &Batch) -> Result<(), Error>;
@@ -44,8 +55,16 @@ pub trait Sink: Send {
         None
     }
 
-    /// The input has ended: makes everything durable and, where it can, nothing visible yet.
-    fn prepare(&mut self) -> Result<(), Error>;
+    /// A checkpoint is taken here: makes all that was written durable and, where it can, nothing visible. Returns what
+    /// [`SinkConfig::open`] needs in order to go on from exactly here: all that is not visible yet. `None`: nothing.
+    fn checkpoint(&mut self, id: CheckpointId, kind: CheckpointKind) -> Result<Option<Value>, Error>;
+
+    /// This checkpoint is complete, and with it all before it: makes visible what belongs to them. A second call does nothing.
+    fn completed(&mut self, id: CheckpointId) -> Result<(), Error>;
+
+    /// The input has ended: makes everything durable and, where it can, nothing visible yet. Returns as [`Sink::checkpoint`]. It may
+    /// be called again, and then says what is still not visible.
+    fn prepare(&mut self) -> Result<Option<Value>, Error>;
 
     /// Makes everything visible. A second call does nothing. [`Sink::prepare`] must have succeeded.
     fn commit(&mut self) -> Result<(), Error>;
@@ -59,12 +78,14 @@ pub struct SinkPlace {
     pub parallelism: u32,
     /// Whether the job ends by itself. In one that does not, files roll unless they are told not to.
     pub bounded: bool,
+    /// Whether checkpoints are taken.
+    pub checkpoints: bool,
 }
 
 impl SinkPlace {
     /// The one subtask of a sink.
     pub fn only(bounded: bool) -> Self {
-        Self { subtask: 0, parallelism: 1, bounded }
+        Self { subtask: 0, parallelism: 1, bounded, checkpoints: false }
     }
 }
 
@@ -155,14 +176,24 @@ impl SinkConfig {
         }
     }
 
-    /// Opens the sink of a subtask for rows of this schema.
+    /// Whether it can take part in checkpoints of a job that ends by itself, or does not. The error says why not.
+    pub fn check_checkpoints(&self, bounded: bool) -> Result<(), String> {
+        match &self.kind {
+            Kind::File(config) => config.check_checkpoints(bounded),
+            Kind::Stdout(_) | Kind::Blackhole => Ok(()),
+        }
+    }
+
+    /// Opens the sink of a subtask for rows of this schema. `restored`: what all subtasks of it returned from
+    /// [`Sink::checkpoint`] or [`Sink::prepare`] at the checkpoint that is gone on from, however many they were; what was
+    /// prepared then is visible when this returns. `None`: it begins anew.
     ///
     /// # Errors
-    /// [`Error::Write`] if it cannot be opened.
-    pub fn open(&self, schema: &Schema, place: SinkPlace) -> Result<Box<dyn Sink>, Error> {
+    /// [`Error::Write`] if it cannot be opened, [`Error::Unpublished`] if what was prepared is gone.
+    pub fn open(&self, schema: &Schema, place: SinkPlace, restored: Option<&[Value]>) -> Result<Box<dyn Sink>, Error> {
         assert!(place.subtask < place.parallelism, "{place:?}");
         Ok(match &self.kind {
-            Kind::File(config) => config.open(schema, place)?,
+            Kind::File(config) => config.open(schema, place, restored)?,
             Kind::Stdout(encoder) => Box::new(StdoutSink::open(encoder, schema, place.subtask)?),
             Kind::Blackhole => Box::new(Blackhole),
         })

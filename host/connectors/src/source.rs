@@ -6,12 +6,18 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use wasmill_model::{
     Batch, Schema,
     settings::{self, Settings},
 };
 
-use crate::{BadRow, Error, file_source::FileConfig, host_metrics::HostMetricsConfig, nexmark::NexmarkConfig};
+use crate::{
+    BadRow, Error,
+    file_source::{FileConfig, Files},
+    host_metrics::HostMetricsConfig,
+    nexmark::NexmarkConfig,
+};
 
 /// The source connectors, in the order of [`Kind`].
 const CONNECTORS: [&str; 3] = ["file", "nexmark", "host-metrics"];
@@ -71,6 +77,11 @@ pub trait Source: Send {
     ///
     /// It does not wait, but for files. After an error or [`Polled::End`] it must not be polled again.
     fn poll(&mut self, now_ms: i64) -> Result<Polled, Error>;
+
+    /// How far its input has been read: everything that was handed out lies before it, and nothing else does. One value for each
+    /// piece that can be read alone. Only the connector knows what a value means; each stands for itself, so that those of all
+    /// subtasks can be dealt out anew.
+    fn positions(&self) -> Vec<Value>;
 
     /// Bytes read so far, of how many, if that can be known: those of the files as they lie on disk.
     fn progress(&self) -> Option<(u64, u64)> {
@@ -136,13 +147,14 @@ impl SourceConfig {
         }
     }
 
-    /// Opens the source of a subtask (from 0, below `parallelism`), which is to read `splits`.
+    /// Opens the source of a subtask (from 0, below `parallelism`). `splits` are those of all subtasks, of which it reads its own;
+    /// `positions` those of all subtasks that read before, however many they were. `None`: from the beginning.
     ///
     /// `wanted` says for each port whether anybody reads it (`None`: nobody) and, if so, which of its columns.
     /// Other ports bring no batches; other columns are left out of the batches and are not checked.
     ///
     /// # Errors
-    /// [`Error::Read`] if it cannot be opened.
+    /// [`Error::Read`] if it cannot be opened, [`Error::Position`] if it cannot go on.
     ///
     /// # Panics
     /// If `wanted` has another shape than the ports' schemas.
@@ -152,6 +164,7 @@ impl SourceConfig {
         parallelism: u32,
         splits: &[Split],
         wanted: &[Option<Vec<bool>>],
+        positions: Option<&[Value]>,
     ) -> Result<Box<dyn Source>, Error> {
         assert!(subtask < parallelism, "subtask {subtask} of {parallelism}");
         assert_eq!(wanted.len(), self.ports().len(), "one entry a port");
@@ -160,9 +173,11 @@ impl SourceConfig {
             assert_eq!(given, port.schema.len(), "one entry a column of `{}`", port.name);
         }
         Ok(match &self.kind {
-            Kind::File(config) => config.open(splits, wanted[0].as_deref()),
-            Kind::Nexmark(config) => Box::new(config.open(subtask, parallelism, wanted)),
-            Kind::HostMetrics(config) => Box::new(config.open(subtask, wanted)),
+            Kind::File(config) => {
+                config.open(Files::of(splits, subtask, parallelism, positions)?, wanted[0].as_deref())
+            }
+            Kind::Nexmark(config) => Box::new(config.open(subtask, parallelism, wanted, positions)?),
+            Kind::HostMetrics(config) => Box::new(config.open(subtask, wanted, positions)?),
         })
     }
 }

@@ -5,10 +5,11 @@ use std::{
     path::PathBuf,
 };
 
-use wasmill_model::{Batch, Schema};
+use serde_json::Value;
+use wasmill_model::{Batch, Schema, ids::CheckpointId};
 
 use crate::{
-    Error, Sink,
+    CheckpointKind, Error, Sink,
     encode::{Container, Encoder, EncoderConfig},
 };
 
@@ -70,12 +71,22 @@ impl<W: Write + Send> Sink for StdoutSink<W> {
         self.write_gathered()
     }
 
+    fn checkpoint(&mut self, _: CheckpointId, _: CheckpointKind) -> Result<Option<Value>, Error> {
+        self.flush()?;
+        Ok(None)
+    }
+
+    fn completed(&mut self, _: CheckpointId) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Shows everything: standard output can take nothing back.
-    fn prepare(&mut self) -> Result<(), Error> {
+    fn prepare(&mut self) -> Result<Option<Value>, Error> {
         if !std::mem::replace(&mut self.ended, true) {
             self.encoder.end(&mut self.gathered).map_err(failed)?;
         }
-        self.write_gathered()
+        self.write_gathered()?;
+        Ok(None)
     }
 
     fn commit(&mut self) -> Result<(), Error> {
@@ -139,7 +150,7 @@ mod tests {
         sink.write(&numbers(20_000)).expect("memory takes everything");
         assert_eq!(writes().len(), 2, "so many are not kept back");
         sink.write(&numbers(1)).expect("memory takes everything");
-        sink.prepare().and_then(|()| sink.commit()).expect("memory takes everything");
+        sink.prepare().and_then(|_| sink.commit()).expect("memory takes everything");
         assert_eq!(writes()[2], "{\"n\":0}\n");
         assert!(writes().iter().all(|text| text.ends_with('\n')));
     }

@@ -46,7 +46,7 @@ pub(crate) fn drain(mut source: Box<dyn Source>) -> (Vec<(usize, Batch)>, Result
 /// What a source brings that is polled on behind bad rows: good rows, and the bad ones as they are shown.
 pub(crate) fn read_past_bad_rows(config: &SourceConfig) -> (Vec<Value>, Vec<BadRow>, Result<(), Error>) {
     let splits = config.splits().expect("the files are there");
-    let mut source = config.open(0, 1, &splits, &all(config)).expect("it opens");
+    let mut source = config.open(0, 1, &splits, &all(config), None).expect("it opens");
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     loop {
         match source.poll(0) {
@@ -65,7 +65,7 @@ pub(crate) fn read(config: &SourceConfig) -> (Vec<Value>, Result<(), Error>) {
         Ok(splits) => splits,
         Err(error) => return (Vec::new(), Err(error)),
     };
-    let source = match config.open(0, 1, &splits, &all(config)) {
+    let source = match config.open(0, 1, &splits, &all(config), None) {
         Ok(source) => source,
         Err(error) => return (Vec::new(), Err(error)),
     };

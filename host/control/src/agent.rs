@@ -11,7 +11,7 @@ use wasmill_model::{
     ids::{Attempt, Epoch, Incarnation, JobId, Subtask, TaskManagerId},
 };
 
-use crate::message::{Order, Orders, Place, Report, Reports, SubtaskState, Wish};
+use crate::message::{Checkpoints, Order, Orders, Place, Report, Reports, Said, SubtaskState, Wish};
 
 mod outbox;
 
@@ -45,15 +45,17 @@ pub enum Event {
     Orders(Orders),
     /// The JobManager has taken the reports up to this one.
     Acknowledged { sequence: u64 },
-    /// A subtask has come to this state.
-    Subtask { job: JobId, attempt: Attempt, subtask: Subtask, state: SubtaskState },
+    /// A subtask has come to a state, or to a point of a checkpoint.
+    Subtask { job: JobId, attempt: Attempt, subtask: Subtask, said: Said },
 }
 
 /// What the shell is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Start these subtasks, all together: their channels belong to each other.
-    Start { job: JobId, attempt: Attempt, subtasks: Vec<Subtask>, placement: Vec<Place> },
+    /// Start these subtasks, all together: their channels belong to each other. They begin from this manifest, if there is one.
+    Start { job: JobId, attempt: Attempt, subtasks: Vec<Subtask>, placement: Vec<Place>, restore: Option<String> },
+    /// One of these numbers has risen, or several have.
+    Checkpoints { job: JobId, attempt: Attempt, checkpoints: Checkpoints },
     /// Let the sources of the attempt end.
     Drain { job: JobId, attempt: Attempt },
     /// Let all subtasks of the attempt commit.
@@ -92,6 +94,8 @@ struct Running {
     subtasks: BTreeMap<Subtask, Option<SubtaskState>>,
     /// How far the wishes have gone. They only go up.
     wish: Wish,
+    /// So do these.
+    checkpoints: Checkpoints,
 }
 
 /// The agent's core.
@@ -140,8 +144,8 @@ impl Agent {
                     outbox.acknowledged(sequence);
                 }
             }
-            Event::Subtask { job, attempt, subtask, state } => {
-                self.subtask((job, attempt), subtask, state, &mut commands);
+            Event::Subtask { job, attempt, subtask, said } => {
+                self.subtask((job, attempt), subtask, said, &mut commands);
             }
         }
         // What was registered long before it is heard of is over already.
@@ -226,7 +230,7 @@ impl Agent {
         let mut strays = false;
         for (&(job, attempt), running) in &mut self.running {
             match orders.get(&job).filter(|order| order.attempt == attempt) {
-                Some(order) => running.raise(order.wish, job, attempt, commands),
+                Some(order) => running.follow(order, commands),
                 None => {
                     running.raise(Wish::Stop, job, attempt, commands);
                     strays = true;
@@ -239,7 +243,7 @@ impl Agent {
         }
         let mut never_started = Vec::new();
         for order in orders.values() {
-            let Order { job, attempt, wish, subtasks, placement } = order;
+            let Order { job, attempt, wish, subtasks, placement, restore, .. } = order;
             let (job, attempt) = (*job, *attempt);
             let over = ended.get(&job).is_some_and(|ended| attempt <= *ended);
             if over || self.running.contains_key(&(job, attempt)) {
@@ -249,9 +253,11 @@ impl Agent {
                 Wish::Run | Wish::Drain => {
                     let (subtasks, placement) = (subtasks.clone(), placement.clone());
                     let states = subtasks.iter().map(|&subtask| (subtask, None)).collect();
-                    commands.push(Command::Start { job, attempt, subtasks, placement });
-                    let mut running = Running { subtasks: states, wish: Wish::Run };
-                    running.raise(*wish, job, attempt, commands);
+                    let restore = restore.clone();
+                    commands.push(Command::Start { job, attempt, subtasks, placement, restore });
+                    let checkpoints = Checkpoints::default();
+                    let mut running = Running { subtasks: states, wish: Wish::Run, checkpoints };
+                    running.follow(order, commands);
                     self.running.insert((job, attempt), running);
                 }
                 // What has never started here has nothing to commit.
@@ -272,22 +278,29 @@ impl Agent {
             ended.insert(job, attempt);
             for subtask in subtasks {
                 self.last_sequence += 1;
-                outbox.put(self.last_sequence, Report { job, attempt, subtask, state: SubtaskState::Stopped });
+                let said = Said::State(SubtaskState::Stopped);
+                outbox.put(self.last_sequence, Report { job, attempt, subtask, said });
             }
         }
         self.report(commands);
     }
 
-    fn subtask(&mut self, key: (JobId, Attempt), subtask: Subtask, state: SubtaskState, commands: &mut Vec<Command>) {
+    fn subtask(&mut self, key: (JobId, Attempt), subtask: Subtask, said: Said, commands: &mut Vec<Command>) {
         let (job, attempt) = key;
         let Some(running) = self.running.get_mut(&key) else { return };
-        running.subtasks.insert(subtask, Some(state.clone()));
+        // What is over says nothing more.
+        if running.subtasks.get(&subtask).and_then(Option::as_ref).is_some_and(SubtaskState::is_over) {
+            return;
+        }
+        if let Said::State(state) = &said {
+            running.subtasks.insert(subtask, Some(state.clone()));
+        }
         let all_over = running.is_over();
         if let Standing::Inside { orders, outbox, ended, .. } = &mut self.standing
             && orders.get(&job).is_some_and(|order| order.attempt == attempt)
         {
             self.last_sequence += 1;
-            outbox.put(self.last_sequence, Report { job, attempt, subtask, state });
+            outbox.put(self.last_sequence, Report { job, attempt, subtask, said });
             if all_over {
                 ended.insert(job, attempt);
             }
@@ -310,6 +323,16 @@ impl Agent {
 }
 
 impl Running {
+    /// Follows an order, unless it is of the past. The checkpoints come first: what ends or commits does so up to them.
+    fn follow(&mut self, order: &Order, commands: &mut Vec<Command>) {
+        let (job, attempt) = (order.job, order.attempt);
+        // What was told to stop has nothing more to do with them.
+        if self.wish < Wish::Stop && self.checkpoints.raise(order.checkpoints) {
+            commands.push(Command::Checkpoints { job, attempt, checkpoints: self.checkpoints });
+        }
+        self.raise(order.wish, job, attempt, commands);
+    }
+
     /// Takes the wishes up to this one, unless they have gone further.
     fn raise(&mut self, wish: Wish, job: JobId, attempt: Attempt, commands: &mut Vec<Command>) {
         if wish <= self.wish {

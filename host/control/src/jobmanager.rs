@@ -8,23 +8,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use wasmill_model::{
     Timestamp,
-    ids::{Epoch, Incarnation, JobId, TaskManagerId},
+    ids::{Attempt, CheckpointId, Epoch, Incarnation, JobId, Subtask, TaskManagerId},
 };
 
-use crate::message::{Cause, Orders, Reports};
+use crate::message::{At, Cause, Orders, Reports};
 
+mod checkpoints;
 mod durable;
 mod failover;
+mod happened;
 mod job;
 mod phase;
 mod placement;
 mod progress;
+mod replace;
+mod savepoints;
 mod taskmanagers;
 mod view;
 mod wishes;
 
-pub use job::{Desired, End, EndState, JobEvent, JobRecord, JobShape, JobState, Restart};
-pub use view::{JobView, TaskManagerView};
+pub use happened::JobEvent;
+pub use job::{CheckpointConfig, Completed, Desired, End, EndState, JobRecord, JobShape, JobState, Recovered, Restart};
+pub use view::{CheckpointView, JobView, TaskManagerView};
 
 use durable::Written;
 use phase::Job;
@@ -87,6 +92,17 @@ pub enum Event {
     Drain { job: JobId },
     /// A job is to end without results.
     Cancel { job: JobId },
+    /// A savepoint of a job is to be taken. The answer, [`Command::SavepointTaken`] or [`Command::SavepointFailed`], carries
+    /// `request`.
+    Savepoint { request: u64, job: JobId },
+    /// A job is to end where it is, with a savepoint. Answered as that is, once the job has ended.
+    Stop { request: u64, job: JobId },
+    /// A job is to go on with another shape. The answer, [`Command::Replaced`] or [`Command::ReplaceFailed`], carries `request`.
+    Replace { request: u64, job: JobId, shape: JobShape },
+    /// What [`Command::StoreCheckpoint`] asked for is durable, as this manifest.
+    CheckpointStored { job: JobId, checkpoint: CheckpointId, manifest: String },
+    /// It is certainly not there, and never will be.
+    CheckpointNotStored { job: JobId, checkpoint: CheckpointId, message: String },
     /// An agent says how far its subtasks are.
     Reports(Reports),
     /// What [`Command::Store`] asked for is durable.
@@ -115,10 +131,47 @@ pub enum Command {
         incarnation: Incarnation,
         sequence: u64,
     },
-    /// Make a record durable in place of the job's earlier one, and say when. Writes become durable in their order.
+    /// Make a record durable in place of the job's earlier one, and say when. Writes become durable, and are answered, in their
+    /// order.
     Store {
         write: u64,
         record: JobRecord,
+    },
+    /// Make the manifest of a checkpoint durable, and say when, or that it is certainly not. It is asked once, and one at a time
+    /// of a job; no attempt of the job is made, and it does not end, before the answer.
+    StoreCheckpoint {
+        job: JobId,
+        attempt: Attempt,
+        checkpoint: CheckpointId,
+        /// The manifest of the newest checkpoint before it, or the one the job began from.
+        parent: Option<String>,
+        /// One of each subtask, in their order.
+        parts: Vec<(Subtask, At, String)>,
+        savepoint: bool,
+        /// All subtasks are at their end.
+        last: bool,
+    },
+    /// A savepoint is durable, and what belongs to it is visible; or the job has ended with it.
+    SavepointTaken {
+        request: u64,
+        job: JobId,
+        checkpoint: CheckpointId,
+        manifest: String,
+    },
+    SavepointFailed {
+        request: u64,
+        cause: Cause,
+    },
+    /// A job runs with another shape, durably.
+    Replaced {
+        request: u64,
+        job: JobId,
+        version: u32,
+    },
+    /// It does not, and goes on as it was.
+    ReplaceFailed {
+        request: u64,
+        cause: Cause,
     },
     /// A job was taken, durably.
     Accepted {
@@ -162,6 +215,8 @@ pub struct JobManager {
     last_job: u64,
     /// When which job is to be looked at again.
     timers: BTreeSet<(Timestamp, JobId)>,
+    /// When which job's checkpoints are to be looked at again, one a job at most.
+    checkpoint_timers: BTreeSet<(Timestamp, JobId)>,
     /// Unanswered writes.
     writes: BTreeMap<u64, Written>,
     last_write: u64,
@@ -175,7 +230,7 @@ pub struct JobManager {
 impl JobManager {
     /// Begins a life of the JobManager with all records that earlier lives left. What ran is started again, and what was
     /// to end ends, once no TaskManager of an earlier life can still be at it.
-    pub fn new(config: Config, epoch: Epoch, records: Vec<JobRecord>, now_ms: Timestamp) -> (Self, Vec<Command>) {
+    pub fn new(config: Config, epoch: Epoch, records: Vec<Recovered>, now_ms: Timestamp) -> (Self, Vec<Command>) {
         let mut core = Self {
             config,
             epoch,
@@ -187,6 +242,7 @@ impl JobManager {
             live: BTreeSet::new(),
             last_job: 0,
             timers: BTreeSet::new(),
+            checkpoint_timers: BTreeSet::new(),
             writes: BTreeMap::new(),
             last_write: 0,
             last_version: 0,
@@ -213,6 +269,13 @@ impl JobManager {
             Event::Submit { request, shape } => self.submit(request, shape),
             Event::Drain { job } => self.desire(job, Desired::Drain),
             Event::Cancel { job } => self.desire(job, Desired::Cancel),
+            Event::Savepoint { request, job } => self.ask_savepoint(request, job),
+            Event::Stop { request, job } => self.ask_stop(request, job),
+            Event::Replace { request, job, shape } => self.replace(request, job, shape),
+            Event::CheckpointStored { job, checkpoint, manifest } => self.checkpoint_stored(job, checkpoint, &manifest),
+            Event::CheckpointNotStored { job, checkpoint, message } => {
+                self.checkpoint_not_stored(job, checkpoint, &message);
+            }
             Event::Reports(reports) => self.take_reports(reports),
             Event::Stored { write } => self.stored(write),
             Event::StoreFailed { write, message } => self.store_failed(write, &message),
@@ -230,12 +293,13 @@ impl JobManager {
             self.timers.pop_first();
             self.look_again(job);
         }
+        self.keep_due();
         self.settle()
     }
 
     /// When `advance` is to be called at the latest.
     pub fn deadline(&self) -> Option<Timestamp> {
-        let timer = self.timers.first().map(|(at, _)| *at);
+        let timer = self.timers.iter().take(1).chain(self.checkpoint_timers.first()).map(|(at, _)| *at).min();
         // A call for each heartbeat shows how late the JobManager itself is.
         let tick = (!self.taskmanagers.is_empty()).then(|| self.now_ms + self.config.heartbeat_ms as i64);
         timer.into_iter().chain(tick).min()

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 use wasmill_model::{
     fault::{Code, Domain},
-    ids::{Attempt, Epoch, Incarnation, JobId, Subtask, TaskManagerId},
+    ids::{Attempt, CheckpointId, Epoch, Incarnation, JobId, Subtask, TaskManagerId},
 };
 
 /// All that the JobManager wishes of one life of a TaskManager. What is not in it is to be stopped and forgotten.
@@ -30,6 +30,42 @@ pub struct Order {
     pub subtasks: Vec<Subtask>,
     /// One a slot of the job: who runs subtask i of every chain.
     pub placement: Vec<Place>,
+    /// The manifest that the attempt begins from, by its name in the checkpoint store; none: from the beginning.
+    #[serde(default)]
+    pub restore: Option<String>,
+    /// How far its checkpoints are.
+    #[serde(default)]
+    pub checkpoints: Checkpoints,
+}
+
+/// How far the checkpoints of an attempt are. Each number only rises within it, and like all orders it says what is to be, not
+/// what is to be done: who has missed some finds the newest.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoints {
+    /// The newest that is to be taken.
+    pub triggered: Option<Trigger>,
+    /// The newest that is complete: sinks make visible what belongs to it and to those before it.
+    pub completed: Option<CheckpointId>,
+    /// The newest that is given up, with all before it that are not complete.
+    pub given_up: Option<CheckpointId>,
+}
+
+/// A checkpoint that is to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Trigger {
+    pub id: CheckpointId,
+    pub savepoint: bool,
+}
+
+impl Checkpoints {
+    /// Takes the higher of each number. Whether any rose.
+    pub(crate) fn raise(&mut self, to: Self) -> bool {
+        let before = *self;
+        self.triggered = self.triggered.max(to.triggered);
+        self.completed = self.completed.max(to.completed);
+        self.given_up = self.given_up.max(to.given_up);
+        *self != before
+    }
 }
 
 /// Where one slot of a job is.
@@ -50,7 +86,7 @@ pub enum Wish {
     Drain,
     /// All have prepared, here and elsewhere: make their results visible.
     Commit,
-    /// None is to run any more; what is not committed is thrown away.
+    /// None is to run any more; what belongs to a complete checkpoint is made visible, and all else is thrown away.
     Stop,
 }
 
@@ -65,13 +101,39 @@ pub struct Reports {
     pub reports: Vec<Report>,
 }
 
-/// How far a subtask has come.
+/// What a subtask has to say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     pub job: JobId,
     pub attempt: Attempt,
     pub subtask: Subtask,
-    pub state: SubtaskState,
+    pub said: Said,
+}
+
+/// What a subtask says. Of one kind, a later one makes the earlier ones needless.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Said {
+    State(SubtaskState),
+    /// Its part of a checkpoint is durable. What it consists of is for the shells to understand.
+    Part {
+        at: At,
+        content: String,
+    },
+    /// It could not take its part of this checkpoint.
+    Declined {
+        checkpoint: CheckpointId,
+        reason: String,
+    },
+    /// Its sinks have made visible everything up to this checkpoint.
+    Committed(CheckpointId),
+}
+
+/// Where in a subtask's input its part of a checkpoint was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum At {
+    Checkpoint(CheckpointId),
+    /// At its end. Said before [`SubtaskState::Prepared`], and good for every checkpoint of which it has said no other part.
+    End,
 }
 
 /// How far a subtask has come.

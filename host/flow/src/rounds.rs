@@ -107,7 +107,7 @@ enum Phase {
 }
 
 /// Runs the rounds of one operator.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Rounds {
     wants: Wants,
     watermark: Timestamp,

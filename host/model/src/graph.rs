@@ -10,8 +10,8 @@ use crate::{
     schema::{DataType, Field, Schema},
     settings::{Error, did_you_mean},
     spec::{
-        BadRowPolicy, EventTime, ExchangeSpec, InputSpec, JobSpec, LimitsSpec, OnError, OperatorSpec, RoleSpec,
-        VertexSpec,
+        BadRowPolicy, CheckpointsSpec, EventTime, ExchangeSpec, InputSpec, JobSpec, LimitsSpec, OnError, OperatorSpec,
+        RoleSpec, VertexSpec,
     },
 };
 
@@ -38,6 +38,8 @@ pub trait Catalogue {
 pub struct JobGraph {
     pub name: String,
     pub key_groups: u32,
+    /// As the job file wishes; `None`: it takes none.
+    pub checkpoints: Option<CheckpointsSpec>,
     pub vertices: Vec<Vertex>,
     pub edges: Vec<Edge>,
     /// What is odd but allowed, a sentence each.
@@ -129,6 +131,7 @@ impl JobGraph {
         let mut graph = Self {
             name: spec.name.clone(),
             key_groups: spec.key_groups,
+            checkpoints: spec.checkpoints,
             vertices: Vec::new(),
             edges: Vec::new(),
             warnings: Vec::new(),

@@ -72,10 +72,36 @@ id!(
 );
 
 id!(
-    /// A checkpoint or savepoint of a job. A later one has a higher number, also after a restart.
-    CheckpointId,
-    "checkpoint-"
+    /// A checkpoint or savepoint of a job. A later one has a higher number, also after a restart: the high half is the life of the
+    /// JobManager that took it, the low half counts the job's checkpoints in that life.
+    CheckpointId
 );
+
+impl CheckpointId {
+    /// A checkpoint of a life of the JobManager: 1 for a job's first in it.
+    pub fn new(epoch: Epoch, count: u32) -> Self {
+        assert!(epoch.0 <= u64::from(u32::MAX), "{epoch} is beyond what a checkpoint can tell");
+        Self(epoch.0 << 32 | u64::from(count))
+    }
+
+    /// `EPOCH.COUNT`, as people write it.
+    pub fn number(self) -> String {
+        format!("{}.{}", self.0 >> 32, self.0 as u32)
+    }
+
+    /// The opposite of [`CheckpointId::number`].
+    pub fn from_number(text: &str) -> Option<Self> {
+        let (epoch, count) = text.split_once('.')?;
+        let half = |digits| number(digits).and_then(|half| u32::try_from(half).ok());
+        Some(Self::new(Epoch(u64::from(half(epoch)?)), half(count)?))
+    }
+}
+
+impl fmt::Display for CheckpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "checkpoint-{}", self.number())
+    }
+}
 
 impl Attempt {
     /// An attempt of a life of the JobManager: 1 for a job's first in it.

@@ -9,7 +9,7 @@ use crate::{
     dead_letters,
     fault::Code,
     keys::{KEY_GROUPS_DEFAULT, KEY_GROUPS_MAX},
-    settings::{Error, Setting, Settings, did_you_mean},
+    settings::{Error, Setting, Settings, Value, did_you_mean},
 };
 
 pub use crate::limits::LimitsSpec;
@@ -30,8 +30,30 @@ pub struct JobSpec {
     /// Of every vertex that does not say.
     pub parallelism: u32,
     pub key_groups: u32,
+    /// `None`: it takes none.
+    pub checkpoints: Option<CheckpointsSpec>,
     /// In the order of the file.
     pub vertices: Vec<VertexSpec>,
+}
+
+/// When checkpoints are taken, and how many are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointsSpec {
+    /// From the start of one to the start of the next.
+    pub interval: Duration,
+    /// One that takes longer is given up.
+    pub timeout: Duration,
+    /// From the end of one to the start of the next, at least.
+    pub min_pause: Duration,
+    /// The newest ones that are kept.
+    pub retained: u32,
+}
+
+impl Default for CheckpointsSpec {
+    fn default() -> Self {
+        let (interval, timeout) = (Duration::from_secs(10), Duration::from_secs(600));
+        Self { interval, timeout, min_pause: Duration::ZERO, retained: 3 }
+    }
 }
 
 /// A table of the job file: a source, an operator or a sink.
@@ -128,6 +150,8 @@ impl JobSpec {
         check_name(name_setting, &name, "the job")?;
         let job_parallelism = job.optional("parallelism", parallelism)?.unwrap_or(1);
         let key_groups = job.optional("key_groups", parallelism)?.unwrap_or(KEY_GROUPS_DEFAULT);
+        let checkpoints =
+            job.optional("checkpoints", read_checkpoints)?.unwrap_or_else(|| Some(CheckpointsSpec::default()));
         if let Some(mode) = job.get("mode") {
             mode.choice(&["stream"])?;
         }
@@ -154,7 +178,7 @@ impl JobSpec {
         add("sink", read_sink)?;
         vertices.extend(dead_letters::sink(settings, &name, &vertices)?);
         settings.finish()?;
-        let spec = Self { name, parallelism: job_parallelism, key_groups, vertices };
+        let spec = Self { name, parallelism: job_parallelism, key_groups, checkpoints, vertices };
         spec.check_whole(settings)?;
         Ok(spec)
     }
@@ -206,6 +230,34 @@ impl InputSpec {
         let message = format!("there is no source or operator `{name}`");
         self.from.error_with_hint(message, hint).coded(Code::UnknownVertex)
     }
+}
+
+/// Shorter than this no checkpoint can be useful.
+const CHECKPOINT_INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// Checkpoints that can be kept.
+const CHECKPOINTS_RETAINED_MAX: i64 = 1_000;
+
+fn read_checkpoints(setting: &Setting) -> Result<Option<CheckpointsSpec>, Error> {
+    if let Value::Boolean(on) = setting.value {
+        return Ok(on.then(CheckpointsSpec::default));
+    }
+    let (table, default) = (setting.table()?, CheckpointsSpec::default());
+    let at_least = |min: Duration| {
+        move |setting: &Setting| match setting.duration()? {
+            time if time >= min => Ok(time),
+            time => Err(setting.out_of_range(format!("expected at least {} ms, found {time:?}", min.as_millis()))),
+        }
+    };
+    let spec = CheckpointsSpec {
+        interval: table.optional("interval", at_least(CHECKPOINT_INTERVAL_MIN))?.unwrap_or(default.interval),
+        timeout: table.optional("timeout", at_least(CHECKPOINT_INTERVAL_MIN))?.unwrap_or(default.timeout),
+        min_pause: table.optional("min_pause", Setting::duration)?.unwrap_or(default.min_pause),
+        retained: table
+            .optional("retained", |s| s.integer(1, CHECKPOINTS_RETAINED_MAX))?
+            .map_or(default.retained, |n| n as u32),
+    };
+    table.finish()?;
+    Ok(Some(spec))
 }
 
 type ReadRole = fn(&Settings) -> Result<RoleSpec, Error>;

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::CheckpointState;
+
 /// A job to run. Its operators name plugins that the cluster has, by `name@version` or by digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +21,12 @@ pub struct Submission {
     /// Assignments, as `--set` takes them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<String>,
+    /// What it begins from: a savepoint, or a checkpoint as `job-7` (the newest of that job) or `job-7/1.41`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Whether state that the job has no place for may be left behind.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_dropped_state: bool,
 }
 
 fn default_file() -> String {
@@ -53,7 +61,7 @@ pub struct Plan {
 pub struct JobSummary {
     pub id: String,
     pub name: String,
-    /// CREATED, DEPLOYING, RUNNING, RESTARTING, CANCELLING, CANCELLED, FAILED or FINISHED.
+    /// CREATED, DEPLOYING, RUNNING, RESTARTING, CANCELLING, CANCELLED, FAILED, FINISHED or STOPPED.
     pub state: String,
     pub submitted_ms: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,6 +77,15 @@ pub struct JobSummary {
     /// Why it failed or was started again last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
+    /// Of a job that takes checkpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoints: Option<CheckpointState>,
+    /// How often it was replaced by another form of itself.
+    #[serde(default)]
+    pub version: u32,
+    /// The savepoint of a job that was stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub savepoint: Option<String>,
 }
 
 /// Why a job failed or was started again.

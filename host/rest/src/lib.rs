@@ -9,6 +9,7 @@ mod job;
 mod operation;
 mod plugin;
 mod problem;
+mod savepoint;
 
 pub use cluster::{Cluster, JobCounts, Worker, WorkerState};
 pub use history::{Event, Exception, LogLine, Page, TapRow};
@@ -19,3 +20,4 @@ pub use job::{
 pub use operation::{Operation, OperationKind, OperationState};
 pub use plugin::{PluginDetail, PluginVersion, Stored};
 pub use problem::Problem;
+pub use savepoint::{CheckpointState, Replaced, Savepoint, SavepointRequest, Scale};

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use wasmill_connectors::{SinkPlace, Split};
+use wasmill_connectors::SinkPlace;
 use wasmill_flow::{Rounds, Wants};
 use wasmill_model::{graph::Role, ids::Subtask};
 use wasmill_plugin::LogLine;
@@ -15,18 +15,19 @@ use crate::{
     bad_rows::BadRows,
     chain::{Chain, Kind, Node, SinkNode, Tap, Target},
     channels::{Channels, Parts},
+    checkpoint::{Checkpointer, Checkpointing, Restored, Writing, start_writer},
     error::Error,
     exchange::Meter,
     job::{Job, Part},
-    life::Life,
+    life::{Failure, Life},
     net::{Network, Registration},
     operator::{Conduct, Operator, Start},
     partition::Partitioner,
     placement::Placement,
     row_limit::RowLimit,
-    signal::Wish,
+    signal::{Checkpoints, Wish},
     source::{Head, Open},
-    subtask::{self, Feed, Progress},
+    subtask::{self, Feed, Made, Progress},
 };
 
 /// A line of an operator's log: the operator, its subtask, the line.
@@ -66,6 +67,7 @@ impl Attempt {
         subtasks: &[Subtask],
         placement: &Placement,
         network: Option<&Network>,
+        checkpointing: Option<&Checkpointing>,
         on_progress: &OnProgress,
         log: &OperatorLog,
     ) -> Self {
@@ -74,8 +76,19 @@ impl Attempt {
         channels.connect();
         let Channels { parts, meters, inlets, .. } = channels;
         let registration = network.map(|network| network.register(placement, &life, inlets));
+        let context =
+            Context { job: job.clone(), life: life.clone(), on_progress: on_progress.clone(), log: log.clone() };
+        let writing = checkpointing.map(|at| start_writer((job, placement.job), subtasks, at, &life, on_progress));
+        let checkpoints = match (writing, checkpointing) {
+            (Some(Ok(writing)), Some(at)) => Some((writing, Restored::new(at))),
+            (Some(Err(error)), _) => {
+                life.fail(Failure::Checkpoints { reason: format!("the system gives no thread: {error}") });
+                None
+            }
+            _ => None,
+        };
         for (subtask, parts) in parts.into_iter().filter(|(subtask, _)| subtasks.contains(subtask)) {
-            spawn(subtask, parts, job.clone(), life.clone(), on_progress.clone(), log.clone());
+            spawn(subtask, parts, context.clone(), checkpoints.clone());
         }
         Self { life, meters, registration: Mutex::new(registration) }
     }
@@ -86,6 +99,11 @@ impl Attempt {
         if wish == Wish::Stop {
             self.registration.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
+    }
+
+    /// Says how far its checkpoints are.
+    pub fn checkpoints(&self, checkpoints: Checkpoints) {
+        self.life.checkpoints(checkpoints);
     }
 
     /// What waits at the gates here, by edge.
@@ -108,7 +126,20 @@ impl Drop for Attempt {
     }
 }
 
-fn spawn(subtask: Subtask, parts: Parts, job: Arc<Job>, life: Arc<Life>, on_progress: OnProgress, log: OperatorLog) {
+/// What all subtasks of an attempt share.
+#[derive(Clone)]
+struct Context {
+    job: Arc<Job>,
+    life: Arc<Life>,
+    on_progress: OnProgress,
+    log: OperatorLog,
+}
+
+/// The writer of the attempt's snapshots, and what it begins from.
+type Snapshots = (Arc<Writing>, Option<Restored>);
+
+fn spawn(subtask: Subtask, parts: Parts, context: Context, snapshots: Option<Snapshots>) {
+    let Context { job, life, on_progress, log } = context;
     let chain = &job.plan.chains[subtask.chain as usize];
     let names: Vec<&str> = chain.vertices.iter().map(|&v| job.graph.vertices[v].name.as_str()).collect();
     let name = names.join("+");
@@ -119,7 +150,15 @@ fn spawn(subtask: Subtask, parts: Parts, job: Arc<Job>, life: Arc<Life>, on_prog
             &name,
             subtask.index,
             &life.signal,
-            || open(&job, subtask, parts, &log),
+            || {
+                let (writing, restored) = snapshots.unzip();
+                let restored = restored.flatten();
+                let checkpoints = writing.map(|writing| Checkpointer::new(subtask, writing, on_progress.clone()));
+                let (chain, feed) = open(&job, subtask, parts, &log, checkpoints.is_some(), restored.as_ref())?;
+                let head = &job.graph.vertices[job.plan.chains[subtask.chain as usize].vertices[0]];
+                let ended = |from: &Restored| from.had_ended(&head.name, subtask.index, head.parallelism);
+                Ok(Made { chain, feed, checkpoints, had_ended: restored.as_ref().is_some_and(ended) })
+            },
             |progress| on_progress(subtask, progress),
         );
     };
@@ -130,11 +169,18 @@ fn spawn(subtask: Subtask, parts: Parts, job: Arc<Job>, life: Arc<Life>, on_prog
 }
 
 /// Opens everything of a subtask: instances, state, sinks, the source.
-fn open(job: &Job, subtask: Subtask, mut parts: Parts, log: &OperatorLog) -> Result<(Chain, Feed), Error> {
+fn open(
+    job: &Job,
+    subtask: Subtask,
+    mut parts: Parts,
+    log: &OperatorLog,
+    checkpoints: bool,
+    restored: Option<&Restored>,
+) -> Result<(Chain, Feed), Error> {
     let vertices = &job.plan.chains[subtask.chain as usize].vertices;
     let mut nodes = Vec::new();
     for &vertex in vertices {
-        let kind = open_vertex(job, vertex, subtask.index, log)?;
+        let kind = open_vertex(job, vertex, subtask.index, log, checkpoints, restored)?;
         let wants = match &kind {
             Kind::Operator(operator) => operator.wants(),
             _ => Wants { timers: false, notice_watermark: false, notice_end: false },
@@ -150,12 +196,19 @@ fn open(job: &Job, subtask: Subtask, mut parts: Parts, log: &OperatorLog) -> Res
     }
     let feed = match parts.feed {
         Some((gate, input_of_channel)) => Feed::Gate { gate, input_of_channel },
-        None => Feed::Source(Box::new(open_source(job, vertices[0], subtask.index, parts.limit, log)?)),
+        None => Feed::Source(Box::new(open_source(job, vertices[0], subtask.index, parts.limit, log, restored)?)),
     };
     Ok((Chain { nodes }, feed))
 }
 
-fn open_vertex(job: &Job, vertex: usize, subtask: u32, log: &OperatorLog) -> Result<Kind, Error> {
+fn open_vertex(
+    job: &Job,
+    vertex: usize,
+    subtask: u32,
+    log: &OperatorLog,
+    checkpoints: bool,
+    restored: Option<&Restored>,
+) -> Result<Kind, Error> {
     let name = &job.graph.vertices[vertex].name;
     match &job.parts[vertex] {
         Part::Source { .. } => Ok(Kind::Source),
@@ -171,13 +224,19 @@ fn open_vertex(job: &Job, vertex: usize, subtask: u32, log: &OperatorLog) -> Res
                 counters: job.counters[vertex].clone(),
                 conduct: Conduct::default(),
             };
-            Ok(Kind::Operator(Box::new(Operator::start(start)?)))
+            let mut operator = Operator::start(start)?;
+            if checkpoints {
+                operator.restore(restored, job.key_groups)?;
+            }
+            Ok(Kind::Operator(Box::new(operator)))
         }
         Part::Sink(config) => {
             let edge = job.graph.inputs_of(vertex).next().expect("a sink has one input");
             let schema = &job.graph.vertices[edge.from].ports[edge.port].schema;
             let parallelism = job.graph.vertices[vertex].parallelism;
-            let sink = config.open(schema, SinkPlace { subtask, parallelism, bounded: job.is_bounded() });
+            let place = SinkPlace { subtask, parallelism, bounded: job.is_bounded(), checkpoints };
+            let transactions = restored.and_then(|from| from.transactions(name));
+            let sink = config.open(schema, place, transactions.as_deref());
             let sink = sink.map_err(|source| Error::Sink { vertex: name.clone(), subtask, source })?;
             Ok(Kind::Sink(SinkNode { sink, subtask }))
         }
@@ -190,6 +249,7 @@ fn open_source(
     subtask: u32,
     limit: Option<Arc<RowLimit>>,
     log: &OperatorLog,
+    restored: Option<&Restored>,
 ) -> Result<Head, Error> {
     let graph_vertex = &job.graph.vertices[vertex];
     let (Role::Source { event_time, bad_rows }, Part::Source { config, splits }) =
@@ -197,9 +257,6 @@ fn open_source(
     else {
         panic!("vertex {} heads a chain without inputs and is no source", graph_vertex.name)
     };
-    // Split i goes to subtask i mod parallelism.
-    let mine: Vec<Split> =
-        splits.iter().skip(subtask as usize).step_by(graph_vertex.parallelism as usize).cloned().collect();
     let read: Vec<bool> =
         (0..graph_vertex.ports.len()).map(|port| job.graph.outputs_of(vertex).any(|edge| edge.port == port)).collect();
     let counters = &job.counters[vertex];
@@ -209,13 +266,14 @@ fn open_source(
         vertex: graph_vertex,
         subtask,
         config,
-        splits: &mine,
+        splits,
         wanted: &job.plan.wanted[vertex],
         read: &read,
         time: event_time.as_ref(),
         limit,
         counters: counters.clone(),
         bad_rows: BadRows::new(&graph_vertex.name, subtask, *bad_rows, counters.clone(), log),
+        positions: restored.and_then(|from| from.positions(&graph_vertex.name)),
     })
 }
 

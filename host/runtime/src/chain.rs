@@ -5,16 +5,18 @@ use std::{
     time::Instant,
 };
 
+use serde_json::Value;
 use wasmill_connectors::Sink;
 use wasmill_flow::{Command, Event, NextTimers, Rounds};
-use wasmill_model::{Batch, Timestamp, batch::ROWS_TARGET};
+use wasmill_model::{Batch, Timestamp, batch::ROWS_TARGET, ids::CheckpointId};
 use wasmill_plugin::Notice;
 
 use crate::{
+    checkpoint::Taken,
     clock::now_us,
     counters::{Counters, CpuTime},
     error::Error,
-    exchange::Element,
+    exchange::{Barrier, Element},
     operator::{Emitted, Operator},
     partition::Partitioner,
     taps::Taps,
@@ -205,7 +207,65 @@ impl Chain {
 
     /// All input has ended: makes the results durable, not yet visible.
     pub(crate) fn prepare(&mut self) -> Result<(), Error> {
-        self.each_sink(|sink| sink.prepare())
+        self.each_sink(|sink| sink.prepare().map(drop))
+    }
+
+    /// Sends a barrier to all subtasks that read from this one.
+    pub(crate) fn send_barrier(&self, barrier: Barrier) -> Result<(), Error> {
+        let targets = self.nodes.iter().flat_map(|node| node.outputs.iter().flatten());
+        for target in targets {
+            if let Target::Exchange(edge) = target {
+                edge.send_control(&Element::Barrier(barrier))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What each node gives to a checkpoint.
+    pub(crate) fn take(&mut self, Barrier { checkpoint, kind }: Barrier) -> Result<Vec<Taken>, Error> {
+        self.each_part(|sink| sink.checkpoint(checkpoint, kind))
+    }
+
+    /// What each node gives to all later checkpoints: its input has ended.
+    pub(crate) fn take_end(&mut self) -> Result<Vec<Taken>, Error> {
+        self.each_part(|sink| sink.prepare())
+    }
+
+    /// Makes visible what belongs to a checkpoint that is complete.
+    pub(crate) fn completed(&mut self, checkpoint: CheckpointId) -> Result<(), Error> {
+        self.each_sink(|sink| sink.completed(checkpoint))
+    }
+
+    /// Says to all that read from this subtask that nothing more comes. Its own operators had been told before.
+    pub(crate) fn send_end(&self) -> Result<(), Error> {
+        let targets = self.nodes.iter().flat_map(|node| node.outputs.iter().flatten());
+        for target in targets {
+            if let Target::Exchange(edge) = target {
+                edge.send_control(&Element::End)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn each_part(
+        &mut self,
+        mut sink_part: impl FnMut(&mut dyn Sink) -> Result<Option<Value>, wasmill_connectors::Error>,
+    ) -> Result<Vec<Taken>, Error> {
+        let mut parts = Vec::with_capacity(self.nodes.len());
+        for Node { name, kind, counters, .. } in &mut self.nodes {
+            let cpu = CpuTime::start();
+            parts.push(match kind {
+                Kind::Source => Taken::default(),
+                Kind::Operator(operator) => Taken { state: operator.seal(), ..Taken::default() },
+                Kind::Sink(sink) => {
+                    let part = sink_part(&mut *sink.sink);
+                    let transaction = part.map_err(|source| sink_error(name, sink.subtask, source))?;
+                    Taken { transaction, ..Taken::default() }
+                }
+            });
+            cpu.charge(counters);
+        }
+        Ok(parts)
     }
 
     /// Makes the results visible.

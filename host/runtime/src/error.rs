@@ -5,6 +5,7 @@ use std::fmt;
 use wasmill_connectors::Error as ConnectorError;
 use wasmill_model::{
     fault::{Code, Coded, Domain},
+    ids::Subtask,
     keys,
 };
 use wasmill_plugin::CallError;
@@ -42,6 +43,12 @@ pub enum Error {
     Panic { chain: String, subtask: u32, message: String },
     #[error("could not start a thread for chain {chain}[{subtask}]: {source}")]
     Thread { chain: String, subtask: u32, source: std::io::Error },
+    #[error("could not make the last part of subtask {subtask} durable: {reason}")]
+    Checkpoint { subtask: Subtask, reason: String },
+    #[error("could not write snapshots again and again; the last time: {reason}")]
+    Checkpoints { reason: String },
+    #[error("could not restore the state of operator {vertex}[{subtask}]: {reason}")]
+    Restore { vertex: String, subtask: u32, reason: String },
     #[error("lost the connection to {peer}: {reason}")]
     ExchangeLost { peer: String, reason: String },
     #[error("could not connect to {peer}: {reason}")]
@@ -88,8 +95,11 @@ impl Error {
                 ConnectorError::OutputClosed => Domain::Nobody,
                 _ => Domain::User,
             },
-            Self::ExchangeLost { .. } | Self::ExchangeUnreachable { .. } => Domain::External,
-            Self::Thread { .. } => Domain::Operator,
+            Self::ExchangeLost { .. }
+            | Self::ExchangeUnreachable { .. }
+            | Self::Checkpoint { .. }
+            | Self::Checkpoints { .. } => Domain::External,
+            Self::Thread { .. } | Self::Restore { .. } => Domain::Operator,
             Self::Panic { .. } | Self::Stopped => Domain::Internal,
         }
     }
@@ -105,6 +115,8 @@ impl Coded for Error {
             Self::EndlessTimers { .. } => Code::EndlessTimers,
             Self::Keys { source, .. } => source.code(),
             Self::Source { source, .. } | Self::Sink { source, .. } => source.code(),
+            Self::Checkpoint { .. } | Self::Checkpoints { .. } => Code::CheckpointStore,
+            Self::Restore { .. } => Code::CheckpointDamaged,
             Self::ExchangeLost { .. } => Code::ExchangeLost,
             Self::ExchangeUnreachable { .. } => Code::ExchangeUnreachable,
             Self::RowTooLarge { .. } => Code::BatchTooLarge,

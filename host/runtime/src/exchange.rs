@@ -14,7 +14,8 @@ use std::{
     time::Instant,
 };
 
-use wasmill_model::{Batch, Timestamp, batch::ROWS_TARGET};
+use wasmill_connectors::CheckpointKind;
+use wasmill_model::{Batch, Timestamp, batch::ROWS_TARGET, ids::CheckpointId};
 use wasmill_wire::{
     self as wire,
     credit::{Amount, Window},
@@ -38,7 +39,15 @@ pub(crate) enum Element {
     Watermark(Timestamp),
     /// Nothing more is known to come for a while: the channel does not hold back the watermark.
     Idle,
+    Barrier(Barrier),
     End,
+}
+
+/// The mark of a checkpoint between what belongs to it and what does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Barrier {
+    pub checkpoint: CheckpointId,
+    pub kind: CheckpointKind,
 }
 
 /// What a gate hands out.
@@ -48,7 +57,7 @@ pub(crate) enum Received {
         channel: usize,
         element: Element,
     },
-    /// Nothing came before the deadline.
+    /// Nothing came before the deadline, or there is something else to look at.
     Timeout,
     /// The attempt was stopped.
     Stopped,
@@ -64,6 +73,8 @@ struct Inbox {
     /// Channels with something in them, in the order in which they are to be served.
     ready: VecDeque<usize>,
     reader_waits: bool,
+    /// The reader is to look at something else than its channels.
+    poked: bool,
     stopped: bool,
 }
 
@@ -73,6 +84,10 @@ struct Channel {
     batches: usize,
     bytes: usize,
     writer_waits: bool,
+    /// Nothing is taken from it for now.
+    held: bool,
+    /// It is not among those that are ready, although something waits in it.
+    parked: bool,
     /// Of a channel whose writer is elsewhere.
     remote: Option<Remote>,
 }
@@ -157,6 +172,7 @@ pub(crate) fn gate(channels: usize) -> (Gate, Vec<LocalSender>) {
         channels: (0..channels).map(|_| Channel::default()).collect(),
         ready: VecDeque::new(),
         reader_waits: false,
+        poked: false,
         stopped: false,
     };
     let shared = Arc::new(Shared {
@@ -240,7 +256,7 @@ impl Inlet {
         Ok(())
     }
 
-    /// Puts in a watermark, an idleness or the end.
+    /// Puts in a watermark, an idleness, a barrier or the end.
     pub(crate) fn put_control(&self, element: Element) {
         let inbox = self.shared.lock();
         if !inbox.stopped {
@@ -327,6 +343,9 @@ impl Gate {
             if let Some(received) = self.take(&mut inbox) {
                 return received;
             }
+            if std::mem::take(&mut inbox.poked) {
+                return Received::Timeout;
+            }
             inbox.reader_waits = true;
             inbox = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
                 None => self.shared.readable.wait(inbox).unwrap_or_else(PoisonError::into_inner),
@@ -348,6 +367,18 @@ impl Gate {
         self.take(&mut inbox).unwrap_or(Received::Timeout)
     }
 
+    /// Takes nothing from these channels until the next call says otherwise.
+    pub(crate) fn hold(&self, is_held: impl Fn(usize) -> bool) {
+        let mut inbox = self.shared.lock();
+        let Inbox { channels, ready, .. } = &mut *inbox;
+        for (place, channel) in channels.iter_mut().enumerate() {
+            channel.held = is_held(place);
+            if !channel.held && std::mem::take(&mut channel.parked) {
+                ready.push_back(place);
+            }
+        }
+    }
+
     pub(crate) fn stopper(&self) -> Stopper {
         Stopper { shared: self.shared.clone() }
     }
@@ -357,7 +388,14 @@ impl Gate {
     }
 
     fn take(&self, inbox: &mut Inbox) -> Option<Received> {
-        let place = inbox.ready.pop_front()?;
+        let place = loop {
+            let place = inbox.ready.pop_front()?;
+            let channel = &mut inbox.channels[place];
+            channel.parked = channel.held;
+            if !channel.held {
+                break place;
+            }
+        };
         let channel = &mut inbox.channels[place];
         let element = channel.pop()?;
         let wake = std::mem::take(&mut channel.writer_waits);
@@ -372,6 +410,12 @@ impl Gate {
 }
 
 impl Stopper {
+    /// Wakes the reader, once, so that it looks at something else.
+    pub(crate) fn poke(&self) {
+        self.shared.lock().poked = true;
+        self.shared.readable.notify_all();
+    }
+
     /// Ends all waiting at the gate, now and later.
     pub(crate) fn stop(&self) {
         self.shared.lock().stopped = true;

@@ -16,7 +16,7 @@ use wasmill_model::{
     graph::{Catalogue, Role},
     keys::KeyGroups,
     settings::{Error, Setting, Settings},
-    spec::{InputSpec, JobSpec, LimitsSpec, OperatorSpec, VertexSpec},
+    spec::{CheckpointsSpec, InputSpec, JobSpec, LimitsSpec, OperatorSpec, VertexSpec},
 };
 use wasmill_plugin::{Digest, Limits, Plugin, PluginStore, plugins};
 
@@ -154,6 +154,22 @@ impl Job {
     /// Whether a sink writes to standard output.
     pub fn writes_stdout(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Sink(config) if config.stdout_use() != StdoutUse::Never))
+    }
+
+    /// When it takes checkpoints on a cluster. `None`: it takes none.
+    pub fn checkpoints(&self) -> Option<CheckpointsSpec> {
+        self.graph.checkpoints.filter(|_| self.bounds == Bounds::default() && self.against_checkpoints().is_empty())
+    }
+
+    /// Sinks that cannot take part in checkpoints, and why not.
+    pub fn against_checkpoints(&self) -> Vec<(&str, String)> {
+        let sinks = self.graph.vertices.iter().zip(&self.parts).filter_map(|(vertex, part)| match part {
+            Part::Sink(config) => {
+                config.check_checkpoints(self.is_bounded()).err().map(|why| (vertex.name.as_str(), why))
+            }
+            Part::Source { .. } | Part::Operator(_) => None,
+        });
+        sinks.collect()
     }
 
     /// What an earlier run has left beside the files that this one writes: the name of the sink, and the files.

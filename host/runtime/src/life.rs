@@ -9,16 +9,18 @@ use crate::{
     error::Error,
     exchange,
     net::Outlet,
-    signal::{Signal, Wish},
+    signal::{Checkpoints, Signal, Wish},
 };
 
-/// Why the network ended an attempt.
+/// Why the network, or the store, ended an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// A connection that had channels of the attempt is gone.
     Lost { peer: String, reason: String },
     /// A channel could not be opened.
     Unreachable { peer: String, reason: String },
+    /// Snapshots could not be written, again and again.
+    Checkpoints { reason: String },
     /// A row is larger than can be sent.
     RowTooLarge { bytes: usize },
 }
@@ -41,6 +43,7 @@ impl From<Failure> for Error {
         match failure {
             Failure::Lost { peer, reason } => Self::ExchangeLost { peer, reason },
             Failure::Unreachable { peer, reason } => Self::ExchangeUnreachable { peer, reason },
+            Failure::Checkpoints { reason } => Self::Checkpoints { reason },
             Failure::RowTooLarge { bytes } => Self::RowTooLarge { bytes },
         }
     }
@@ -77,7 +80,18 @@ impl Life {
         }
     }
 
-    /// Ends the attempt here because of the network. Once it is to commit, or to stop, nothing of the network matters.
+    /// Says how far checkpoints are, and wakes those who are to see to it.
+    pub(crate) fn checkpoints(&self, checkpoints: Checkpoints) {
+        self.signal.set_checkpoints(checkpoints);
+        let stoppers = self.stoppers.lock().unwrap_or_else(PoisonError::into_inner);
+        for stopper in stoppers.iter() {
+            if let Stopper::Gate(gate) = stopper {
+                gate.poke();
+            }
+        }
+    }
+
+    /// Ends the attempt here because of the network or the store. Once it is to commit, or to stop, nothing of the network matters.
     pub(crate) fn fail(&self, failure: Failure) {
         if self.signal.fail(failure) {
             self.stop_all();

@@ -3,21 +3,30 @@
 //! Each call is a transaction: the reply is checked by `plugin`, then state and timers are applied, all or nothing, and
 //! only then do rows go on.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    ops::Range,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
+use arrow_buffer::ScalarBuffer;
 use wasmill_flow::{NextTimers, Wants};
 use wasmill_model::{
     Batch, Timestamp,
     descriptor::{Context, Descriptor},
     graph::{JobGraph, Role},
-    keys::EncodedKeys,
+    keys::{EncodedKeys, KeyGroups},
     reply::{Reply, TimeDomain},
     spec::OnError,
     time,
 };
 use wasmill_plugin::{CallError, CallTime, Instance, InstanceOptions, LogSink, Notice, Plugin, Usage};
 
+use wasmill_state::{Restore, SealedState, StoredCell};
+
 use crate::{
+    checkpoint::Restored,
     clock::Clock,
     counters::{Counters, CpuTime},
     error::Error,
@@ -32,6 +41,9 @@ pub(crate) use isolation::WINDOW_ROWS;
 use isolation::{Blame, Fault};
 use keyed::Keyed;
 pub(crate) use keyed::state_limits;
+
+/// Rows of state that are kept in memory, by their keys.
+pub(crate) type StateRows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Rows that leave by ports, in the order of the ports.
 pub(crate) type Emitted = Vec<(usize, Batch)>;
@@ -154,6 +166,60 @@ impl Operator {
         })
     }
 
+    /// Fills its state from a checkpoint, and from now on notes what changes. It has handled nothing yet.
+    pub(crate) fn restore(&mut self, restored: Option<&Restored>, key_groups: KeyGroups) -> Result<(), Error> {
+        let Some(keyed) = &mut self.keyed else { return Ok(()) };
+        keyed.state.set_now(self.conduct.clock.now_ms());
+        if let Some(restored) = restored {
+            let share = (key_groups, self.subtask, self.options.context.parallelism);
+            restored.fill(&self.name, &self.descriptor.cells, share, &mut keyed.state)?;
+            let bytes = keyed.state.bytes() as u64;
+            Counters::adjust(&self.counters.state_bytes, &mut self.last_state, bytes);
+        }
+        keyed.state.track();
+        Ok(())
+    }
+
+    /// What has changed of its state since the last time. `None`: it keeps none.
+    pub(crate) fn seal(&mut self) -> Option<SealedState> {
+        self.keyed.as_mut().map(|keyed| keyed.state.seal())
+    }
+
+    /// Adds what has changed of its state since the last time to rows that are kept in memory.
+    pub(crate) fn save(&mut self, rows: &mut StateRows, key_groups: KeyGroups) {
+        let Some(sealed) = self.seal() else { return };
+        let saved: Result<(), Infallible> = sealed.rows(key_groups, |key, value| {
+            match value {
+                Some(value) => drop(rows.insert(key.to_vec(), value.to_vec())),
+                None => drop(rows.remove(key)),
+            }
+            Ok(())
+        });
+        let Ok(()) = saved;
+    }
+
+    /// Begins anew, in a new instance, with the rows of some key groups as its state.
+    pub(crate) fn begin_again(&mut self, rows: &StateRows, key_groups: Range<u32>) -> Result<(), Error> {
+        let failed = |reason: String| Error::Restore { vertex: self.name.clone(), subtask: self.subtask, reason };
+        if let Some(keyed) = &mut self.keyed {
+            let cells = &self.descriptor.cells;
+            keyed.empty(cells).map_err(|e| failed(e.to_string()))?;
+            keyed.state.set_now(self.conduct.clock.now_ms());
+            let stored = StoredCell::same(cells);
+            let mut restore = Restore::new(&mut keyed.state, &stored);
+            let bytes = |group: u32| (group as u16).to_be_bytes().to_vec();
+            // The last key group of all has none behind it.
+            let own = rows.range(bytes(key_groups.start)..).take_while(|(key, _)| {
+                key.first_chunk().is_some_and(|group| u32::from(u16::from_be_bytes(*group)) < key_groups.end)
+            });
+            for (key, value) in own {
+                restore.row(key, value).map_err(|e| failed(e.to_string()))?;
+            }
+            keyed.state.track();
+        }
+        self.replace_instance()
+    }
+
     /// What it wants to be told of time and of the end.
     pub(crate) fn wants(&self) -> Wants {
         let Descriptor { timers, notice_watermark, notice_end_of_input, .. } = *self.descriptor;
@@ -190,6 +256,9 @@ impl Operator {
     /// One call, as a transaction.
     fn call(&mut self, work: Work<'_>) -> Result<Emitted, Fault> {
         let at = self.call_time();
+        if let Some(keyed) = &mut self.keyed {
+            keyed.state.set_now(at.now_ms);
+        }
         let keys_error = |source| Fault::Job(Error::Keys { vertex: self.name.clone(), source });
         match work {
             Work::Rows { input, batch } => {
@@ -285,6 +354,12 @@ impl Operator {
             }
         }
         Ok(emitted)
+    }
+
+    /// The hashes of the keys of rows of an input. `None`: it is not keyed.
+    pub(crate) fn hashes(&mut self, input: usize, batch: &Batch) -> Result<Option<ScalarBuffer<u64>>, Error> {
+        let keyed = self.keyed.as_mut().map(|keyed| keyed.hashes(input, batch));
+        keyed.transpose().map(Option::flatten).map_err(|source| Error::Keys { vertex: self.name.clone(), source })
     }
 
     /// Rows, and timers, that it could not handle so far.

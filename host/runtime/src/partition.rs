@@ -89,7 +89,7 @@ impl Partitioner {
         Ok(())
     }
 
-    /// Sends a watermark, an idleness or the end to everybody who reads.
+    /// Sends a watermark, an idleness, a barrier or the end to everybody who reads.
     pub(crate) fn send_control(&self, element: &Element) -> Result<(), Error> {
         for sender in &self.senders {
             sender.send(element.clone())?;

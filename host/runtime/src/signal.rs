@@ -1,11 +1,16 @@
 //! What an attempt's subtasks are wished to do, seen by all their threads.
 
 use std::{
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
-use crate::life::Failure;
+use wasmill_model::ids::CheckpointId;
+
+use crate::{exchange::Barrier, life::Failure};
 
 /// How far the wishes have gone. They only go up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,8 +24,21 @@ pub enum Wish {
     Stop,
 }
 
+/// How far the checkpoints of an attempt are. The numbers only rise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Checkpoints {
+    /// The newest that is to be taken.
+    pub triggered: Option<Barrier>,
+    /// The newest that is complete: what belongs to it may become visible.
+    pub completed: Option<CheckpointId>,
+    /// The newest that is given up, with all before it that are not complete.
+    pub given_up: Option<CheckpointId>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Signal {
+    /// How often anything has changed: who has seen the last change need not look.
+    changes: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -28,13 +46,15 @@ pub(crate) struct Signal {
 #[derive(Debug)]
 struct State {
     wish: Wish,
+    checkpoints: Checkpoints,
     /// Why there is the wish to stop, if it is not the JobManager's.
     failure: Option<Failure>,
 }
 
 impl Signal {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(State { wish: Wish::Run, failure: None }), changed: Condvar::new() }
+        let state = State { wish: Wish::Run, checkpoints: Checkpoints::default(), failure: None };
+        Self { changes: AtomicU64::new(0), state: Mutex::new(state), changed: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -43,6 +63,35 @@ impl Signal {
 
     pub(crate) fn get(&self) -> Wish {
         self.lock().wish
+    }
+
+    /// How far checkpoints are.
+    pub(crate) fn checkpoints(&self) -> Checkpoints {
+        self.lock().checkpoints
+    }
+
+    /// A number that rises whenever anything has changed.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Says how far checkpoints are; what would go back stays.
+    pub(crate) fn set_checkpoints(&self, new: Checkpoints) {
+        let mut state = self.lock();
+        let Checkpoints { triggered, completed, given_up } = &mut state.checkpoints;
+        if new.triggered.map(|barrier| barrier.checkpoint) > triggered.map(|barrier| barrier.checkpoint) {
+            *triggered = new.triggered;
+        }
+        *completed = new.completed.max(*completed);
+        *given_up = new.given_up.max(*given_up);
+        self.tell(state);
+    }
+
+    /// Counts the change before the lock is given back: whoever is about to wait has the lock until he does.
+    fn tell(&self, state: MutexGuard<'_, State>) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        drop(state);
+        self.changed.notify_all();
     }
 
     /// Why the subtasks are to stop, if the network is the reason.
@@ -54,8 +103,7 @@ impl Signal {
     pub(crate) fn raise(&self, wish: Wish) {
         let mut now = self.lock();
         now.wish = wish.max(now.wish);
-        drop(now);
-        self.changed.notify_all();
+        self.tell(now);
     }
 
     /// Raises the wish to stop because of the network, unless it has gone further than running already; returns whether.
@@ -63,17 +111,16 @@ impl Signal {
         let mut now = self.lock();
         let fails = now.wish < Wish::Commit;
         if fails {
-            *now = State { wish: Wish::Stop, failure: Some(failure) };
+            (now.wish, now.failure) = (Wish::Stop, Some(failure));
         }
-        drop(now);
-        self.changed.notify_all();
+        self.tell(now);
         fails
     }
 
-    /// Waits until the wish is above `seen`, or until the deadline.
-    pub(crate) fn wait_above(&self, seen: Wish, deadline: Option<Instant>) -> Wish {
+    /// Waits until anything has changed since `seen`, or until the deadline.
+    pub(crate) fn wait(&self, seen: u64, deadline: Option<Instant>) -> Wish {
         let mut state = self.lock();
-        while state.wish <= seen {
+        while self.changes() == seen {
             state = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
                 None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(left) if left.is_zero() => break,
@@ -94,12 +141,20 @@ mod tests {
     fn wishes_only_go_up_and_wake_those_who_wait() {
         let signal = Arc::new(Signal::new());
         let waiting = signal.clone();
-        let waiter = thread::spawn(move || waiting.wait_above(Wish::Drain, None));
+        let waiter = thread::spawn(move || {
+            loop {
+                let seen = waiting.changes();
+                match waiting.get() {
+                    Wish::Stop => return Wish::Stop,
+                    _ => drop(waiting.wait(seen, None)),
+                }
+            }
+        });
         signal.raise(Wish::Drain);
         signal.raise(Wish::Stop);
         signal.raise(Wish::Commit);
         assert_eq!(waiter.join().expect("the waiter does not panic"), Wish::Stop);
         assert_eq!(signal.get(), Wish::Stop);
-        assert_eq!(Signal::new().wait_above(Wish::Run, Some(Instant::now())), Wish::Run);
+        assert_eq!(Signal::new().wait(0, Some(Instant::now())), Wish::Run);
     }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use arrow_array::{Array, cast::AsArray, types::Int64Type};
+use serde_json::Value;
 use wasmill_connectors::{Polled, Source, SourceConfig, Split};
 use wasmill_flow::{Event, Progress, WatermarkGenerator, WatermarkOptions};
 use wasmill_model::{
@@ -17,6 +18,7 @@ use wasmill_model::{
 use crate::{
     bad_rows::BadRows,
     chain::Chain,
+    checkpoint::Checkpointer,
     clock::{now_ms, now_us},
     counters::{Counters, CpuTime},
     error::Error,
@@ -45,7 +47,7 @@ pub(crate) struct Open<'a> {
     pub(crate) vertex: &'a Vertex,
     pub(crate) subtask: u32,
     pub(crate) config: &'a SourceConfig,
-    /// Those of this subtask.
+    /// All of the source.
     pub(crate) splits: &'a [Split],
     /// For each port and column: whether somebody downstream reads it.
     pub(crate) wanted: &'a [Vec<bool>],
@@ -56,12 +58,14 @@ pub(crate) struct Open<'a> {
     pub(crate) limit: Option<Arc<RowLimit>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) bad_rows: BadRows,
+    /// How far all subtasks of the source had read at the checkpoint that is gone on from.
+    pub(crate) positions: Option<Vec<Value>>,
 }
 
 impl Head {
     /// Opens the source of a subtask.
     pub(crate) fn open(open: Open<'_>) -> Result<Self, Error> {
-        let Open { vertex, subtask, config, splits, wanted, read, time, limit, counters, bad_rows } = open;
+        let Open { vertex, subtask, config, splits, wanted, read, time, limit, counters, bad_rows, positions } = open;
         // Behind the ports of the connector may come that of the dead letters, which the host fills.
         let asked = wanted.iter().enumerate().take(config.ports().len()).map(|(port, columns)| {
             let mut columns = columns.clone();
@@ -71,7 +75,7 @@ impl Head {
             read[port].then_some(columns)
         });
         let asked: Vec<Option<Vec<bool>>> = asked.collect();
-        let source = config.open(subtask, vertex.parallelism, splits, &asked);
+        let source = config.open(subtask, vertex.parallelism, splits, &asked, positions.as_deref());
         let source = source.map_err(|source| Error::Source { vertex: vertex.name.clone(), subtask, source })?;
         let started = Instant::now();
         let watermarks = time.map(|time| {
@@ -98,14 +102,38 @@ impl Head {
     }
 
     /// Feeds the chain until the source ends or is told to.
-    pub(crate) fn run(&mut self, chain: &mut Chain, signal: &Signal) -> Result<(), Error> {
-        self.feed(chain, signal)?;
+    pub(crate) fn run(
+        &mut self,
+        chain: &mut Chain,
+        signal: &Signal,
+        checkpoints: &mut Option<Checkpointer>,
+    ) -> Result<(), Error> {
+        self.feed(chain, signal, checkpoints)?;
         self.counters.gauge(self.subtask).set_watermark(time::MAX);
         chain.round(0, Event::End)
     }
 
-    fn feed(&mut self, chain: &mut Chain, signal: &Signal) -> Result<(), Error> {
+    /// How far it has read.
+    pub(crate) fn positions(&self) -> Vec<Value> {
+        self.source.positions()
+    }
+
+    fn feed(
+        &mut self,
+        chain: &mut Chain,
+        signal: &Signal,
+        checkpoints: &mut Option<Checkpointer>,
+    ) -> Result<(), Error> {
+        let mut looked_at = None;
         loop {
+            let changes = signal.changes();
+            if let (Some(checkpoints), true) = (&mut *checkpoints, looked_at != Some(changes)) {
+                checkpoints.follow(chain, signal)?;
+                if let Some(barrier) = checkpoints.wanted(signal) {
+                    checkpoints.take(chain, barrier, Some(self.positions()))?;
+                }
+            }
+            looked_at = Some(changes);
             if self.limit.as_ref().is_some_and(|limit| limit.is_spent()) {
                 // Other sources may be waiting for rows that nobody wants any more.
                 signal.raise(Wish::Drain);
@@ -135,7 +163,7 @@ impl Head {
                     let next_timer = chain.next_processing_time().unwrap_or(i64::MAX);
                     let wait_ms = retry_at_ms.min(next_timer).saturating_sub(now).clamp(1, 1_000);
                     let began = Instant::now();
-                    signal.wait_above(Wish::Run, Some(began + Duration::from_millis(wait_ms as u64)));
+                    signal.wait(changes, Some(began + Duration::from_millis(wait_ms as u64)));
                     chain.nodes[0].counters.idle_since(began);
                 }
                 Polled::End => return Ok(()),

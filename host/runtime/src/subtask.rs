@@ -5,13 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wasmill_flow::{Event, Progress as Together, Watermarks};
+use wasmill_flow::{Alignment, Event, Progress as Together, Step, Watermarks};
+use wasmill_model::ids::CheckpointId;
 
 use crate::{
     chain::Chain,
+    checkpoint::{At, Checkpointer},
     clock::now_ms,
     error::Error,
-    exchange::{Element, Gate, Received},
+    exchange::{Barrier, Element, Gate, Received},
     signal::{Signal, Wish},
     source::Head,
 };
@@ -20,6 +22,18 @@ use crate::{
 #[derive(Debug)]
 pub enum Progress {
     Running,
+    /// Its part of a checkpoint is durable: a [`crate::checkpoint::SubtaskPart`] in JSON.
+    Part {
+        at: At,
+        content: String,
+    },
+    /// It could not take its part of a checkpoint.
+    Declined {
+        checkpoint: CheckpointId,
+        reason: String,
+    },
+    /// Its sinks have made visible what belongs to the checkpoints up to this one.
+    CommittedUpTo(CheckpointId),
     /// All input has been handled; the results are durable, not yet visible.
     Prepared,
     Committed,
@@ -38,27 +52,33 @@ pub(crate) enum Feed {
     },
 }
 
+/// What a subtask is made of.
+pub(crate) struct Made {
+    pub(crate) chain: Chain,
+    pub(crate) feed: Feed,
+    /// `None`: it takes part in no checkpoints.
+    pub(crate) checkpoints: Option<Checkpointer>,
+    /// It goes on from where all its input had been handled.
+    pub(crate) had_ended: bool,
+}
+
 /// Runs a subtask to its end and says how far it comes. `make` opens everything on the subtask's own thread.
 pub(crate) fn run(
     name: &str,
     subtask: u32,
     signal: &Signal,
-    make: impl FnOnce() -> Result<(Chain, Feed), Error>,
+    make: impl FnOnce() -> Result<Made, Error>,
     mut report: impl FnMut(Progress),
 ) {
     let result = catch_unwind(AssertUnwindSafe(|| -> Result<(), Error> {
-        let (mut chain, feed) = make()?;
+        let mut made = make()?;
         report(Progress::Running);
-        match feed {
-            Feed::Source(mut head) => head.run(&mut chain, signal)?,
-            Feed::Gate { gate, input_of_channel } => run_gate(&mut chain, &gate, &input_of_channel)?,
+        let lived = made.live(signal, &mut report);
+        if let (Err(Error::Stopped), Some(checkpoints)) = (&lived, &mut made.checkpoints) {
+            // What is complete becomes visible, also at the end.
+            checkpoints.follow(&mut made.chain, signal)?;
         }
-        chain.prepare()?;
-        report(Progress::Prepared);
-        match signal.wait_above(Wish::Drain, None) {
-            Wish::Commit => chain.commit(),
-            _ => Err(Error::Stopped),
-        }
+        lived
     }));
     report(match result {
         Ok(Ok(())) => Progress::Committed,
@@ -75,42 +95,159 @@ pub(crate) fn run(
     });
 }
 
-fn run_gate(chain: &mut Chain, gate: &Gate, input_of_channel: &[usize]) -> Result<(), Error> {
-    let mut watermarks = Watermarks::new(input_of_channel.len());
-    loop {
-        let received = match gate.try_receive() {
+impl Made {
+    /// From the first row to the commit.
+    fn live(&mut self, signal: &Signal, report: &mut impl FnMut(Progress)) -> Result<(), Error> {
+        let Self { chain, feed, checkpoints, had_ended } = self;
+        match feed {
+            _ if *had_ended => chain.send_end()?,
+            Feed::Source(head) => head.run(chain, signal, checkpoints)?,
+            Feed::Gate { gate, input_of_channel } => {
+                GateReader::new(gate, input_of_channel, signal).run(chain, checkpoints)?;
+            }
+        }
+        self.end()?;
+        report(Progress::Prepared);
+        loop {
+            let changes = signal.changes();
+            match signal.get() {
+                Wish::Commit => return self.chain.commit(),
+                Wish::Stop => return Err(Error::Stopped),
+                Wish::Run | Wish::Drain => {}
+            }
+            if let Some(checkpoints) = &mut self.checkpoints
+                && checkpoints.follow(&mut self.chain, signal)?
+            {
+                // What has become visible is not to be waited for any more.
+                self.end()?;
+            }
+            signal.wait(changes, None);
+        }
+    }
+
+    /// Makes everything durable.
+    fn end(&mut self) -> Result<(), Error> {
+        let positions = match &self.feed {
+            Feed::Source(head) => Some(head.positions()),
+            Feed::Gate { .. } => None,
+        };
+        match &mut self.checkpoints {
+            Some(checkpoints) => checkpoints.end(&mut self.chain, positions),
+            None => self.chain.prepare(),
+        }
+    }
+}
+
+/// Feeds a chain from its gate.
+struct GateReader<'a> {
+    gate: &'a Gate,
+    input_of_channel: &'a [usize],
+    signal: &'a Signal,
+    watermarks: Watermarks,
+    alignment: Alignment,
+    /// The newest barrier that has come.
+    barrier: Option<Barrier>,
+    /// Changes of the signal that were looked at.
+    looked_at: Option<u64>,
+}
+
+impl<'a> GateReader<'a> {
+    fn new(gate: &'a Gate, input_of_channel: &'a [usize], signal: &'a Signal) -> Self {
+        let channels = input_of_channel.len();
+        let (watermarks, alignment) = (Watermarks::new(channels), Alignment::new(channels));
+        Self { gate, input_of_channel, signal, watermarks, alignment, barrier: None, looked_at: None }
+    }
+
+    fn run(&mut self, chain: &mut Chain, checkpoints: &mut Option<Checkpointer>) -> Result<(), Error> {
+        loop {
+            if let Some(checkpoints) = checkpoints {
+                self.look(chain, checkpoints)?;
+            }
+            let together = match self.receive(chain)? {
+                Received::Stopped => return Err(Error::Stopped),
+                Received::Timeout => None,
+                Received::Element { channel, element } => self.take(chain, checkpoints, channel, element)?,
+            };
+            match together {
+                Some(Together::Watermark(watermark)) => chain.round(0, Event::Watermark(watermark))?,
+                Some(Together::Idle) => chain.round(0, Event::Idle)?,
+                Some(Together::Finished) => return chain.round(0, Event::End),
+                None => {}
+            }
+            if chain.next_processing_time().is_some() {
+                chain.fire_processing_timers(now_ms())?;
+            }
+        }
+    }
+
+    fn receive(&self, chain: &mut Chain) -> Result<Received, Error> {
+        match self.gate.try_receive() {
             Received::Timeout => {
                 chain.flush()?;
                 let began = Instant::now();
-                let received = gate.receive(next_timer(chain).into_iter().chain(chain.flush_at()).min());
+                let received = self.gate.receive(next_timer(chain).into_iter().chain(chain.flush_at()).min());
                 chain.nodes[0].counters.idle_since(began);
-                received
+                Ok(received)
             }
-            received => received,
-        };
-        let together = match received {
-            Received::Stopped => return Err(Error::Stopped),
-            Received::Timeout => None,
-            Received::Element { channel, element } => match element {
-                Element::Batch(batch) => {
-                    let together = watermarks.active(channel);
-                    chain.process(0, input_of_channel[channel], &batch)?;
-                    together
+            received => Ok(received),
+        }
+    }
+
+    fn take(
+        &mut self,
+        chain: &mut Chain,
+        checkpoints: &mut Option<Checkpointer>,
+        channel: usize,
+        element: Element,
+    ) -> Result<Option<Together>, Error> {
+        Ok(match element {
+            Element::Batch(batch) => {
+                let together = self.watermarks.active(channel);
+                chain.process(0, self.input_of_channel[channel], &batch)?;
+                together
+            }
+            Element::Watermark(watermark) => self.watermarks.advance(channel, watermark),
+            Element::Idle => self.watermarks.idle(channel),
+            Element::Barrier(barrier) => {
+                let newest = self.barrier.map(|barrier| barrier.checkpoint);
+                if newest < Some(barrier.checkpoint) {
+                    self.barrier = Some(barrier);
                 }
-                Element::Watermark(watermark) => watermarks.advance(channel, watermark),
-                Element::Idle => watermarks.idle(channel),
-                Element::End => watermarks.finish(channel),
-            },
-        };
-        match together {
-            Some(Together::Watermark(watermark)) => chain.round(0, Event::Watermark(watermark))?,
-            Some(Together::Idle) => chain.round(0, Event::Idle)?,
-            Some(Together::Finished) => return chain.round(0, Event::End),
-            None => {}
+                let step = self.alignment.barrier(channel, barrier.checkpoint);
+                self.step(chain, checkpoints, step)?;
+                None
+            }
+            Element::End => {
+                let step = self.alignment.finish(channel);
+                self.step(chain, checkpoints, step)?;
+                self.watermarks.finish(channel)
+            }
+        })
+    }
+
+    fn step(&mut self, chain: &mut Chain, checkpoints: &mut Option<Checkpointer>, step: Step) -> Result<(), Error> {
+        if step != Step::None {
+            self.gate.hold(|channel| self.alignment.is_held(channel));
         }
-        if chain.next_processing_time().is_some() {
-            chain.fire_processing_timers(now_ms())?;
+        match (step, self.barrier, checkpoints) {
+            (Step::Aligned(_), Some(barrier), Some(checkpoints)) => checkpoints.take(chain, barrier, None),
+            _ => Ok(()),
         }
+    }
+
+    /// Looks how far checkpoints are, if anything has changed.
+    fn look(&mut self, chain: &mut Chain, checkpoints: &mut Checkpointer) -> Result<(), Error> {
+        let changes = self.signal.changes();
+        if self.looked_at.replace(changes) == Some(changes) {
+            return Ok(());
+        }
+        checkpoints.follow(chain, self.signal)?;
+        if let Some(checkpoint) = self.signal.checkpoints().given_up
+            && self.alignment.give_up(checkpoint)
+        {
+            self.gate.hold(|channel| self.alignment.is_held(channel));
+        }
+        Ok(())
     }
 }
 

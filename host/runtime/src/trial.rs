@@ -9,11 +9,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use arrow_array::UInt32Array;
 use wasmill_flow::{Event, Progress, Rounds, WatermarkGenerator, WatermarkOptions, Watermarks};
 use wasmill_model::{
     Batch, JobGraph, Schema, Timestamp,
+    batch::ROWS_TARGET,
     descriptor::{Descriptor, Input},
     graph::{Catalogue, Role},
+    keys::KeyGroups,
     settings::{self, Setting},
     spec::{LimitsSpec, OnError, OperatorSpec, VertexSpec, fixture::FixtureSpec},
 };
@@ -32,11 +35,14 @@ use crate::{
 mod collect;
 mod cut;
 mod pace;
+mod stage;
 
 use collect::{Collector, Kept};
 pub use collect::{ROWS_MAX, Rejected};
 pub use cut::Cut;
 pub use pace::Pace;
+pub use stage::Disturbance;
+use stage::Stage;
 
 /// Lines of the operator's log that a run keeps: the first.
 const LOG_LINES_MAX: usize = 200;
@@ -79,6 +85,14 @@ pub struct Way {
     pub cut: Cut,
     /// Whether every call gets a new instance.
     pub renew: bool,
+    pub disturbance: Disturbance,
+    /// Whether the rows of each step come in another order, but for those of one key, which keep theirs; the seed of that order.
+    pub reorder: Option<u64>,
+}
+
+impl Way {
+    /// Rows as they were read, and nothing else done.
+    pub const PLAIN: Self = Self { cut: Cut::Whole, renew: false, disturbance: Disturbance::None, reorder: None };
 }
 
 /// What came of a run.
@@ -173,10 +187,14 @@ impl Trial {
         let conduct = Conduct { clock: clock.clone(), renew: way.renew, meter: true };
         let kept: Arc<Mutex<Kept>> = Arc::default();
         let mut pieces = Vec::new();
-        let (error, usage) = match self.chain(conduct, &log, &kept) {
-            Ok(mut chain) => {
-                let result = self.play(&mut chain, script, way, &clock, &mut pieces);
-                (result.err(), usage_of(&chain))
+        // A port of dead letters is there even if the policy has none, so that it is always the last.
+        kept.lock().unwrap_or_else(PoisonError::into_inner).ports = vec![Vec::new(); self.role().0.ports.len() + 1];
+        let making = Making { trial: self, conduct, log: log.clone(), kept: kept.clone() };
+        let key_groups = KeyGroups::new(self.graph.key_groups).expect("a fixture has the default number of them");
+        let (error, usage) = match Stage::new(making, way.disturbance, key_groups) {
+            Ok(mut stage) => {
+                let result = self.play(&mut stage, script, way, &clock, &mut pieces);
+                (result.err(), usage_of(&stage.chains))
             }
             Err(error) => (Some(error), OperatorUsage::default()),
         };
@@ -221,9 +239,6 @@ impl Trial {
         kept: &Arc<Mutex<Kept>>,
     ) -> Result<Chain, Error> {
         let ports = &self.graph.vertices[self.vertex].ports;
-        // A port of dead letters is there even if the policy has none, so that it is always the last.
-        let own = self.role().0.ports.len();
-        kept.lock().unwrap_or_else(PoisonError::into_inner).ports = vec![Vec::new(); own + 1];
         let operator = self.operator(conduct, log)?;
         let wants = operator.wants();
         let mut nodes = vec![Node {
@@ -250,7 +265,7 @@ impl Trial {
 
     fn play(
         &self,
-        chain: &mut Chain,
+        stage: &mut Stage<'_>,
         script: &Script,
         way: Way,
         clock: &Clock,
@@ -268,20 +283,21 @@ impl Trial {
                 Step::Rows { input, batches } => {
                     let mut sizes = Vec::new();
                     let mut latest = None;
-                    for batch in batches {
+                    let reordered = way.reorder.map(|seed| self.reordered(stage, *input, batches, seed)).transpose()?;
+                    for batch in reordered.as_ref().unwrap_or(batches) {
                         let batch = self.with_event_times(*input, batch);
                         latest = latest.max(batch.event_times.iter().flat_map(|times| times.iter().copied()).max());
                         let mut offset = 0;
                         while offset < batch.rows {
                             let rows = cutter.next(batch.rows - offset);
                             sizes.push(rows);
-                            chain.process(0, *input, &batch.slice(offset, rows))?;
+                            stage.piece(*input, &batch.slice(offset, rows))?;
                             offset += rows;
                         }
                     }
                     pieces.push(sizes);
                     // Whatever the pieces, timers and the watermark wait for the last of them.
-                    chain.fire_processing_timers(clock.now_ms())?;
+                    stage.fire_processing_timers(clock.now_ms())?;
                     let watermark = generators[*input].as_mut().and_then(|source| {
                         source.rows(0, latest, Default::default());
                         Some(source.watermark()).filter(|_| latest.is_some())
@@ -291,18 +307,52 @@ impl Trial {
                 Step::Watermark { input, time } => together.advance(*input, *time),
                 Step::ProcessingTime(now_ms) => {
                     clock.set(*now_ms);
-                    chain.fire_processing_timers(*now_ms)?;
+                    stage.fire_processing_timers(*now_ms)?;
                     None
                 }
                 Step::End { input } => together.finish(*input),
             };
             match progress {
-                Some(Progress::Watermark(watermark)) => chain.round(0, Event::Watermark(watermark))?,
-                Some(Progress::Idle) => chain.round(0, Event::Idle)?,
+                Some(Progress::Watermark(watermark)) => stage.round(Event::Watermark(watermark))?,
+                Some(Progress::Idle) => stage.round(Event::Idle)?,
                 Some(Progress::Finished) | None => {}
             }
         }
-        chain.round(0, Event::End)
+        stage.round(Event::End)
+    }
+
+    /// Rows of one step in another order, in which rows of a key keep theirs. Rows of an input that is not keyed stay.
+    fn reordered(
+        &self,
+        stage: &mut Stage<'_>,
+        input: usize,
+        batches: &[Batch],
+        seed: u64,
+    ) -> Result<Vec<Batch>, Error> {
+        let filled: Vec<Batch> = batches.iter().filter(|batch| batch.rows > 0).cloned().collect();
+        if filled.is_empty() {
+            return Ok(Vec::new());
+        }
+        let all = Batch::concat(&filled);
+        let Some(hashes) = stage.hashes(input, &all)? else { return Ok(batches.to_vec()) };
+        let mut order: Vec<u32> = (0..all.rows as u32).collect();
+        let mixed = |row: u32| (hashes[row as usize] ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        order.sort_by_key(|row| mixed(*row));
+        let order = UInt32Array::from(order);
+        let whole = all.take(&order);
+        Ok((0..whole.rows).step_by(ROWS_TARGET).map(|at| whole.slice(at, ROWS_TARGET.min(whole.rows - at))).collect())
+    }
+
+    /// Whether its keys can be dealt out to several instances that together do what one does.
+    pub fn can_rescale(&self) -> bool {
+        let descriptor = self.role().0;
+        let keyed = !descriptor.inputs.is_empty() && descriptor.inputs.iter().all(|reads| reads.keyed);
+        keyed && !descriptor.notice_watermark && !descriptor.notice_end_of_input
+    }
+
+    /// Whether rows of different keys can come in any order.
+    pub fn can_reorder(&self) -> bool {
+        self.role().0.inputs.iter().all(|reads| reads.keyed)
     }
 
     fn with_event_times(&self, input: usize, batch: &Batch) -> Batch {
@@ -314,9 +364,26 @@ impl Trial {
     }
 }
 
-fn usage_of(chain: &Chain) -> OperatorUsage {
-    let Kind::Operator(operator) = &chain.nodes[0].kind else { unreachable!("the first node is the operator") };
-    operator.usage().unwrap_or_default()
+/// What a chain of a trial is made with.
+struct Making<'a> {
+    trial: &'a Trial,
+    conduct: Conduct,
+    log: Arc<Mutex<(Vec<LogLine>, usize)>>,
+    kept: Arc<Mutex<Kept>>,
+}
+
+impl Making<'_> {
+    fn chain(&self) -> Result<Chain, Error> {
+        self.trial.chain(self.conduct.clone(), &self.log, &self.kept)
+    }
+}
+
+fn usage_of(chains: &[Chain]) -> OperatorUsage {
+    let of = |chain: &Chain| match &chain.nodes[0].kind {
+        Kind::Operator(operator) => operator.usage().unwrap_or_default(),
+        _ => unreachable!("the first node is the operator"),
+    };
+    chains.first().map(of).unwrap_or_default()
 }
 
 /// Answers the checker of a fixture: its inputs say themselves what they are.

@@ -107,7 +107,7 @@ fn start(job: &Arc<Job>) -> Split {
             // At the end of a test nobody listens any more.
             let _ = reports.send((here, subtask, progress));
         });
-        Attempt::start(job, &subtasks, &placement, Some(network), &on_progress, &log)
+        Attempt::start(job, &subtasks, &placement, Some(network), None, &on_progress, &log)
     });
     let attempts = attempts.collect();
     Split { networks, attempts, progress, subtasks: 2 * chains }

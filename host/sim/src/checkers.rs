@@ -8,13 +8,17 @@ use wasmill_model::{
     ids::{Attempt, JobId, Subtask, TaskManagerId},
 };
 
-use crate::disk::Disk;
+use crate::{
+    disk::Disk,
+    store::{Counted, Manifest, Transaction},
+};
 
 mod commits;
 mod durability;
 mod ends;
 mod fences;
 mod numbers;
+mod outputs;
 mod slots;
 
 /// An attempt of a job.
@@ -39,6 +43,11 @@ pub(crate) enum Fact<'a> {
     },
     Placed {
         of: Try,
+    },
+    /// Whether the shape that a placed attempt is of is on the disk.
+    Shape {
+        of: Try,
+        durable: bool,
     },
     /// A state is told.
     Told {
@@ -78,6 +87,25 @@ pub(crate) enum Fact<'a> {
     Died {
         taskmanager: TaskManagerId,
     },
+    /// A manifest is durable.
+    Complete {
+        name: &'a str,
+        manifest: &'a Manifest,
+    },
+    /// Results become visible.
+    Visible {
+        transaction: Transaction,
+        rows: &'a [Counted],
+    },
+    /// Results are to become visible that nobody has any more.
+    Gone {
+        transaction: Transaction,
+    },
+    /// Whoever asked for a savepoint is told that it is taken.
+    SavepointTaken {
+        job: JobId,
+        manifest: &'a str,
+    },
     /// An agent has been called. `silent_ms`: since it sent the last poll that was answered; `busy`: what it has not told to stop.
     Called {
         taskmanager: TaskManagerId,
@@ -95,6 +123,7 @@ pub(crate) struct Checkers {
     ends: ends::Ends,
     fences: fences::Fences,
     numbers: numbers::Numbers,
+    outputs: outputs::Outputs,
     slots: slots::Slots,
 }
 
@@ -106,6 +135,7 @@ impl Checkers {
         self.ends.see(fact)?;
         self.fences.see(fact)?;
         self.numbers.see(fact)?;
+        self.outputs.see(fact)?;
         self.slots.see(fact)
     }
 

@@ -22,6 +22,10 @@ pub(crate) struct Profile {
     pub(crate) failing_disk_permille: u32,
     pub(crate) failing_subtask_permille: u32,
     pub(crate) slow_stop_permille: u32,
+    pub(crate) slow_store_permille: u32,
+    pub(crate) failing_store_permille: u32,
+    pub(crate) declining_permille: u32,
+    pub(crate) slow_commit_permille: u32,
     pub(crate) request_timeout_ms: Timestamp,
     pub(crate) history_jobs_max: usize,
     jobmanager_crashes: i64,
@@ -39,6 +43,8 @@ impl Profile {
         let (delay, loss, repeat) = (permille(often(80)), permille(often(40)), permille(often(40)));
         let (slow_disk, failing_disk) = (permille(often(150)), permille(often(60)));
         let (failing_subtask, slow_stop) = (permille(often(200)), permille(often(150)));
+        let (slow_store, failing_store) = (permille(often(200)), permille(often(100)));
+        let (declining, slow_commit) = (permille(often(60)), permille(often(900)));
         let (jobmanager_crashes, taskmanager_crashes) = (often(4), often(6));
         let (pauses, partitions, cordons, resets) = (often(4), often(6), often(3), often(4));
         Self {
@@ -52,6 +58,10 @@ impl Profile {
             failing_disk_permille: failing_disk,
             failing_subtask_permille: failing_subtask,
             slow_stop_permille: slow_stop,
+            slow_store_permille: slow_store,
+            failing_store_permille: failing_store,
+            declining_permille: declining,
+            slow_commit_permille: slow_commit,
             request_timeout_ms: random.between(1_000, 5_000),
             history_jobs_max: random.between(1, 6) as usize,
             jobmanager_crashes,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use wasmill_control::{
     JobManager,
-    jobmanager::{Command, Config, Desired, Event, JobEvent, JobRecord, JobState},
-    message::{Orders, Reports, Wish},
+    jobmanager::{Command, Config, Desired, Event, JobEvent, JobRecord, JobShape, JobState, Recovered},
+    message::{At, Orders, Reports, Said, Wish},
 };
 use wasmill_model::{
     Timestamp,
@@ -16,9 +16,11 @@ use crate::{
     Sabotage,
     checkers::Fact,
     disk::Change,
-    message::{Answer, Ask, Reply, Request},
+    message::{Answer, Reply, Request},
     world::{Happening, Pause, World},
 };
+
+mod people;
 
 /// Long enough to be often lost and short enough to be seen in a run.
 pub(crate) const LEASE_MS: u64 = 2_000;
@@ -36,9 +38,14 @@ pub(crate) struct JobManagerProcess {
     polls: BTreeMap<TaskManagerId, Waiting>,
     /// The key of each job whose record is written or being written.
     keys: BTreeMap<JobId, u64>,
+    /// The shape of each job as it was last written, or is being written.
+    shapes: BTreeMap<JobId, JobShape>,
     /// Submissions that are not answered.
     requests: BTreeMap<u64, Submission>,
     last_request: u64,
+    /// Savepoints, stops and replacements that are not answered.
+    open: BTreeMap<u64, JobId>,
+    last_open: u64,
     /// Who waits for which write.
     waiters: BTreeMap<u64, Vec<Waiter>>,
 }
@@ -63,6 +70,16 @@ struct Waiting {
     reports: Vec<u64>,
 }
 
+impl JobManagerProcess {
+    pub(crate) fn life(&self) -> u64 {
+        self.life
+    }
+
+    pub(crate) fn unanswered(&self) -> Option<(u64, JobId)> {
+        self.open.first_key_value().map(|(request, job)| (*request, *job))
+    }
+}
+
 impl World {
     pub(crate) fn start_jobmanager(&mut self) {
         if self.disk.epoch == 0 || !self.is(Sabotage::ForgetsEpoch) {
@@ -85,9 +102,16 @@ impl World {
             live_jobs_max: 4,
             ..Config::default()
         };
-        let records = records.into_iter().map(|(record, _)| record).collect();
+        let forgets = self.is(Sabotage::ForgetsCheckpoint);
+        let recovered = |(record, _): (JobRecord, u64)| {
+            let checkpoint = self.store.newest(record.id).filter(|_| !forgets);
+            Recovered { record, checkpoint }
+        };
+        let shapes = records.iter().map(|(record, _)| (record.id, record.shape.clone())).collect();
+        let records = records.into_iter().map(recovered).collect();
         let (core, commands) = JobManager::new(config, Epoch(epoch), records, self.now_ms);
-        self.jobmanager = JobManagerProcess { core: Some(core), life, epoch, keys, ..JobManagerProcess::default() };
+        self.jobmanager =
+            JobManagerProcess { core: Some(core), life, epoch, keys, shapes, ..JobManagerProcess::default() };
         self.note(&[10, life], || format!("jobmanager begins, {}", Epoch(epoch)));
         self.follow_jobmanager(commands);
         self.set_alarm();
@@ -100,6 +124,7 @@ impl World {
         }
         self.jobmanager = JobManagerProcess { life: self.jobmanager.life, ..JobManagerProcess::default() };
         self.disk.crash(&mut self.random);
+        self.crash_store();
         true
     }
 
@@ -158,18 +183,46 @@ impl World {
                 Command::Changed { job, state } => self.told(job, &state),
                 Command::Event { job, event, .. } => {
                     self.note(&[11, job.0], || format!("{job}: {event}"));
-                    if let JobEvent::Placed { attempt, .. } = event {
-                        self.counts.attempts += 1;
-                        self.see(&Fact::Placed { of: (job, attempt) });
-                    }
+                    self.happened(job, &event);
                 }
+                Command::StoreCheckpoint { job, checkpoint, parts, last, .. } => {
+                    self.store_checkpoint((job, checkpoint), &parts, last);
+                }
+                Command::SavepointTaken { request, job, manifest, .. } => {
+                    self.counts.savepoints += 1;
+                    self.answer_open(request, "taken");
+                    self.see(&Fact::SavepointTaken { job, manifest: &manifest });
+                }
+                Command::SavepointFailed { request, cause } => self.answer_open(request, &cause.message),
+                Command::Replaced { request, .. } => {
+                    self.counts.replaced += 1;
+                    self.answer_open(request, "replaced");
+                }
+                Command::ReplaceFailed { request, cause } => self.answer_open(request, &cause.message),
                 Command::Forget { job } => {
                     self.note(&[12, job.0], || format!("{job} is forgotten"));
                     self.jobmanager.keys.remove(&job);
+                    self.jobmanager.shapes.remove(&job);
                     self.see(&Fact::Forgotten { job });
                     self.ask_disk(Change::Forget(job));
                 }
             }
+        }
+    }
+
+    fn happened(&mut self, job: JobId, event: &JobEvent) {
+        match event {
+            JobEvent::Placed { attempt, .. } => {
+                self.counts.attempts += 1;
+                let of = (job, *attempt);
+                let shape = self.jobmanager.shapes[&job].clone();
+                self.see(&Fact::Placed { of });
+                let durable = self.disk.record(job).is_some_and(|record| record.shape == shape);
+                self.see(&Fact::Shape { of, durable });
+                self.shapes.insert(of, shape);
+            }
+            JobEvent::RolledBack { .. } => self.counts.rolled_back += 1,
+            _ => {}
         }
     }
 
@@ -178,6 +231,7 @@ impl World {
         let busy: Vec<_> = self.taskmanagers.iter().filter(|process| !process.pause.paused).collect();
         let busy = busy.into_iter().flat_map(|process| process.busy().map(|of| (process.id, of)));
         let busy: Vec<_> = busy.collect();
+        self.counts.stopped += u64::from(matches!(state, JobState::Stopped { .. }));
         self.see(&Fact::Told { job, state, busy: &busy });
     }
 
@@ -192,6 +246,7 @@ impl World {
             self.jobmanager.keys.insert(id, key);
             self.see(&Fact::Shaped { record: &record });
         }
+        self.jobmanager.shapes.insert(id, record.shape.clone());
         let key = self.jobmanager.keys[&id];
         self.note(&[14, id.0, write], || {
             format!("write {write}: {id} {:?}{}", record.desired, if record.end.is_some() { ", its end" } else { "" })
@@ -246,69 +301,12 @@ impl World {
         }
     }
 
-    // People.
-
-    pub(crate) fn asked(&mut self, client: usize, connection: u64, ask: Ask) {
-        if self.jobmanager.core.is_none() {
-            return;
-        }
-        match ask {
-            Ask::Submit { key, shape } => {
-                let pending = self.jobmanager.requests.values_mut().find(|request| request.key == key);
-                if let Some(pending) = pending {
-                    pending.asked_by.push((client, connection));
-                    return;
-                }
-                let known = self.jobmanager.keys.iter().find(|(_, known)| **known == key).map(|(job, _)| *job);
-                if let Some(job) = known {
-                    self.accept(key, job, &[(client, connection)]);
-                    return;
-                }
-                self.jobmanager.last_request += 1;
-                let request = self.jobmanager.last_request;
-                self.jobmanager.requests.insert(request, Submission { key, asked_by: vec![(client, connection)] });
-                self.tell_jobmanager(Event::Submit { request, shape });
-            }
-            Ask::Cancel { job } => self.end_durably(client, connection, Event::Cancel { job }, (job, Desired::Cancel)),
-            Ask::Drain { job } => self.end_durably(client, connection, Event::Drain { job }, (job, Desired::Drain)),
-        }
-    }
-
-    /// Answers once the newest write that follows is durable.
-    fn end_durably(&mut self, client: usize, connection: u64, event: Event, wish: (JobId, Desired)) {
-        let write = self.tell_jobmanager(event);
-        match write.filter(|_| !self.is(Sabotage::EndsInMemory)) {
-            Some(write) => self.jobmanager.waiters.entry(write).or_default().push((client, connection, wish)),
-            None => self.take_end(client, connection, wish),
-        }
-    }
+    // TaskManagers.
 
     pub(crate) fn cordon(&mut self, taskmanager: usize, on: bool) {
         let taskmanager = self.taskmanagers[taskmanager].id;
         self.tell_jobmanager(Event::Cordon { taskmanager, on });
     }
-
-    fn accepted(&mut self, request: u64, job: JobId) {
-        let Some(submission) = self.jobmanager.requests.remove(&request) else { return };
-        self.counts.jobs += 1;
-        self.note(&[17, job.0], || format!("{job} is accepted, key {}", submission.key));
-        self.accept(submission.key, job, &submission.asked_by);
-    }
-
-    fn accept(&mut self, key: u64, job: JobId, to: &[(usize, u64)]) {
-        self.see(&Fact::Accepted { key, job });
-        for (client, connection) in to {
-            self.send_reply(*client, *connection, Reply::Accepted(job));
-        }
-    }
-
-    fn take_end(&mut self, client: usize, connection: u64, (job, desired): (JobId, Desired)) {
-        self.note(&[18, job.0], || format!("{desired:?} of {job} is taken"));
-        self.see(&Fact::EndTaken { job, desired });
-        self.send_reply(client, connection, Reply::Taken);
-    }
-
-    // TaskManagers.
 
     pub(crate) fn requested(&mut self, connection: u64, taskmanager: usize, request: Request) {
         if self.jobmanager.core.is_none() {
@@ -351,6 +349,17 @@ impl World {
         if self.is(Sabotage::ForgetsAttempt) {
             for report in &mut reports.reports {
                 report.attempt = core.job(report.job).map_or(report.attempt, |view| view.attempt);
+            }
+        }
+        if self.is(Sabotage::TakesStaleParts) {
+            for report in &mut reports.reports {
+                let Some(view) = core.job(report.job).filter(|view| view.attempt != report.attempt) else { continue };
+                if let Said::Part { at, .. } = &mut report.said {
+                    report.attempt = view.attempt;
+                    if let (At::Checkpoint(id), Some((present, ..))) = (at, view.checkpoint.and_then(|c| c.under_way)) {
+                        *id = present;
+                    }
+                }
             }
         }
         reports
@@ -399,6 +408,11 @@ impl World {
                 if prepared((order.job, order.attempt)) {
                     order.wish = Wish::Commit;
                 }
+            }
+        }
+        if self.is(Sabotage::StopsWithoutCompleted) {
+            for order in orders.orders.iter_mut().filter(|order| order.wish == Wish::Stop) {
+                order.checkpoints.completed = None;
             }
         }
         if let Some(waiting) = self.waiting(id, incarnation) {

@@ -2,13 +2,15 @@
 //! loses, repeats, delays and reorders what they send, stops and kills their processes, and slows and crashes their disk.
 //!
 //! The cores of `control` run exactly as shipped. The shells around them are small ones of this crate, which behave as those of
-//! `cluster` do; subtasks only pretend: they run for a while, fail, prepare, commit. [`checkers`] look at everything that
+//! `cluster` do; subtasks only pretend: they run for a while, fail, prepare, commit. Those of jobs that take checkpoints read rows,
+//! count them and write them, so that in the end it can be said of each row whether it is there once. [`checkers`] look at everything that
 //! happens. A seed decides all of it, so that a run that breaks a rule can be seen again, event by event.
 //!
 //! A green run means something because of [`Sabotage`]: faults planted between core and shell, each of which is found.
 
 mod checkers;
 mod client;
+mod data;
 mod disk;
 mod faults;
 mod jobmanager;
@@ -16,6 +18,7 @@ mod message;
 mod network;
 mod random;
 mod sabotage;
+mod store;
 mod subtasks;
 mod taskmanager;
 mod trace;
@@ -76,6 +79,11 @@ pub struct Counts {
     pub pauses: u64,
     pub partitions: u64,
     pub fences: u64,
+    pub checkpoints: u64,
+    pub savepoints: u64,
+    pub stopped: u64,
+    pub replaced: u64,
+    pub rolled_back: u64,
 }
 
 impl Counts {
@@ -91,6 +99,11 @@ impl Counts {
         self.pauses += other.pauses;
         self.partitions += other.partitions;
         self.fences += other.fences;
+        self.checkpoints += other.checkpoints;
+        self.savepoints += other.savepoints;
+        self.stopped += other.stopped;
+        self.replaced += other.replaced;
+        self.rolled_back += other.rolled_back;
     }
 }
 

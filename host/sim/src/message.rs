@@ -2,9 +2,9 @@
 
 use wasmill_control::{
     jobmanager::JobShape,
-    message::{Orders, Reports},
+    message::{At, Checkpoints, Order, Orders, Reports, Said},
 };
-use wasmill_model::ids::{Epoch, Incarnation, JobId, TaskManagerId};
+use wasmill_model::ids::{CheckpointId, Epoch, Incarnation, JobId, TaskManagerId};
 
 /// From a TaskManager.
 #[derive(Debug, Clone)]
@@ -35,6 +35,9 @@ pub(crate) enum Ask {
     Submit { key: u64, shape: JobShape },
     Cancel { job: JobId },
     Drain { job: JobId },
+    Savepoint { job: JobId },
+    Stop { job: JobId },
+    Replace { job: JobId, chains: Vec<u32> },
 }
 
 /// To people.
@@ -54,7 +57,7 @@ impl Request {
             Self::Reports(Reports { sequence, reports, .. }) => {
                 let all: Vec<String> = reports
                     .iter()
-                    .map(|r| format!("{} {} {} {}", r.job, r.attempt, r.subtask, name(&r.state)))
+                    .map(|r| format!("{} {} {} {}", r.job, r.attempt, r.subtask, said(&r.said)))
                     .collect();
                 format!("reports to {sequence}: {}", all.join(", "))
             }
@@ -68,7 +71,7 @@ impl Answer {
             Self::Registered { epoch } => format!("registered with {epoch}"),
             Self::Nothing => "nothing new".to_owned(),
             Self::Orders(Orders { version, orders, .. }) => {
-                let all: Vec<String> = orders.iter().map(|o| format!("{:?} {} {}", o.wish, o.job, o.attempt)).collect();
+                let all: Vec<String> = orders.iter().map(order).collect();
                 format!("orders {version}: {}", all.join(", "))
             }
             Self::Acknowledged { sequence } => format!("acknowledged to {sequence}"),
@@ -87,4 +90,27 @@ pub(crate) fn name(state: &wasmill_control::message::SubtaskState) -> &'static s
         Failed(_) => "failed",
         Stopped => "stopped",
     }
+}
+
+/// What a subtask says, in short.
+pub(crate) fn said(said: &Said) -> String {
+    match said {
+        Said::State(state) => name(state).to_owned(),
+        Said::Part { at: At::Checkpoint(id), .. } => format!("part of {}", short(*id)),
+        Said::Part { at: At::End, .. } => "part at its end".to_owned(),
+        Said::Declined { checkpoint, .. } => format!("declines {}", short(*checkpoint)),
+        Said::Committed(to) => format!("committed to {}", short(*to)),
+    }
+}
+
+fn order(order: &Order) -> String {
+    let Checkpoints { triggered, completed, given_up } = order.checkpoints;
+    let of = |what: &str, id: Option<CheckpointId>| id.map_or(String::new(), |id| format!(", {what} {}", short(id)));
+    let numbers =
+        of("take", triggered.map(|trigger| trigger.id)) + &of("completed", completed) + &of("given up", given_up);
+    format!("{:?} {} {}{numbers}", order.wish, order.job, order.attempt)
+}
+
+fn short(id: CheckpointId) -> String {
+    format!("{}.{}", id.0 >> 32, id.0 as u32)
 }

@@ -30,10 +30,24 @@ pub enum Sabotage {
     ForgetsEndedJobs,
     /// A wish to end is answered before it is durable.
     EndsInMemory,
+    /// A manifest is said to be stored as soon as it is asked for: sinks commit what may never be.
+    AnswersBeforeStored,
+    /// A manifest whose write goes on is said not to be there, so that another attempt is made meanwhile.
+    DeploysWhileUnanswered,
+    /// Who is told to stop is not told of the checkpoint that is complete.
+    StopsWithoutCompleted,
+    /// Parts of an earlier attempt are taken for those of the present one, and of its checkpoint.
+    TakesStaleParts,
+    /// Subtasks say that they run before they have made visible what they were restored from, and never do.
+    RunsBeforeRestored,
+    /// The part of a subtask at its end takes the place of its part before.
+    EndReplacesPart,
+    /// A new life of the JobManager does not know the newest checkpoint, and begins from the one before.
+    ForgetsCheckpoint,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 20] = [
         Self::AnswersBeforeDurable,
         Self::SkipsTombstone,
         Self::ForgetsEpoch,
@@ -47,5 +61,12 @@ impl Sabotage {
         Self::AcknowledgesUnread,
         Self::ForgetsEndedJobs,
         Self::EndsInMemory,
+        Self::AnswersBeforeStored,
+        Self::DeploysWhileUnanswered,
+        Self::StopsWithoutCompleted,
+        Self::TakesStaleParts,
+        Self::RunsBeforeRestored,
+        Self::EndReplacesPart,
+        Self::ForgetsCheckpoint,
     ];
 }

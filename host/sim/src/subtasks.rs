@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use wasmill_control::{
     agent::Event,
-    message::{Cause, SubtaskState},
+    message::{Cause, Checkpoints, Said, SubtaskState},
 };
 use wasmill_model::{
     Timestamp,
@@ -15,6 +15,7 @@ use wasmill_model::{
 use crate::{
     Sabotage,
     checkers::{Fact, Try},
+    data::{Data, Kept},
     message::name,
     world::{Happening, World},
 };
@@ -24,6 +25,8 @@ use crate::{
 pub(crate) struct Attempted {
     subtasks: BTreeMap<Subtask, Pretended>,
     told_to_stop: bool,
+    /// If its job takes checkpoints.
+    kept: Option<Kept>,
 }
 
 /// A subtask.
@@ -34,6 +37,7 @@ struct Pretended {
     plan: u32,
     drains: bool,
     commits: bool,
+    data: Data,
 }
 
 impl Attempted {
@@ -51,15 +55,32 @@ impl Attempted {
 }
 
 impl World {
-    pub(crate) fn start_subtasks(&mut self, index: usize, of: Try, subtasks: &[Subtask]) {
-        let new = |subtask: &Subtask| (*subtask, Pretended { state: None, plan: 0, drains: false, commits: false });
+    pub(crate) fn start_subtasks(&mut self, index: usize, of: Try, subtasks: &[Subtask], restore: Option<String>) {
+        let new = |subtask: &Subtask| {
+            let data = Data::default();
+            (*subtask, Pretended { state: None, plan: 0, drains: false, commits: false, data })
+        };
         let subtasks = subtasks.iter().map(new).collect();
-        let attempted = Attempted { subtasks, told_to_stop: false };
+        let shape = &self.shapes[&of];
+        let kept = shape.checkpoints.map(|_| {
+            let (checkpoints, chains) = (Checkpoints::default(), [shape.chains[0], shape.chains[1]]);
+            Kept { restore, checkpoints, chains }
+        });
+        let attempted = Attempted { subtasks, told_to_stop: false, kept };
         let all: Vec<Subtask> = attempted.subtasks.keys().copied().collect();
         self.taskmanagers[index].attempts.insert(of, attempted);
         for subtask in all {
             let takes_ms = self.random.heavy_tailed(1, 30, 1_000, 20);
-            self.next(index, of, subtask, takes_ms, SubtaskState::Running);
+            let keeps = self.taskmanagers[index].attempts[&of].kept.is_some();
+            let fails = keeps && self.has_faults() && self.random.permille(self.profile.failing_subtask_permille / 2);
+            let state = if fails { failed(Domain::External) } else { SubtaskState::Running };
+            self.next(index, of, subtask, takes_ms, state);
+        }
+    }
+
+    pub(crate) fn keep_checkpoints(&mut self, index: usize, of: Try, checkpoints: Checkpoints) {
+        if let Some(kept) = self.taskmanagers[index].attempts.get_mut(&of).and_then(|of| of.kept.as_mut()) {
+            kept.checkpoints = checkpoints;
         }
     }
 
@@ -67,6 +88,10 @@ impl World {
         for subtask in self.subtasks_of(index, of) {
             let pretended = self.pretended(index, of, subtask);
             pretended.drains = true;
+            if self.keeps(index, of) {
+                continue;
+            }
+            let pretended = self.pretended(index, of, subtask);
             if pretended.state == Some(SubtaskState::Running) {
                 let takes_ms = self.random.between(1, 80);
                 self.next(index, of, subtask, takes_ms, SubtaskState::Prepared);
@@ -103,7 +128,7 @@ impl World {
             let takes_ms = self.random.heavy_tailed(0, 30, 5_000, often);
             self.next(index, of, subtask, takes_ms, SubtaskState::Stopped);
             if self.is(Sabotage::StopsInWordsOnly) {
-                self.tell_agent_of(index, of, subtask, SubtaskState::Stopped);
+                self.say(index, of, subtask, Said::State(SubtaskState::Stopped));
             }
         }
     }
@@ -121,11 +146,12 @@ impl World {
         let process = &mut self.taskmanagers[index];
         let Some(attempted) = process.attempts.get_mut(&of).filter(|_| process.life == life) else { return };
         let Some(pretended) = attempted.subtasks.get_mut(&subtask).filter(|p| p.plan == plan) else { return };
-        pretended.state = Some(state.clone());
+        let before = pretended.state.replace(state.clone());
         let (drains, commits) = (pretended.drains, pretended.commits);
         let over = attempted.is_over();
         let taskmanager = process.id;
         self.note(&[40, taskmanager.0], || format!("{taskmanager}: {} {} {subtask} is {}", of.0, of.1, name(&state)));
+        let state = self.with_data(index, of, subtask, before.as_ref(), state);
         match &state {
             SubtaskState::Running => self.plan_run(index, of, subtask, drains),
             SubtaskState::Prepared => {
@@ -140,7 +166,7 @@ impl World {
             self.see(&Fact::Released { taskmanager, of });
             self.taskmanagers[index].attempts.remove(&of);
         }
-        self.tell_agent_of(index, of, subtask, state);
+        self.say(index, of, subtask, Said::State(state));
     }
 
     /// How a subtask that runs goes on.
@@ -155,23 +181,82 @@ impl World {
                 _ => Domain::External,
             };
             self.next(index, of, subtask, runs_ms, failed(domain));
-        } else if drains || !endless {
+        } else if !self.keeps(index, of) && (drains || !endless) {
             let runs_ms = if drains { runs_ms / 20 } else { runs_ms };
             self.next(index, of, subtask, runs_ms, SubtaskState::Prepared);
         }
     }
 
-    fn is_endless(&self, (job, _): Try) -> bool {
-        self.disk.record(job).is_some_and(|record| record.shape.name == "endless")
+    /// What a state means for the rows of a job with checkpoints.
+    fn with_data(
+        &mut self,
+        index: usize,
+        of: Try,
+        subtask: Subtask,
+        before: Option<&SubtaskState>,
+        state: SubtaskState,
+    ) -> SubtaskState {
+        if !self.keeps(index, of) {
+            return state;
+        }
+        match state {
+            SubtaskState::Running => {
+                self.restore(index, of, subtask);
+                let life = self.taskmanagers[index].life;
+                self.within(1, Happening::Work { taskmanager: index, life, of, subtask });
+            }
+            SubtaskState::Committed => self.show_at_end(index, of, subtask, true),
+            SubtaskState::Stopped if before.is_some() => {
+                if self.has_faults() && self.random.permille(self.profile.failing_subtask_permille / 2) {
+                    let state = failed(Domain::External);
+                    self.pretended(index, of, subtask).state = Some(state.clone());
+                    return state;
+                }
+                self.show_at_end(index, of, subtask, false);
+            }
+            SubtaskState::Stopped | SubtaskState::Prepared | SubtaskState::Failed(_) => {}
+        }
+        state
     }
 
-    fn tell_agent_of(&mut self, index: usize, of: Try, subtask: Subtask, state: SubtaskState) {
+    fn keeps(&self, index: usize, of: Try) -> bool {
+        self.taskmanagers[index].attempts.get(&of).is_some_and(|attempted| attempted.kept.is_some())
+    }
+
+    pub(crate) fn kept(&self, index: usize, of: Try) -> Kept {
+        self.taskmanagers[index].attempts[&of].kept.clone().expect("its job takes checkpoints")
+    }
+
+    pub(crate) fn data(&mut self, index: usize, of: Try, subtask: Subtask) -> &mut Data {
+        &mut self.pretended(index, of, subtask).data
+    }
+
+    pub(crate) fn drains(&mut self, index: usize, of: Try, subtask: Subtask) -> bool {
+        self.pretended(index, of, subtask).drains
+    }
+
+    pub(crate) fn state_of(&self, index: usize, of: Try, subtask: Subtask) -> Option<SubtaskState> {
+        self.taskmanagers[index].attempts.get(&of)?.subtasks.get(&subtask)?.state.clone()
+    }
+
+    /// Whether a subtask runs, or has prepared, and was not told to stop.
+    pub(crate) fn is_at_work(&self, index: usize, of: Try, subtask: Subtask) -> bool {
+        let Some(attempted) = self.taskmanagers[index].attempts.get(&of) else { return false };
+        let over = self.state_of(index, of, subtask).is_none_or(|state| state.is_over());
+        !over && !attempted.told_to_stop
+    }
+
+    pub(crate) fn is_endless(&self, of: Try) -> bool {
+        self.shapes[&of].name == "endless"
+    }
+
+    pub(crate) fn say(&mut self, index: usize, of: Try, subtask: Subtask, said: Said) {
         let (job, attempt) = of;
-        self.tell_agent(index, Event::Subtask { job, attempt, subtask, state });
+        self.tell_agent(index, Event::Subtask { job, attempt, subtask, said });
     }
 
     /// Decides what a subtask comes to next.
-    fn next(&mut self, index: usize, of: Try, subtask: Subtask, takes_ms: Timestamp, state: SubtaskState) {
+    pub(crate) fn next(&mut self, index: usize, of: Try, subtask: Subtask, takes_ms: Timestamp, state: SubtaskState) {
         let pretended = self.pretended(index, of, subtask);
         pretended.plan += 1;
         let plan = pretended.plan;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use wasmill_control::{
     Agent,
     agent::{Command, Config, Event},
-    message::Reports,
+    message::{At, Reports, Said},
 };
 use wasmill_model::{
     Timestamp,
@@ -295,10 +295,13 @@ impl World {
                 self.note(&[31, taskmanager.0], || format!("{taskmanager} does: {}", shown(&command)));
             }
             match command {
-                Command::Start { job, attempt, subtasks, .. } => {
+                Command::Start { job, attempt, subtasks, restore, .. } => {
                     let (of, slots) = ((job, attempt), self.taskmanagers[index].slots);
                     self.see(&Fact::Starts { taskmanager, of, subtasks: &subtasks, slots });
-                    self.start_subtasks(index, of, &subtasks);
+                    self.start_subtasks(index, of, &subtasks, restore);
+                }
+                Command::Checkpoints { job, attempt, checkpoints } => {
+                    self.keep_checkpoints(index, (job, attempt), checkpoints);
                 }
                 Command::Drain { job, attempt } => self.drain_subtasks(index, (job, attempt)),
                 Command::Commit { job, attempt } => {
@@ -308,7 +311,10 @@ impl World {
                 }
                 Command::Stop { job, attempt } => self.stop_subtasks(index, (job, attempt)),
                 Command::Release { .. } => {}
-                Command::Report(reports) => {
+                Command::Report(mut reports) => {
+                    if self.is(Sabotage::EndReplacesPart) {
+                        forget_parts_before_ends(&mut reports);
+                    }
                     self.taskmanagers[index].reporting.waiting = Some(reports);
                     self.send_reports(index);
                 }
@@ -327,6 +333,7 @@ fn shown(command: &Command) -> String {
             let subtasks: Vec<String> = subtasks.iter().map(ToString::to_string).collect();
             format!("start {job} {attempt}: {}", subtasks.join(" "))
         }
+        Command::Checkpoints { job, attempt, checkpoints } => format!("keep {job} {attempt}: {checkpoints:?}"),
         Command::Drain { job, attempt } => format!("drain {job} {attempt}"),
         Command::Commit { job, attempt } => format!("commit {job} {attempt}"),
         Command::Stop { job, attempt } => format!("stop {job} {attempt}"),
@@ -334,4 +341,17 @@ fn shown(command: &Command) -> String {
         Command::Report(_) => "report".to_owned(),
         Command::Register => "register".to_owned(),
     }
+}
+
+fn forget_parts_before_ends(reports: &mut Reports) {
+    let part = |said: &Said| match said {
+        Said::Part { at, .. } => Some(*at),
+        _ => None,
+    };
+    let ends = reports.reports.iter().filter(|report| part(&report.said) == Some(At::End));
+    let ends: Vec<_> = ends.map(|report| (report.job, report.attempt, report.subtask)).collect();
+    reports.reports.retain(|report| {
+        let has_ended = ends.contains(&(report.job, report.attempt, report.subtask));
+        !has_ended || !matches!(part(&report.said), Some(At::Checkpoint(_)))
+    });
 }

@@ -2,22 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use wasmill_control::message::SubtaskState;
+use wasmill_control::{jobmanager::JobShape, message::SubtaskState};
 use wasmill_model::{
     Timestamp,
-    ids::{Subtask, TaskManagerId},
+    ids::{CheckpointId, JobId, Subtask, TaskManagerId},
 };
 
 use crate::{
     Counts, Options, Outcome, Sabotage,
     checkers::{Checkers, Fact, Try},
-    client::Client,
+    client::{Aside, Client},
+    data::Channels,
     disk::Disk,
     faults::{Fault, Profile},
     jobmanager::JobManagerProcess,
     message::{Answer, Ask, Reply, Request},
     network::Network,
     random::Random,
+    store::Store,
     taskmanager::TaskManagerProcess,
     trace::Trace,
 };
@@ -66,6 +68,18 @@ pub(crate) enum Happening {
         life: u64,
         at_ms: Timestamp,
     },
+    StoreAnswered {
+        life: u64,
+        job: JobId,
+        checkpoint: CheckpointId,
+        stored: bool,
+    },
+    // To the checkpoint store, whoever is stopped.
+    StoreDone {
+        life: u64,
+        job: JobId,
+        checkpoint: CheckpointId,
+    },
     // To a TaskManager's process.
     Answer {
         taskmanager: usize,
@@ -95,7 +109,18 @@ pub(crate) enum Happening {
         state: SubtaskState,
         plan: u32,
     },
+    /// A subtask of a job with checkpoints has time.
+    Work {
+        taskmanager: usize,
+        life: u64,
+        of: Try,
+        subtask: Subtask,
+    },
     // To people.
+    Aside {
+        client: usize,
+        what: Aside,
+    },
     ClientTurn {
         client: usize,
     },
@@ -125,13 +150,19 @@ impl Happening {
             | Self::PollOver { .. }
             | Self::Cordon { .. }
             | Self::DiskDone { .. }
+            | Self::StoreAnswered { .. }
             | Self::WakeJobManager { .. } => Whom::JobManager,
             Self::Answer { taskmanager, .. }
             | Self::TimedOut { taskmanager, .. }
             | Self::PollAgain { taskmanager, .. }
             | Self::WakeTaskManager { taskmanager, .. }
-            | Self::Subtask { taskmanager, .. } => Whom::TaskManager(*taskmanager),
-            Self::ClientTurn { .. } | Self::Replied { .. } | Self::Fault(_) => Whom::Nobody,
+            | Self::Subtask { taskmanager, .. }
+            | Self::Work { taskmanager, .. } => Whom::TaskManager(*taskmanager),
+            Self::ClientTurn { .. }
+            | Self::Aside { .. }
+            | Self::StoreDone { .. }
+            | Self::Replied { .. }
+            | Self::Fault(_) => Whom::Nobody,
         }
     }
 }
@@ -158,6 +189,10 @@ pub(crate) struct World {
     pub(crate) profile: Profile,
     pub(crate) network: Network,
     pub(crate) disk: Disk,
+    pub(crate) store: Store,
+    pub(crate) channels: Channels,
+    /// What each attempt is of.
+    pub(crate) shapes: BTreeMap<Try, JobShape>,
     pub(crate) jobmanager: JobManagerProcess,
     pub(crate) taskmanagers: Vec<TaskManagerProcess>,
     pub(crate) clients: Vec<Client>,
@@ -182,6 +217,9 @@ impl World {
             broken: None,
             network: Network::new(profile.taskmanagers),
             disk: Disk::default(),
+            store: Store::default(),
+            channels: Channels::new(),
+            shapes: BTreeMap::new(),
             jobmanager: JobManagerProcess::default(),
             taskmanagers,
             clients,
@@ -286,6 +324,10 @@ impl World {
     fn is_small(&mut self) {
         const JOBMANAGER_MAX: usize = 16 * 1_024;
         const AGENT_MAX: usize = 1_024;
+        if let Some((request, job)) = self.jobmanager.unanswered() {
+            self.broken = Some(format!("request {request} about {job} was never answered"));
+            return;
+        }
         let jobmanager = self.jobmanager.core.as_ref().map_or(0, |core| format!("{core:?}").len());
         let agent = self.taskmanagers.iter().map(|process| format!("{:?}", process.core).len()).max().unwrap_or(0);
         if jobmanager > JOBMANAGER_MAX || agent > AGENT_MAX {
@@ -322,6 +364,12 @@ impl World {
             Happening::Subtask { taskmanager, life, of, subtask, state, plan } => {
                 self.subtask_gets_on(taskmanager, life, of, subtask, state, plan);
             }
+            Happening::StoreDone { life, job, checkpoint } => self.store_done(life, job, checkpoint),
+            Happening::StoreAnswered { life, job, checkpoint, stored } => {
+                self.store_answered(life, job, checkpoint, stored);
+            }
+            Happening::Work { taskmanager, life, of, subtask } => self.work(taskmanager, life, of, subtask),
+            Happening::Aside { client, what } => self.aside(client, what),
             Happening::ClientTurn { client } => self.client_turn(client),
             Happening::Replied { client, connection, body } => self.replied(client, connection, body),
             Happening::Fault(fault) => self.strike(fault),

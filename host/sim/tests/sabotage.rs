@@ -12,7 +12,12 @@ fn found_within(seeds: u64, sabotage: Sabotage, rules: &[&str]) {
 
 #[test]
 fn answers_before_durable() {
-    let rules = ["is not known after a restart", "has not after a restart", "is not after a restart"];
+    let rules = [
+        "is not known after a restart",
+        "has not after a restart",
+        "is not after a restart",
+        "its shape is not durable",
+    ];
     found_within(500, Sabotage::AnswersBeforeDurable, &rules);
 }
 
@@ -28,12 +33,12 @@ fn forgets_epoch() {
 
 #[test]
 fn forgets_incarnation() {
-    found_within(8_000, Sabotage::ForgetsIncarnation, &["has not ended"]);
+    found_within(12_000, Sabotage::ForgetsIncarnation, &["has not ended"]);
 }
 
 #[test]
 fn forgets_attempt() {
-    found_within(5_000, Sabotage::ForgetsAttempt, &["subtasks have prepared", "has not ended"]);
+    found_within(5_000, Sabotage::ForgetsAttempt, &["subtasks have prepared", "no complete checkpoint covers it"]);
 }
 
 #[test]
@@ -48,12 +53,13 @@ fn lease_from_answer() {
 
 #[test]
 fn commits_early() {
-    found_within(100, Sabotage::CommitsEarly, &["subtasks have prepared"]);
+    found_within(100, Sabotage::CommitsEarly, &["subtasks have prepared", "no complete checkpoint covers it"]);
 }
 
 #[test]
 fn stops_in_words_only() {
-    found_within(50, Sabotage::StopsInWordsOnly, &["slots and runs what takes", "was not answered for"]);
+    let rules = ["slots and runs what takes", "was not answered for", "rows are visible of"];
+    found_within(50, Sabotage::StopsInWordsOnly, &rules);
 }
 
 #[test]
@@ -74,4 +80,50 @@ fn forgets_ended_jobs() {
 #[test]
 fn ends_in_memory() {
     found_within(1_000, Sabotage::EndsInMemory, &["was to end and is not"]);
+}
+
+#[test]
+fn answers_before_stored() {
+    let rules = ["no complete checkpoint covers it", "is visible twice", "rows are visible of", "is stored after"];
+    found_within(500, Sabotage::AnswersBeforeStored, &rules);
+}
+
+#[test]
+fn deploys_while_unanswered() {
+    found_within(
+        5_000,
+        Sabotage::DeploysWhileUnanswered,
+        &["its file is gone", "rows are visible of", "is visible twice", "is stored after"],
+    );
+}
+
+#[test]
+fn stops_without_completed() {
+    found_within(200, Sabotage::StopsWithoutCompleted, &["rows are visible of", "of them are visible"]);
+}
+
+#[test]
+fn takes_stale_parts() {
+    let rules =
+        ["is visible twice", "rows are visible of", "counted each row once", "no complete checkpoint covers it"];
+    found_within(2_000, Sabotage::TakesStaleParts, &rules);
+}
+
+#[test]
+fn runs_before_restored() {
+    found_within(500, Sabotage::RunsBeforeRestored, &["rows are visible of", "of them are visible"]);
+}
+
+#[test]
+fn end_replaces_part() {
+    found_within(
+        2_000,
+        Sabotage::EndReplacesPart,
+        &["is visible twice", "rows are visible of", "counted each row once"],
+    );
+}
+
+#[test]
+fn forgets_checkpoint() {
+    found_within(200, Sabotage::ForgetsCheckpoint, &["is visible twice"]);
 }

@@ -110,6 +110,12 @@ pub struct StateSchema {
     pub key: Vec<Field>,
     /// What a value holds.
     pub columns: Vec<Field>,
+    /// The version that the operator gives to each column.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<u32>,
+    /// How long values of each column live, ms; if a column has a time, its values say when they were written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ttls_ms: Vec<Option<u64>>,
     /// The version that the operator gives it.
     pub version: u32,
     pub ttl_ms: Option<u64>,

@@ -135,6 +135,9 @@ pub struct Subtask {
     pub position: Option<Value>,
     /// What a sink has prepared and not committed.
     pub transaction: Option<Value>,
+    /// It had handled all its input.
+    #[serde(default)]
+    pub ended: bool,
 }
 
 impl Vertex {

@@ -171,6 +171,21 @@ impl Store {
         Ok(entries)
     }
 
+    /// The savepoints of all jobs, the newest of a job first.
+    pub fn savepoints(&self) -> Result<Vec<Entry>, Error> {
+        let listed = self.list(&self.cluster)?;
+        let is_manifest = |name: &Name| name.parts().nth_back(1) == Some("manifests");
+        let names = listed.iter().map(|listed| &listed.name).filter(|name| is_manifest(name));
+        let mut entries: Vec<Entry> = names.filter_map(entry).filter(|entry| entry.savepoint.is_some()).collect();
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.checkpoint));
+        Ok(entries)
+    }
+
+    /// All that is kept of a job: files and manifests.
+    pub fn all_of(&self, job: JobId) -> Result<Vec<Listed>, Error> {
+        self.list(&self.job(job, &[])?)
+    }
+
     /// Removes files and manifests. What is not there any more is no error.
     pub fn delete<'a>(&self, names: impl IntoIterator<Item = &'a Name>) -> Result<(), Error> {
         let delete = |name: &Name| match self.objects.delete(name) {

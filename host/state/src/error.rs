@@ -8,9 +8,6 @@ pub enum Error {
     /// Of the operator: it declares a cell that this version cannot keep.
     #[error("could not open state cell `{cell}`: its kind is `{kind}`, and only `value` is known")]
     UnknownKind { cell: String, kind: String },
-    /// Of the operator: it declares a cell that this version cannot keep.
-    #[error("could not open state cell `{cell}`: values that expire after a time are not supported")]
-    UnsupportedTtl { cell: String },
     /// Of the operator.
     #[error("could not open the state of an operator: it has {cells} cells, and the limit is {cells_max}")]
     TooManyCells { cells: usize, cells_max: usize },
@@ -47,7 +44,7 @@ pub enum RowError {
 impl Coded for Error {
     fn code(&self) -> Code {
         match self {
-            Self::UnknownKind { .. } | Self::UnsupportedTtl { .. } => Code::UnsupportedState,
+            Self::UnknownKind { .. } => Code::UnsupportedState,
             Self::TooManyCells { .. } => Code::BadDescriptor,
             Self::StateFull { .. } => Code::StateLimit,
             Self::TimersFull { .. } => Code::TimerLimit,

@@ -252,6 +252,26 @@ impl Index {
         self.len -= 1;
     }
 
+    /// The positions of some entries, from a place on, and the place behind them; at the end it begins again. At least so many slots
+    /// are looked at, which are not all taken.
+    pub(crate) fn some(&self, from: usize, slots: usize) -> (Vec<Position>, usize) {
+        let lines: usize = self.shards.iter().map(|shard| shard.lines.len()).sum();
+        let (mut place, mut left) =
+            (if from < lines { from } else { 0 }, slots.div_ceil(size_of::<Line>() / size_of::<u64>()).min(lines));
+        let mut found = Vec::new();
+        let mut before = 0;
+        for shard in &self.shards {
+            let here = shard.lines.len();
+            while left > 0 && place < before + here && place >= before {
+                let entries = shard.lines[place - before].0.into_iter();
+                found.extend(entries.filter(|&entry| entry != EMPTY).map(entry_position));
+                (place, left) = (place + 1, left - 1);
+            }
+            before += here;
+        }
+        (found, place)
+    }
+
     /// All positions, in no order that means anything.
     pub(crate) fn positions(&self) -> impl Iterator<Item = Position> {
         let entries = self.shards.iter().flat_map(|s| s.lines.iter()).flat_map(|line| line.0);

@@ -29,6 +29,9 @@ mod restore;
 
 pub use restore::{Restore, StoredCell};
 
+/// Records that each call looks at, at least, for values whose time is over.
+const SWEPT_AT_LEAST: usize = 16;
+
 /// How much state an operator instance may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StateLimits {
@@ -65,6 +68,10 @@ pub struct KeyedState {
     plan: apply::Plan,
     /// Keys of earlier epochs that have no value any more.
     gone: EncodedKeys,
+    /// The clock of the call.
+    now_ms: Timestamp,
+    /// Where the next look for values whose time is over begins.
+    swept: usize,
 }
 
 impl KeyedState {
@@ -79,7 +86,14 @@ impl KeyedState {
             call: Call::default(),
             plan: apply::Plan::default(),
             gone: EncodedKeys::default(),
+            now_ms: 0,
+            swept: 0,
         })
+    }
+
+    /// Sets the clock by which values are gone after their time, ms since the epoch.
+    pub fn set_now(&mut self, now_ms: Timestamp) {
+        self.now_ms = now_ms;
     }
 
     /// Notes from now on what changes, for snapshots of the changes. What is there counts as known.
@@ -106,6 +120,7 @@ impl KeyedState {
     pub fn group(&mut self, keys: &EncodedKeys, hashes: &[u64]) -> Groups {
         self.arena.take_back();
         self.timers.take_back();
+        self.sweep(keys.len());
         self.call.group(keys, hashes)
     }
 
@@ -150,7 +165,7 @@ impl KeyedState {
         self.arena.bytes() + self.index.bytes_with(0) + self.timers.bytes()
     }
 
-    /// Number of keys that have a value.
+    /// Number of keys that have a value. Of values whose time is over some may still be counted.
     pub fn keys(&self) -> usize {
         self.index.len()
     }
@@ -173,6 +188,30 @@ impl KeyedState {
     pub fn scan_timers(&self, domain: TimeDomain) -> DueTimers {
         let (times, keys) = self.timers.domain(domain).scan();
         DueTimers { domain, times: times.into(), keys }
+    }
+
+    /// Looks at some records whether all their values are gone, and removes those. For each row of a call two more records are
+    /// looked at, so that there are never many more of them than of living ones.
+    fn sweep(&mut self, rows: usize) {
+        if !self.layout.has_lives() || self.index.len() == 0 {
+            return;
+        }
+        let Self { layout, arena, index, gone, now_ms, swept, .. } = self;
+        let (found, next) = index.some(*swept, SWEPT_AT_LEAST + 2 * rows);
+        *swept = next;
+        for position in found {
+            let record = arena.at(position);
+            if !layout.is_empty(record, *now_ms) {
+                continue;
+            }
+            let key = layout.key(record, arena.header(position));
+            let hash = xxh3_64(key);
+            if arena.is_tracked() && arena.was_sealed(position) {
+                gone.push(key);
+            }
+            index.remove(hash, position);
+            arena.free(position);
+        }
     }
 
     fn key(&self, position: Position) -> &[u8] {

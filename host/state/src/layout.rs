@@ -1,14 +1,15 @@
 //! The layout of a record, the same for all keys of an operator:
 //!
 //! ```text
-//! header (8) | one word per int64, float64, timestamp cell | one byte per boolean cell | presence bits | key
+//! header (8) | one word per int64, float64, timestamp cell | one word per cell with a time to live: when it was written
+//!   | one byte per boolean cell | presence bits | key
 //!   | for each utf8, binary cell: length u32, bytes
 //! ```
 //!
 //! Numbers are little-endian. The slot of an absent cell is zero, its text empty. The block a record stands in may be
 //! longer than the record.
 
-use wasmill_model::{DataType, descriptor::Cell};
+use wasmill_model::{DataType, Timestamp, descriptor::Cell};
 
 use crate::{arena::Header, error::Error};
 
@@ -28,15 +29,39 @@ pub(crate) enum Slot {
     Text(usize),
 }
 
+/// How long the values of a cell live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Life {
+    ttl_ms: Timestamp,
+    /// Where in the record it stands when the value was written, ms.
+    pub(crate) stamp_at: usize,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     /// Type and place of each cell.
     pub(crate) cells: Vec<(DataType, Slot)>,
+    /// Of each cell; none: its values stay until they are cleared.
+    pub(crate) lives: Vec<Option<Life>>,
     /// Number of text cells.
     pub(crate) texts: usize,
     presence_at: usize,
     /// Where the key begins.
     pub(crate) key_at: usize,
+}
+
+impl Life {
+    /// When the value was written.
+    #[inline]
+    pub(crate) fn stamp(self, record: &[u8]) -> Timestamp {
+        i64::from_le_bytes(*record[self.stamp_at..].first_chunk().expect("a record has all its slots"))
+    }
+
+    /// Whether the time of a value is not over.
+    #[inline]
+    pub(crate) fn is_on(self, stamp: Timestamp, now_ms: Timestamp) -> bool {
+        now_ms.saturating_sub(stamp) < self.ttl_ms
+    }
 }
 
 impl Layout {
@@ -49,13 +74,17 @@ impl Layout {
             if kind != "value" {
                 return Err(Error::UnknownKind { cell: name, kind });
             }
-            if cell.ttl_ms.is_some() {
-                return Err(Error::UnsupportedTtl { cell: name });
-            }
         }
         let count = |f: fn(DataType) -> bool| cells.iter().filter(|c| f(c.data_type)).count();
         let mut word_at = HEADER_BYTES;
-        let mut boolean_at = word_at + 8 * count(|t| !t.is_variable() && t != DataType::Boolean);
+        let stamps_at = word_at + 8 * count(|t| !t.is_variable() && t != DataType::Boolean);
+        let mut stamp_at = stamps_at;
+        let life = |cell: &Cell| {
+            let ttl_ms = Timestamp::try_from(cell.ttl_ms?).unwrap_or(Timestamp::MAX);
+            Some(Life { ttl_ms, stamp_at: advance(&mut stamp_at, 8) })
+        };
+        let lives: Vec<Option<Life>> = cells.iter().map(life).collect();
+        let mut boolean_at = stamp_at;
         let presence_at = boolean_at + count(|t| t == DataType::Boolean);
         let mut texts = 0;
         let mut slot = |data_type| match data_type {
@@ -65,7 +94,7 @@ impl Layout {
         };
         let cells: Vec<_> = cells.iter().map(|c| (c.data_type, slot(c.data_type))).collect();
         let key_at = presence_at + cells.len().div_ceil(8);
-        Ok(Self { cells, texts, presence_at, key_at })
+        Ok(Self { cells, lives, texts, presence_at, key_at })
     }
 
     /// Length of a record with a key and texts of these lengths.
@@ -101,9 +130,21 @@ impl Layout {
         &record[self.presence_at..self.key_at]
     }
 
-    /// Whether no cell has a value.
-    pub(crate) fn is_empty(&self, record: &[u8]) -> bool {
+    /// Whether a cell has a value whose time is not over.
+    #[inline]
+    pub(crate) fn is_alive(&self, record: &[u8], cell: usize, now_ms: Timestamp) -> bool {
+        self.is_present(record, cell) && self.lives[cell].is_none_or(|life| life.is_on(life.stamp(record), now_ms))
+    }
+
+    /// Whether values of some cell are gone after a time.
+    pub(crate) fn has_lives(&self) -> bool {
+        self.lives.iter().any(Option::is_some)
+    }
+
+    /// Whether no cell has a value, or none whose time is not over.
+    pub(crate) fn is_empty(&self, record: &[u8], now_ms: Timestamp) -> bool {
         self.presence(record).iter().all(|&b| b == 0)
+            || self.has_lives() && (0..self.cells.len()).all(|cell| !self.is_alive(record, cell, now_ms))
     }
 
     /// The bytes of a text cell, empty if it is absent.

@@ -10,6 +10,7 @@
 //!
 //! The values of a key's cells: a bit for each cell that says whether it has a value, the first cell in the lowest bit of the
 //! first byte; then the values of those that have one, little-endian: 8 bytes, for boolean 1, for text its length (u32) and it.
+//! Before the value of a cell with a time to live stands when it was written (i64, ms since the epoch).
 
 use wasmill_model::keys::{EncodedKeys, KeyGroups};
 use xxhash_rust::xxh3::xxh3_64;
@@ -142,7 +143,10 @@ impl SealedState {
         let (record, header) = (arena.at(position), arena.header(position));
         out.extend_from_slice(layout.presence(record));
         let cells = layout.cells.iter().enumerate().filter(|(cell, _)| layout.is_present(record, *cell));
-        for (_, &(_, slot)) in cells {
+        for (cell, &(_, slot)) in cells {
+            if let Some(life) = layout.lives[cell] {
+                out.extend_from_slice(&life.stamp(record).to_le_bytes());
+            }
             match slot {
                 Slot::Word(at) => out.extend_from_slice(&record[at..at + 8]),
                 Slot::Boolean(at) => out.push(record[at]),

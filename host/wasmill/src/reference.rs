@@ -39,8 +39,9 @@ pub(crate) struct Arguments {
 }
 
 /// The tables of the job file and of the connectors.
-const TABLES: [(&str, &[Key]); 12] = [
+const TABLES: [(&str, &[Key]); 13] = [
     ("job", reference::JOB),
+    ("checkpoints", reference::CHECKPOINTS),
     ("source", reference::SOURCE),
     ("event_time", reference::EVENT_TIME),
     ("operator", reference::OPERATOR),

@@ -3,7 +3,7 @@
 use arrow_buffer::Buffer;
 use wasmill_model::{
     Timestamp,
-    ids::{Attempt, Incarnation, JobId, TaskManagerId},
+    ids::{Attempt, CheckpointId, Incarnation, JobId, TaskManagerId},
 };
 
 use crate::{CLUSTER_BYTES_MAX, Error, FRAME_BYTES_MAX, WORDS_BYTES_MAX};
@@ -98,6 +98,12 @@ pub enum Frame {
     Idle {
         channel: u32,
     },
+    /// What comes before it belongs to the checkpoint, what comes behind it does not.
+    Barrier {
+        channel: u32,
+        checkpoint: CheckpointId,
+        savepoint: bool,
+    },
     End {
         channel: u32,
     },
@@ -127,6 +133,7 @@ pub(crate) enum Kind {
     Credit = 7,
     Close = 8,
     Ping = 9,
+    Barrier = 10,
 }
 
 /// What stands before a body.
@@ -165,6 +172,7 @@ impl Kind {
             Self::Credit,
             Self::Close,
             Self::Ping,
+            Self::Barrier,
         ];
         all.into_iter().find(|kind| *kind as u8 == byte)
     }
@@ -176,6 +184,7 @@ impl Kind {
             Self::Open => 36..=36,
             Self::Data => 1..=FRAME_BYTES_MAX,
             Self::Watermark => 8..=8,
+            Self::Barrier => 9..=9,
             Self::Idle | Self::End | Self::Ping => 0..=0,
             Self::Credit => 12..=12,
             Self::Close => 1..=1 + WORDS_BYTES_MAX,
@@ -317,6 +326,11 @@ impl Frame {
                 (Kind::Watermark, *channel, 0, 0)
             }
             Self::Idle { channel } => (Kind::Idle, *channel, 0, 0),
+            Self::Barrier { channel, checkpoint, savepoint } => {
+                to.extend_from_slice(&checkpoint.0.to_le_bytes());
+                to.push(u8::from(*savepoint));
+                (Kind::Barrier, *channel, 0, 0)
+            }
             Self::End { channel } => (Kind::End, *channel, 0, 0),
             Self::Credit { channel, batches, bytes } => {
                 to.extend_from_slice(&batches.to_le_bytes());
@@ -343,6 +357,15 @@ impl Frame {
             Kind::Open => Self::Open { channel, open: Open::read(&mut reader)? },
             Kind::Watermark => Self::Watermark { channel, time: reader.u64()? as i64 },
             Kind::Idle => Self::Idle { channel },
+            Kind::Barrier => {
+                let checkpoint = CheckpointId(reader.u64()?);
+                let savepoint = match reader.take::<1>()? {
+                    [0] => false,
+                    [1] => true,
+                    _ => return Err(Error::Body("a barrier of a kind that there is not")),
+                };
+                Self::Barrier { channel, checkpoint, savepoint }
+            }
             Kind::End => Self::End { channel },
             Kind::Credit => Self::Credit { channel, batches: reader.u32()?, bytes: reader.u64()? },
             Kind::Close => {

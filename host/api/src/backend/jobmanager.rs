@@ -7,7 +7,7 @@ use wasmill_cluster::jobmanager::{Handle, UPLOAD_BYTES_MAX};
 use wasmill_model::fault::Code;
 use wasmill_rest::{
     Accepted, Cluster, Event, Exception, JobDetail, JobSummary, LogLine, Operation, OperationKind, Plan, PluginDetail,
-    PluginVersion, Problem, Stored, Submission, TapRow, Worker,
+    PluginVersion, Problem, Replaced, Savepoint, Scale, Stored, Submission, TapRow, Worker,
 };
 
 use crate::backend::{Backend, Blob, Upload};
@@ -74,8 +74,36 @@ impl Backend for Handle {
         Handle::cancel(self, id).await
     }
 
-    async fn stop(&self, id: &str) -> Result<JobSummary, Problem> {
-        Handle::stop(self, id).await
+    async fn drain(&self, id: &str) -> Result<JobSummary, Problem> {
+        Handle::drain(self, id).await
+    }
+
+    async fn stop(&self, id: &str, savepoint: Option<String>) -> Result<JobSummary, Problem> {
+        Handle::stop(self, id, savepoint).await
+    }
+
+    async fn replace(&self, id: &str, submission: Submission) -> Result<Replaced, Problem> {
+        Handle::replace(self, id, submission).await
+    }
+
+    async fn scale(&self, id: &str, scale: Scale) -> Result<Replaced, Problem> {
+        Handle::scale(self, id, scale).await
+    }
+
+    async fn savepoint(&self, id: &str, name: Option<String>) -> Result<Savepoint, Problem> {
+        Handle::savepoint(self, id, name).await
+    }
+
+    async fn savepoints(&self) -> Result<Vec<Savepoint>, Problem> {
+        Handle::savepoints(self).await
+    }
+
+    async fn get_savepoint(&self, name: &str) -> Result<Savepoint, Problem> {
+        Handle::get_savepoint(self, name).await
+    }
+
+    async fn remove_savepoint(&self, name: &str) -> Result<(), Problem> {
+        Handle::remove_savepoint(self, name).await
     }
 
     async fn operation(&self, job: &str, kind: OperationKind) -> Result<Operation, Problem> {
@@ -126,8 +154,8 @@ impl Backend for Handle {
         answered(&Handle::told(self, asked(&body)?).await?)
     }
 
-    async fn tm_deployment(&self, job: &str) -> Result<Bytes, Problem> {
-        answered(&Handle::deployment(self, job).await?)
+    async fn tm_deployment(&self, job: &str, attempt: Option<u64>) -> Result<Bytes, Problem> {
+        answered(&Handle::deployment(self, job, attempt.unwrap_or_default()).await?)
     }
 
     async fn tm_code(&self, key: &str) -> Result<Blob, Problem> {

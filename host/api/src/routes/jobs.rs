@@ -1,7 +1,8 @@
 //! Jobs: submitted, listed, ended.
 
 use axum::{extract::State, http::StatusCode};
-use wasmill_rest::{JobSummary, Operation, OperationKind, Stored, Submission};
+use serde::de::DeserializeOwned;
+use wasmill_rest::{JobSummary, Operation, OperationKind, Scale, Stored, Submission};
 
 use super::answer;
 use crate::{
@@ -51,7 +52,14 @@ async fn submission<B: Backend>(api: &Api<B>, asked: Asked) -> Result<Submission
     }
     let text =
         String::from_utf8(body.into()).map_err(|_| Refusal::malformed("could not read the body: it is not UTF-8"))?;
-    Ok(Submission { text, file: "job.toml".to_owned(), base: None, set: Vec::new() })
+    Ok(Submission {
+        text,
+        file: "job.toml".to_owned(),
+        base: None,
+        set: Vec::new(),
+        from: None,
+        allow_dropped_state: false,
+    })
 }
 
 pub(super) async fn list<B: Backend>(State(api): State<Api<B>>, asked: Asked) -> Answered {
@@ -72,7 +80,30 @@ pub(super) async fn cancel<B: Backend>(State(api): State<Api<B>>, asked: Asked) 
 }
 
 pub(super) async fn stop<B: Backend>(State(api): State<Api<B>>, asked: Asked) -> Answered {
-    Ok(ending(&api.backend.stop(asked.part("job")).await?, OperationKind::Stop))
+    let (job, savepoint) = (asked.part("job"), asked.parameter("savepoint").map(str::to_owned));
+    let stopping = match asked.flag("drain")? {
+        true => api.backend.drain(job).await?,
+        false => api.backend.stop(job, savepoint).await?,
+    };
+    Ok(ending(&stopping, OperationKind::Stop))
+}
+
+pub(super) async fn replace<B: Backend>(State(api): State<Api<B>>, asked: Asked) -> Answered {
+    let job = asked.part("job").to_owned();
+    let submission = submission(&api, asked).await?;
+    Ok(answer::ok(&api.backend.replace(&job, submission).await?))
+}
+
+pub(super) async fn scale<B: Backend>(State(api): State<Api<B>>, asked: Asked) -> Answered {
+    let job = asked.part("job").to_owned();
+    let scale: Scale = json(&api, asked).await?;
+    Ok(answer::ok(&api.backend.scale(&job, scale).await?))
+}
+
+/// A body of a known shape.
+pub(super) async fn json<B: Backend, T: DeserializeOwned>(api: &Api<B>, asked: Asked) -> Result<T, Refusal> {
+    let limits = &api.shared.limits;
+    from_json(&asked.arriving(limits.body_bytes_max as u64, limits).whole().await?)
 }
 
 fn ending(job: &JobSummary, kind: OperationKind) -> axum::response::Response {

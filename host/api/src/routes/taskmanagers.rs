@@ -33,7 +33,7 @@ pub(super) async fn reports<B: Backend>(State(api): State<Api<B>>, asked: Asked)
 }
 
 pub(super) async fn deployment<B: Backend>(State(api): State<Api<B>>, asked: Asked) -> Answered {
-    Ok(json(api.backend.tm_deployment(asked.part("job")).await?))
+    Ok(json(api.backend.tm_deployment(asked.part("job"), asked.number("attempt")?).await?))
 }
 
 pub(super) async fn code<B: Backend>(State(api): State<Api<B>>, asked: Asked) -> Answered {

@@ -20,7 +20,8 @@ use wasmill_api::{
 use wasmill_model::fault::Code;
 use wasmill_rest::{
     Accepted, Cluster, Event, Exception, JobCounts, JobDetail, JobSummary, LogLine, Operation, OperationKind,
-    OperationState, Plan, PluginDetail, PluginVersion, Problem, Stored, Submission, TapRow, Worker, WorkerState,
+    OperationState, Plan, PluginDetail, PluginVersion, Problem, Replaced, Savepoint, Scale, Stored, Submission, TapRow,
+    Worker, WorkerState,
 };
 
 /// A plugin may have this many bytes.
@@ -43,6 +44,7 @@ struct State {
     jobs: Vec<Job>,
     keys: BTreeMap<String, (Submission, String)>,
     taps: Vec<mpsc::Sender<TapRow>>,
+    savepoints: Vec<Savepoint>,
     drained: bool,
     unready: bool,
 }
@@ -103,6 +105,9 @@ impl Memory {
             rows_written: 0,
             cpu_seconds: 0.5,
             cause: None,
+            checkpoints: None,
+            version: 0,
+            savepoint: None,
         };
         state.jobs.push(Job { summary, wish: None, events: Vec::new(), logs: Vec::new() });
         id
@@ -319,8 +324,57 @@ impl Backend for Memory {
         self.ask(id, OperationKind::Cancel, "CANCELLED").await
     }
 
-    async fn stop(&self, id: &str) -> Result<JobSummary, Problem> {
+    async fn drain(&self, id: &str) -> Result<JobSummary, Problem> {
         self.ask(id, OperationKind::Stop, "RUNNING").await
+    }
+
+    async fn stop(&self, id: &str, savepoint: Option<String>) -> Result<JobSummary, Problem> {
+        let stopped = self.ask(id, OperationKind::Stop, "STOPPED").await?;
+        Ok(JobSummary { savepoint, ..stopped })
+    }
+
+    async fn replace(&self, id: &str, submission: Submission) -> Result<Replaced, Problem> {
+        let job = self.with_job(id, |job| job.summary.clone())?;
+        let warnings = submission.set;
+        Ok(Replaced { id: job.id, name: job.name, version: 1, state: job.state, warnings })
+    }
+
+    async fn scale(&self, id: &str, scale: Scale) -> Result<Replaced, Problem> {
+        let set = format!("{}={}", scale.operator.unwrap_or_default(), scale.parallelism);
+        let (text, file) = (String::new(), String::new());
+        let submission = Submission { text, file, base: None, set: vec![set], from: None, allow_dropped_state: false };
+        self.replace(id, submission).await
+    }
+
+    async fn savepoint(&self, id: &str, name: Option<String>) -> Result<Savepoint, Problem> {
+        let job = self.with_job(id, |job| job.summary.clone())?;
+        let savepoint = Savepoint {
+            name: name.unwrap_or_else(|| "made-up".to_owned()),
+            job: job.id,
+            job_name: job.name,
+            checkpoint: format!("{id}/1"),
+            time_ms: 3,
+            engine: "1.0.0".to_owned(),
+            state_bytes: 0,
+            operators: Vec::new(),
+        };
+        self.state().savepoints.push(savepoint.clone());
+        Ok(savepoint)
+    }
+
+    async fn savepoints(&self) -> Result<Vec<Savepoint>, Problem> {
+        Ok(self.state().savepoints.clone())
+    }
+
+    async fn get_savepoint(&self, name: &str) -> Result<Savepoint, Problem> {
+        let found = self.state().savepoints.iter().find(|savepoint| savepoint.name == name).cloned();
+        found.ok_or_else(|| missing("there is no such savepoint"))
+    }
+
+    async fn remove_savepoint(&self, name: &str) -> Result<(), Problem> {
+        self.get_savepoint(name).await?;
+        self.state().savepoints.retain(|savepoint| savepoint.name != name);
+        Ok(())
     }
 
     async fn operation(&self, job: &str, kind: OperationKind) -> Result<Operation, Problem> {
@@ -412,7 +466,7 @@ impl Backend for Memory {
         Ok(body)
     }
 
-    async fn tm_deployment(&self, job: &str) -> Result<Bytes, Problem> {
+    async fn tm_deployment(&self, job: &str, _attempt: Option<u64>) -> Result<Bytes, Problem> {
         self.with_job(job, |_| Bytes::from_static(b"{}"))
     }
 

@@ -1,7 +1,7 @@
 //! What is shown of a job.
 
 use expect_test::{Expect, expect};
-use wasmill_rest::{Cause, JobSummary, LatencyDetail, SubtaskDetail, VertexKind};
+use wasmill_rest::{Cause, CheckpointState, JobSummary, LatencyDetail, SubtaskDetail, VertexKind};
 
 use super::*;
 
@@ -23,6 +23,9 @@ fn job() -> JobDetail {
         rows_written: 1_234,
         cpu_seconds: 12.34,
         cause: None,
+        checkpoints: None,
+        version: 0,
+        savepoint: None,
     };
     let source = VertexMetrics {
         rows_out: 1_234_567,
@@ -196,6 +199,87 @@ fn what_went_wrong_is_shown() {
               for more: wasmill explain operator-trapped
         "#]],
     );
+}
+
+/// What is shown between the first lines and the table.
+#[track_caller]
+fn check_checkpoints(state: CheckpointState, width: usize, expect: &Expect) {
+    let mut job = job();
+    job.summary.checkpoints = Some(state);
+    let drawn = whole(&job, &terminal(width), NOW);
+    let lines: Vec<&str> = drawn.lines().skip(3).take_while(|line| !line.starts_with("---")).collect();
+    assert!(lines.iter().all(|line| console::measure_text_width(line) <= width), "{drawn}");
+    expect.assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn the_age_of_the_newest_checkpoint_is_shown() {
+    let healthy = || CheckpointState {
+        completed: Some("job-7/1.41".to_owned()),
+        age_ms: Some(4_200),
+        taken: 41,
+        ..CheckpointState::default()
+    };
+    check_checkpoints(CheckpointState::default(), 60, &expect!["checkpoint none yet"]);
+    check_checkpoints(healthy(), 60, &expect!["checkpoint job-7/1.41, 4s ago"]);
+    let under_way = || CheckpointState { under_way_ms: Some(1_000), waits_for: Some(3), ..healthy() };
+    check_checkpoints(
+        under_way(),
+        60,
+        &expect![[r#"
+        checkpoint job-7/1.41, 4s ago
+          next: 1s under way, waits for 3 subtasks"#]],
+    );
+    check_checkpoints(
+        under_way(),
+        100,
+        &expect!["checkpoint job-7/1.41, 4s ago; next: 1s under way, waits for 3 subtasks"],
+    );
+    let one = CheckpointState { waits_for: Some(1), ..under_way() };
+    check_checkpoints(one, 100, &expect!["checkpoint job-7/1.41, 4s ago; next: 1s under way, waits for 1 subtask"]);
+}
+
+#[test]
+fn checkpoints_that_fail_are_counted_and_in_the_end_warned_of() {
+    let failing = |failed_in_row| CheckpointState {
+        completed: Some("job-7/1.41".to_owned()),
+        age_ms: Some(185_000),
+        failed_in_row,
+        ..CheckpointState::default()
+    };
+    check_checkpoints(failing(2), 60, &expect!["checkpoint job-7/1.41, 3m05s ago, 2 failed since"]);
+    check_checkpoints(
+        failing(3),
+        60,
+        &expect![[r#"
+        checkpoint job-7/1.41, 3m05s ago, 3 failed since
+        warning: 3 checkpoints failed in a row, see its events"#]],
+    );
+    let never =
+        CheckpointState { failed_in_row: 4, under_way_ms: Some(-5), waits_for: Some(2), ..CheckpointState::default() };
+    check_checkpoints(
+        never,
+        60,
+        &expect![[r#"
+        checkpoint none yet, 4 failed since
+          next: 0s under way, waits for 2 subtasks
+        warning: 4 checkpoints failed in a row, see its events"#]],
+    );
+}
+
+#[test]
+fn a_job_that_was_stopped_shows_its_savepoint_and_a_replaced_one_its_version() {
+    let mut job = job();
+    (job.summary.state, job.summary.version) = ("STOPPED".to_owned(), 2);
+    job.summary.savepoint = Some("before-v2".to_owned());
+    let drawn = whole(&job, &terminal(60), NOW);
+    let lines: Vec<&str> = drawn.lines().take(4).collect();
+    expect![[r#"
+        job-7 fraud STOPPED, 1m20s since it was submitted
+        attempt-1.3, restarts: 2, version: 2, cpu: 12.3s
+        watermark 2018-02-07 01:26:13, 6s behind
+        savepoint before-v2"#]]
+    .assert_eq(&lines.join("\n"));
 }
 
 #[test]

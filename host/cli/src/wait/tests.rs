@@ -37,6 +37,30 @@ fn a_job_is_waited_for_until_it_is_where_it_should_be() {
     assert_eq!(check(vec![job("FINISHED", None)], Until::Running, LONG).expect("it was quick"), "FINISHED");
 }
 
+fn stopped(savepoint: Option<&str>) -> Step {
+    answer(
+        "200 OK",
+        json!({
+            "id": "job-7", "name": "fraud", "state": "STOPPED", "submitted_ms": 0, "slots": 1, "restarts": 0,
+            "rows_read": 0, "rows_written": 0, "cpu_seconds": 0.0, "savepoint": savepoint,
+        }),
+    )
+}
+
+#[test]
+fn a_job_that_was_stopped_is_waited_for_until_its_savepoint_is_complete() {
+    let steps = || vec![job("RUNNING", None), stopped(None), stopped(Some("fraud-1"))];
+    assert_eq!(check(steps(), Until::Kept, LONG).expect("it is complete"), "STOPPED");
+    // Who waits for its end alone sees it earlier, and so does who waits until it runs.
+    assert_eq!(check(vec![stopped(None)], Until::Ended, LONG).expect("it has ended"), "STOPPED");
+    assert_eq!(check(vec![stopped(None)], Until::Running, LONG).expect("it has ended"), "STOPPED");
+    // A job that ended in another way has no savepoint to wait for.
+    assert_eq!(check(vec![job("FINISHED", None)], Until::Kept, LONG).expect("it has ended"), "FINISHED");
+    let overdue = check(vec![stopped(None)], Until::Kept, Duration::ZERO).expect_err("it is too long");
+    let shown = overdue.error.shown();
+    assert!(shown.starts_with("error[wait-timeout]: job-7 had no savepoint within 0s: it is STOPPED\n"), "{shown}");
+}
+
 #[test]
 fn a_job_that_fails_says_why() {
     let cause = json!({ "code": "operator-trapped", "domain": "user", "message": "operator `score` trapped" });

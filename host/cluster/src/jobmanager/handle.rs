@@ -10,27 +10,33 @@ use std::{
         Arc,
         mpsc::{self, Sender},
     },
+    time::Duration,
 };
 
 use tempfile::NamedTempFile;
 use tokio::sync::{mpsc as mpsc_async, oneshot, watch};
-use wasmill_control::jobmanager::{Config, Event, JobShape, Restart};
+use wasmill_control::jobmanager::{CheckpointConfig, Config, Event, JobShape, Restart};
 use wasmill_model::{
     fault::{Code, Coded},
-    ids::{Incarnation, JobId, TaskManagerId},
+    ids::{Attempt, Incarnation, JobId, TaskManagerId},
 };
 use wasmill_plugin::PluginStore;
 use wasmill_rest::{
     Accepted, Cluster, JobDetail, JobSummary, LogLine, Operation, OperationKind, Plan, PluginDetail, PluginVersion,
-    Problem, Stored, Submission, TapRow, Worker,
+    Problem, Replaced, Savepoint, Scale, Stored, Submission, TapRow, Worker,
 };
 use wasmill_runtime::{Folders, Job};
+use wasmill_snapshot::store::{Name, Store};
 
 use crate::{
-    catalogue::{self, Catalogue, Recovered},
+    catalogue::{self, Catalogue, Recovered, rand_bytes},
+    checkpoints,
     jobmanager::{
-        Begin, Message, Shell, Submit, now_ms, open_metrics,
-        store::Store,
+        Begin, CheckpointPlace, Message, Replace, Shell, Submit, WantsSavepoint,
+        checkpointing::no_checkpoints,
+        compatibility::compatible,
+        keeper::{self, Keeper},
+        now_ms, open_metrics, savepoints, store,
         views::{self, not_found},
     },
     message::{Answer, Deployment, Poll, Polled, Register, Registered, Told},
@@ -48,6 +54,8 @@ pub struct Options {
     pub plugins: Arc<PluginStore>,
     /// Where jobs may read and write files, resolved.
     pub folders: Folders,
+    /// The folder of checkpoints and savepoints, the same on all hosts; none: `checkpoints` in the data folder.
+    pub checkpoints: Option<PathBuf>,
 }
 
 /// What went wrong when a JobManager started.
@@ -57,6 +65,8 @@ pub enum Error {
     Catalogue(#[from] catalogue::Error),
     #[error("could not open the plugins in {folder}: {source}")]
     Plugins { folder: String, source: io::Error },
+    #[error(transparent)]
+    Checkpoints(#[from] checkpoints::Error),
     #[error("could not start a thread: {0}")]
     Thread(io::Error),
 }
@@ -65,6 +75,7 @@ impl Coded for Error {
     fn code(&self) -> Code {
         match self {
             Self::Catalogue(error) => error.code(),
+            Self::Checkpoints(error) => error.code(),
             Self::Plugins { .. } => Code::CatalogueUnusable,
             Self::Thread(_) => Code::SystemResources,
         }
@@ -80,6 +91,7 @@ pub struct Handle {
     registry: Arc<Registry>,
     upload_folder: Arc<PathBuf>,
     folders: Arc<Folders>,
+    keeper: Keeper,
 }
 
 /// The largest component that is taken.
@@ -88,22 +100,46 @@ pub const UPLOAD_BYTES_MAX: u64 = 256 << 20;
 impl Handle {
     /// Starts a JobManager on its data folder: everything that an earlier one left goes on.
     pub fn start(options: Options) -> Result<Self, Error> {
-        let Options { data_dir, config, plugins, folders } = options;
+        let Options { data_dir, config, plugins, folders, checkpoints } = options;
         let catalogue = Arc::new(Catalogue::open(&data_dir)?);
-        let Recovered { cluster, epoch, jobs, plugins: records, drained } = catalogue.begin()?;
+        let Recovered { cluster, epoch, jobs, previous, plugins: records, drained } = catalogue.begin()?;
         let registry = Registry::open(&data_dir, catalogue.clone(), plugins, records);
         let registry = registry.map_err(|source| Error::Plugins { folder: data_dir.display().to_string(), source })?;
         let (inbox, messages) = mpsc::channel();
         let (changes, changed) = watch::channel(0);
-        let store = Store::catalogue(catalogue.clone(), inbox.clone()).map_err(Error::Thread)?;
+        let store = store::Store::catalogue(catalogue.clone(), inbox.clone()).map_err(Error::Thread)?;
         for taskmanager in drained {
             // Before anybody can register.
             let _ = inbox.send(Message::Event(Event::Cordon { taskmanager, on: true }));
         }
-        let begin = Begin { config, cluster, epoch, jobs };
-        crate::jobmanager::start(begin, store, messages, changes).map_err(Error::Thread)?;
+        let folder = checkpoints.unwrap_or_else(|| data_dir.join("checkpoints"));
+        let kept = checkpoints::create(&folder, &cluster)?;
+        let nonce = rand_bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        kept.write_nonce(&nonce).map_err(checkpoints::Error::from)?;
+        let jobs = jobs.into_iter().map(|(record, payload)| {
+            let checkpoint = match record.end {
+                Some(_) => None,
+                None => keeper::newest(&kept, record.id)?,
+            };
+            Ok((wasmill_control::jobmanager::Recovered { record, checkpoint }, payload))
+        });
+        let jobs =
+            jobs.collect::<Result<Vec<_>, wasmill_snapshot::store::Error>>().map_err(checkpoints::Error::from)?;
+        let keeper = Keeper::start(kept, inbox.clone()).map_err(Error::Thread)?;
+        let folder = folder.canonicalize().unwrap_or(folder).display().to_string();
+        let place = CheckpointPlace { folder, nonce };
+        let begin = Begin { config, cluster, epoch, jobs, previous, keeper: Some((keeper.clone(), place)) };
+        crate::jobmanager::start(begin, store, (inbox.clone(), messages), changes).map_err(Error::Thread)?;
         let upload_folder = Arc::new(registry.upload_folder());
-        Ok(Self { inbox, changed, catalogue, registry: Arc::new(registry), upload_folder, folders: Arc::new(folders) })
+        Ok(Self {
+            inbox,
+            changed,
+            catalogue,
+            registry: Arc::new(registry),
+            upload_folder,
+            folders: Arc::new(folders),
+            keeper,
+        })
     }
 
     /// Ends the owner's thread once it has come to it. Jobs go on where they run until their TaskManagers miss it.
@@ -200,6 +236,7 @@ impl Handle {
             return Ok((known, Stored::Same));
         }
         let (job, found) = self.check(&submission).await?;
+        let from = self.starting_point(&submission, &job).await?;
         let slots_free = self.ask(|shell| shell.slots_free()).await?;
         let mut plan = views::plan(&job, slots_free);
         let slots = self.ask(|shell| shell.core.taskmanagers().map(|view| view.slots).sum::<u32>()).await?;
@@ -207,7 +244,7 @@ impl Handle {
             let needs = format!("it needs {} slots and the cluster has {slots}: it waits for TaskManagers", plan.slots);
             plan.warnings.push(needs);
         }
-        let shape = shape(&job, Restart::Backoff { attempts_max: None });
+        let shape = shape(&job, Restart::Backoff { attempts_max: None }, from.map(|from| from.to_string()));
         let (name, warnings) = (plan.name.clone(), plan.warnings.clone());
         let payload = Arc::new(Payload { submission, found, plan, key });
         let (accepted, answer) = oneshot::channel();
@@ -247,6 +284,7 @@ impl Handle {
     /// What a submission would run.
     pub async fn plan(&self, submission: Submission) -> Result<Plan, Problem> {
         let (job, _) = self.check(&submission).await?;
+        self.starting_point(&submission, &job).await?;
         let slots_free = self.ask(|shell| shell.slots_free()).await?;
         Ok(views::plan(&job, slots_free))
     }
@@ -293,11 +331,125 @@ impl Handle {
     }
 
     /// Lets a job's sources end where they are; what was read comes out. The wish is durable when this is answered.
-    pub async fn stop(&self, id: &str) -> Result<JobSummary, Problem> {
+    pub async fn drain(&self, id: &str) -> Result<JobSummary, Problem> {
         self.end(id, |job| Event::Drain { job }).await
     }
 
-    async fn end(&self, id: &str, event: fn(JobId) -> Event) -> Result<JobSummary, Problem> {
+    /// Ends a job with a savepoint of this name, so that it can go on from there. The wish is durable when this is answered.
+    pub async fn stop(&self, id: &str, savepoint: Option<String>) -> Result<JobSummary, Problem> {
+        if let Some(name) = savepoint.clone() {
+            self.with_store(move |store| savepoints::check_name(store, &name)).await?;
+        }
+        let job = id.to_owned();
+        let request = self.ask(move |shell| {
+            let (job, entry) = shell.find(&job)?;
+            if entry.ended_ms.is_none() && shell.core.job(job).is_some_and(|view| view.checkpoint.is_none()) {
+                return Err(no_checkpoints(job));
+            }
+            if let Some(entry) = shell.jobs.get_mut(&job) {
+                entry.stop_as = savepoint;
+            }
+            Ok(shell.next_request())
+        });
+        let request = request.await??;
+        self.end(id, move |job| Event::Stop { request, job }).await
+    }
+
+    /// Takes a savepoint of a running job, and waits for it.
+    pub async fn savepoint(&self, id: &str, name: Option<String>) -> Result<Savepoint, Problem> {
+        if let Some(name) = name.clone() {
+            self.with_store(move |store| savepoints::check_name(store, &name)).await?;
+        }
+        let (answer, answered) = oneshot::channel();
+        let id = id.to_owned();
+        let ask = move |shell: &mut Shell| {
+            let job = shell.find(&id)?.0;
+            shell.want_savepoint(WantsSavepoint { job, name, answer: Some(answer) });
+            Ok(())
+        };
+        self.ask(ask).await??;
+        answered.await.map_err(|_| gone())?
+    }
+
+    /// All savepoints, the newest first.
+    pub async fn savepoints(&self) -> Result<Vec<Savepoint>, Problem> {
+        self.with_store(savepoints::all).await
+    }
+
+    pub async fn get_savepoint(&self, name: &str) -> Result<Savepoint, Problem> {
+        let name = name.to_owned();
+        self.with_store(move |store| savepoints::get(store, &name)).await
+    }
+
+    pub async fn remove_savepoint(&self, name: &str) -> Result<(), Problem> {
+        let name = name.to_owned();
+        self.with_store(move |store| savepoints::remove(store, &name)).await
+    }
+
+    /// Lets a running job go on with another parallelism, and waits until it does.
+    pub async fn scale(&self, id: &str, scale: Scale) -> Result<Replaced, Problem> {
+        let job = id.to_owned();
+        let look = move |shell: &mut Shell| {
+            let (job, entry) = shell.find(&job)?;
+            let ended = || Problem::new(409, Code::ReplaceFailed, format!("could not scale {job}: it has ended"));
+            let payload = entry.payload.as_ref().ok_or_else(ended)?;
+            views::scaled(job, &payload.submission, &payload.plan, &scale)
+        };
+        let submission = self.ask(look).await??;
+        self.replace(id, submission).await
+    }
+
+    /// Lets a running job go on in another form, and waits until it does.
+    pub async fn replace(&self, id: &str, submission: Submission) -> Result<Replaced, Problem> {
+        let (job, found) = self.check(&submission).await?;
+        let plan = views::plan(&job, self.ask(|shell| shell.slots_free()).await?);
+        let shape = shape(&job, Restart::Backoff { attempts_max: None }, None);
+        let wanted = id.to_owned();
+        let (id, newest) = self
+            .ask(move |shell| {
+                let (job, _) = shell.find(&wanted)?;
+                let newest = shell.core.job(job).and_then(|view| view.checkpoint?.manifest);
+                Ok((job, newest))
+            })
+            .await??;
+        if let Some(newest) = newest {
+            let (graph, allow) = (job.graph.clone(), submission.allow_dropped_state);
+            self.with_store(move |store| compatible(store, &newest, &graph, allow)).await?;
+        }
+        let (name, warnings) = (plan.name.clone(), plan.warnings.clone());
+        let (replaced, answer) = oneshot::channel();
+        let payload = Arc::new(Payload { submission, found, plan, key: None });
+        let replace = Replace { job: id, shape, payload, replaced };
+        let _ = self.inbox.send(Message::Replace(Box::new(replace)));
+        let version = answer.await.map_err(|_| gone())??;
+        let state = self.ask(move |shell| shell.summary(id).map(|summary| summary.state)).await?;
+        Ok(Replaced { id: id.to_string(), name, version, state: state.unwrap_or_default(), warnings })
+    }
+
+    /// What a submission begins from, if it fits.
+    async fn starting_point(&self, submission: &Submission, job: &Job) -> Result<Option<Name>, Problem> {
+        let Some(from) = submission.from.clone() else { return Ok(None) };
+        if job.checkpoints().is_none() {
+            let detail = format!("could not begin {} from {from}: it takes no checkpoints", job.graph.name);
+            return Err(Problem::new(409, Code::CheckpointsOff, detail));
+        }
+        let (graph, allow) = (job.graph.clone(), submission.allow_dropped_state);
+        let look = move |store: &Store| {
+            let name = savepoints::resolve(store, &from)?;
+            compatible(store, name.as_str(), &graph, allow)?;
+            Ok(name)
+        };
+        self.with_store(look).await.map(Some)
+    }
+
+    async fn with_store<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.keeper.ask(move |keeping| work(&keeping.store)).await.ok_or_else(gone)?
+    }
+
+    async fn end(&self, id: &str, event: impl FnOnce(JobId) -> Event + Send + 'static) -> Result<JobSummary, Problem> {
         let (answer, answered) = oneshot::channel();
         let id = id.to_owned();
         let ask = move |shell: &mut Shell| match shell.find(&id).map(|(job, _)| job) {
@@ -419,16 +571,9 @@ impl Handle {
     }
 
     /// What a TaskManager makes a job of.
-    pub async fn deployment(&self, id: &str) -> Result<Deployment, Problem> {
+    pub async fn deployment(&self, id: &str, attempt: u64) -> Result<Deployment, Problem> {
         let id = id.to_owned();
-        let look = move |shell: &mut Shell| {
-            let (job, entry) = shell.find(&id)?;
-            let payload = entry.payload.clone().ok_or_else(|| {
-                Problem::new(404, Code::NotFound, format!("{job} has ended: there is nothing to run"))
-            })?;
-            Ok(Deployment { submission: payload.submission.clone(), found: payload.found.clone() })
-        };
-        self.ask(look).await?
+        self.ask(move |shell| shell.deployment(shell.find(&id)?.0, Attempt(attempt))).await?
     }
 
     /// Compiled code, sealed, by the key that a TaskManager's store looks for.
@@ -466,9 +611,15 @@ impl Drop for LostUnlessAnswered<'_> {
 }
 
 /// What the JobManager needs to know of a plan.
-pub(crate) fn shape(job: &Job, restart: Restart) -> JobShape {
+pub(crate) fn shape(job: &Job, restart: Restart, from: Option<String>) -> JobShape {
     let chains = job.plan.chains.iter().map(|chain| chain.parallelism).collect();
-    JobShape { name: job.graph.name.clone(), chains, restart }
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let checkpoints = job.checkpoints().map(|spec| CheckpointConfig {
+        interval_ms: ms(spec.interval),
+        timeout_ms: ms(spec.timeout),
+        min_pause_ms: ms(spec.min_pause),
+    });
+    JobShape { name: job.graph.name.clone(), chains, restart, checkpoints, from }
 }
 
 fn gone() -> Problem {

@@ -1,17 +1,21 @@
 //! What the owner keeps of a job beside what the core knows: how it looks, what has happened to it, what it does.
 
-use std::sync::{Arc, mpsc::Sender};
+use std::{
+    sync::{Arc, mpsc::Sender},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use wasmill_control::{
     jobmanager::{JobEvent, JobRecord, JobState},
     message::Cause,
 };
 use wasmill_model::{Timestamp, ids::TaskManagerId};
-use wasmill_rest::{Exception, LogLine, Plan};
+use wasmill_rest::{Exception, LogLine, Plan, Problem, Savepoint};
 use wasmill_runtime::Job;
 
 use crate::{
-    jobmanager::{Submit, history::History, metrics::Metrics},
+    catalogue::Payloads,
+    jobmanager::{Submit, history::History, manifests::Facts, metrics::Metrics},
     message::Logged,
     payload::Payload,
 };
@@ -26,6 +30,17 @@ pub(crate) struct JobEntry {
     pub(crate) plan: Plan,
     /// What TaskManagers make it of; until it has ended.
     pub(crate) payload: Option<Arc<Payload>>,
+    /// What manifests say of it; none if the job file cannot be read any more.
+    pub(crate) facts: Option<Facts>,
+    /// The form to go back to if the new one does not start.
+    previous: Option<Arc<Payload>>,
+    version: u32,
+    /// When its newest attempt was given slots.
+    pub(crate) placed_ms: Timestamp,
+    /// What the savepoint is to be called that is taken when it is stopped.
+    pub(crate) stop_as: Option<String>,
+    /// The savepoint of a job that was stopped.
+    pub(crate) savepoint: Option<String>,
     /// The very job, in a run that is one process.
     pub(crate) prepared: Option<Arc<Job>>,
     watcher: Option<Sender<JobState>>,
@@ -41,8 +56,9 @@ impl JobEntry {
     }
 
     /// Of a job that an earlier life of the JobManager took.
-    pub(crate) fn recovered(record: &JobRecord, payload: Payload) -> Self {
+    pub(crate) fn recovered(record: &JobRecord, payload: Payload, previous: Option<Payload>) -> Self {
         let mut entry = Self::new(record, Arc::new(payload));
+        entry.previous = previous.map(Arc::new);
         entry.ended_ms = record.end.as_ref().map(|end| end.at_ms);
         if entry.ended_ms.is_some() {
             entry.payload = None;
@@ -57,11 +73,61 @@ impl JobEntry {
             ended_ms: None,
             key: payload.key.clone(),
             plan: payload.plan.clone(),
+            facts: Facts::of(&payload).ok(),
             payload: Some(payload),
+            previous: None,
+            version: record.version,
+            placed_ms: record.submitted_ms,
+            stop_as: None,
+            savepoint: None,
             prepared: None,
             watcher: None,
             history: History::default(),
             metrics: Metrics::default(),
+        }
+    }
+
+    /// Takes another form of the job, if the record is of another one: a new one, or the one before. Returns what is to be written
+    /// with the record.
+    pub(crate) fn changed_form(&mut self, record: &JobRecord, new: Option<Arc<Payload>>) -> Payloads {
+        if record.version == self.version {
+            let confirmed = record.previous.is_none() && self.previous.take().is_some();
+            return if confirmed { Payloads::Confirmed } else { Payloads::Same };
+        }
+        self.version = record.version;
+        let (form, payloads) = match (record.previous.is_some(), new) {
+            (true, Some(new)) => {
+                self.previous = self.payload.take();
+                let payloads = self
+                    .previous
+                    .clone()
+                    .map_or(Payloads::New(new.clone()), |previous| Payloads::Trial { new: new.clone(), previous });
+                (Some(new), payloads)
+            }
+            _ => {
+                let back = self.previous.take();
+                let payloads = back.clone().map_or(Payloads::Same, Payloads::Back);
+                (back, payloads)
+            }
+        };
+        if let Some(form) = form {
+            self.plan = form.plan.clone();
+            self.facts = Facts::of(&form).ok();
+            self.name.clone_from(&record.shape.name);
+            self.payload = Some(form);
+            self.metrics.restart();
+        }
+        payloads
+    }
+
+    /// What it has kept when it was stopped is a savepoint now, or could not become one.
+    pub(crate) fn stopped_as(&mut self, now: Timestamp, made: Result<Savepoint, Problem>) {
+        match made {
+            Ok(savepoint) => {
+                self.history.event(now, "savepoint", format!("savepoint {} is complete", savepoint.name));
+                self.savepoint = Some(savepoint.name);
+            }
+            Err(problem) => self.history.event(now, "savepoint", format!("no savepoint: {}", problem.detail)),
         }
     }
 
@@ -90,6 +156,9 @@ impl JobEntry {
     /// Something else has happened to it.
     pub(crate) fn event(&mut self, at_ms: Timestamp, event: &JobEvent) {
         self.history.event(at_ms, event.kind(), event.to_string());
+        if matches!(event, JobEvent::Placed { .. }) {
+            self.placed_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(at_ms, |t| t.as_millis() as Timestamp);
+        }
         if let JobEvent::Failure { attempt, cause, restarted } = event {
             let Cause { code, domain, message } = cause;
             self.history.exception(Exception {

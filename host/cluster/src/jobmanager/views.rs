@@ -1,18 +1,21 @@
 //! What people see: the owner's facts in the shapes of the REST interface.
 
-use wasmill_control::{jobmanager::JobState, message::SubtaskState};
+use wasmill_control::{
+    jobmanager::{CheckpointView, JobState},
+    message::SubtaskState,
+};
 use wasmill_model::{
     fault::Code,
     graph::Role,
     ids::{JobId, TaskManagerId},
 };
 use wasmill_rest::{
-    Cause, Cluster, EdgeDetail, JobCounts, JobDetail, JobSummary, Operation, OperationKind, OperationState, Plan,
-    Problem, SubtaskDetail, VertexDetail, VertexKind, Worker, WorkerState,
+    Cause, CheckpointState, Cluster, EdgeDetail, JobCounts, JobDetail, JobSummary, Operation, OperationKind,
+    OperationState, Plan, Problem, Scale, Submission, SubtaskDetail, VertexDetail, VertexKind, Worker, WorkerState,
 };
 use wasmill_runtime::Job;
 
-use crate::jobmanager::{Shell, job::JobEntry};
+use crate::jobmanager::{Shell, job::JobEntry, now_ms, savepoints::checkpoint_name};
 
 /// A checked job as people see it.
 pub(crate) fn plan(job: &Job, slots_free: u32) -> Plan {
@@ -41,14 +44,45 @@ pub(crate) fn plan(job: &Job, slots_free: u32) -> Plan {
             queued_bytes: 0,
         }
     });
+    let against = job.against_checkpoints().into_iter().filter(|_| graph.checkpoints.is_some());
+    let warnings = against.map(|(sink, why)| format!("the job takes no checkpoints, because of sink `{sink}`: {why}"));
     Plan {
         name: graph.name.clone(),
         slots: graph.slots(),
         slots_free,
         vertices: vertices.collect(),
         edges: edges.collect(),
-        warnings: graph.warnings.clone(),
+        warnings: graph.warnings.iter().cloned().chain(warnings).collect(),
     }
+}
+
+/// What is submitted in order to run a job with another parallelism.
+pub(crate) fn scaled(
+    job: JobId,
+    submission: &Submission,
+    plan: &Plan,
+    Scale { operator, parallelism }: &Scale,
+) -> Result<Submission, Problem> {
+    let key = match operator {
+        None => "job.parallelism".to_owned(),
+        Some(name) => {
+            let vertex = plan.vertices.iter().find(|vertex| vertex.name == *name);
+            let kind = vertex.map(|vertex| match vertex.kind {
+                VertexKind::Source => "source",
+                VertexKind::Operator => "operator",
+                VertexKind::Sink => "sink",
+            });
+            let kind = kind.ok_or_else(|| {
+                let names: Vec<&str> = plan.vertices.iter().map(|vertex| vertex.name.as_str()).collect();
+                Problem::new(404, Code::NotFound, format!("could not scale `{name}` of {job}: there is none"))
+                    .with_hint(format!("there are: {}", names.join(", ")))
+            })?;
+            format!("{kind}.{name}.parallelism")
+        }
+    };
+    let mut scaled = Submission { from: None, ..submission.clone() };
+    scaled.set.push(format!("{key}={parallelism}"));
+    Ok(scaled)
 }
 
 /// There is nothing of this name.
@@ -82,6 +116,9 @@ impl Shell {
             rows_written: sums.rows_written,
             cpu_seconds: sums.cpu_seconds,
             cause,
+            checkpoints: view.checkpoint.as_ref().map(|checkpoint| checkpoints(id, checkpoint)),
+            version: view.version,
+            savepoint: entry.savepoint.clone(),
         })
     }
 
@@ -126,9 +163,8 @@ impl Shell {
         let view = self.core.job(id).ok_or_else(|| not_found("job", &id.to_string(), "wasmill list --all"))?;
         let state = match (kind, &view.state) {
             (_, state) if !state.is_terminal() => OperationState::Running,
-            (OperationKind::Cancel, JobState::Cancelled) | (OperationKind::Stop, JobState::Finished) => {
-                OperationState::Done
-            }
+            (OperationKind::Cancel, JobState::Cancelled)
+            | (OperationKind::Stop, JobState::Finished | JobState::Stopped { .. }) => OperationState::Done,
             // A job that waits for slots has nothing to finish.
             (OperationKind::Stop, JobState::Cancelled) => OperationState::Done,
             _ => OperationState::Failed,
@@ -175,7 +211,7 @@ impl Shell {
                 Some(JobState::Created | JobState::Deploying) => jobs.waiting += 1,
                 Some(JobState::Running | JobState::Cancelling) => jobs.running += 1,
                 Some(JobState::Restarting) => jobs.restarting += 1,
-                Some(JobState::Finished) => jobs.finished += 1,
+                Some(JobState::Finished | JobState::Stopped { .. }) => jobs.finished += 1,
                 Some(JobState::Failed(_)) => jobs.failed += 1,
                 Some(JobState::Cancelled) => jobs.cancelled += 1,
                 None => {}
@@ -199,6 +235,20 @@ impl Shell {
         let uses = |entry: &JobEntry| entry.plan.vertices.iter().any(|vertex| vertex.plugin.as_deref() == Some(digest));
         let live = self.jobs.iter().filter(|(_, entry)| entry.ended_ms.is_none() && uses(entry));
         live.map(|(id, _)| id.to_string()).collect()
+    }
+}
+
+fn checkpoints(job: JobId, view: &CheckpointView) -> CheckpointState {
+    let now = now_ms();
+    CheckpointState {
+        completed: view.completed.map(|(id, _)| checkpoint_name(job, id)),
+        age_ms: view.completed.map(|(_, at)| now - at),
+        under_way_ms: view.under_way.map(|(_, since, _)| now - since),
+        waits_for: view.under_way.map(|(.., missing)| missing),
+        failed_in_row: view.failed_in_row,
+        taken: view.taken,
+        failed: view.failed,
+        restored_from: view.restored_from.clone(),
     }
 }
 

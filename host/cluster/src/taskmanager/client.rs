@@ -11,11 +11,12 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 use wasmill_control::jobmanager::Event;
-use wasmill_model::ids::JobId;
+use wasmill_model::ids::{Attempt, JobId};
 use wasmill_rest::Problem;
 use wasmill_runtime::Job;
 
 use crate::{
+    checkpoints,
     jobmanager::{Message, Shell},
     message::{Answer, Deployment, Poll, Polled, Register, Registered, Told},
 };
@@ -41,6 +42,8 @@ pub(crate) enum Error {
     Garbled { path: String, reason: String },
     #[error("the JobManager is gone")]
     Gone,
+    #[error(transparent)]
+    Checkpoints(#[from] checkpoints::Error),
 }
 
 impl Error {
@@ -160,23 +163,23 @@ impl Client {
         }
     }
 
-    pub(crate) fn deployment(&self, job: JobId) -> Result<ToRun, Error> {
+    /// What an attempt runs. Refused if the job has gone on to another.
+    pub(crate) fn deployment(&self, job: JobId, attempt: Attempt) -> Result<ToRun, Error> {
         match self {
             Self::Http { .. } => {
-                let path = format!("jobs/{job}/deployment");
+                let path = format!("jobs/{job}/deployment?attempt={}", attempt.0);
                 let bytes = self.get(&path, REQUEST_TIMEOUT, ANSWER_BYTES_MAX)?;
                 Ok(ToRun::Described(Box::new(parsed(&path, &bytes)?)))
             }
-            Self::Inside(inbox) => ask(inbox, move |shell| {
-                let entry = shell.jobs.get(&job)?;
-                if let Some(job) = &entry.prepared {
-                    return Some(ToRun::Prepared(job.clone()));
-                }
-                let payload = entry.payload.as_ref()?;
-                let (submission, found) = (payload.submission.clone(), payload.found.clone());
-                Some(ToRun::Described(Box::new(Deployment { submission, found })))
-            })?
-            .ok_or(Error::Gone),
+            Self::Inside(inbox) => {
+                let look = move |shell: &mut Shell| match shell.jobs.get(&job).and_then(|entry| entry.prepared.clone())
+                {
+                    Some(job) => Ok(ToRun::Prepared(job)),
+                    None => shell.deployment(job, attempt).map(|found| ToRun::Described(Box::new(found))),
+                };
+                let path = || format!("jobs/{job}/deployment");
+                ask(inbox, look)?.map_err(|problem| Error::Refused { path: path(), problem: Box::new(problem) })
+            }
         }
     }
 

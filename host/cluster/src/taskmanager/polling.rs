@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering::SeqCst},
         mpsc::Sender,
     },
@@ -16,6 +16,7 @@ use wasmill_plugin::cache::Secret;
 use wasmill_runtime::Network;
 
 use crate::{
+    checkpoints::{self, Shared},
     jobmanager::now_ms,
     message::{Answer, Poll, Polled, Register, Registered},
     taskmanager::{
@@ -31,6 +32,16 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// Where the JobManager's secret is put for those who take compiled code.
 pub(crate) type SecretCell = Arc<OnceLock<Secret>>;
+
+/// Where the checkpoint store is put once it is known.
+pub(crate) type CheckpointsCell = Arc<Mutex<Option<Shared>>>;
+
+/// What registering finds out for others.
+pub(crate) struct Found {
+    pub(crate) secret: Option<SecretCell>,
+    pub(crate) network: Option<Arc<Network>>,
+    pub(crate) checkpoints: CheckpointsCell,
+}
 
 /// Tells whoever runs the process something that is no error of a job.
 pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
@@ -48,8 +59,7 @@ struct Thread {
     client: Client,
     register: Register,
     telemetry: Arc<Telemetry>,
-    secret: Option<SecretCell>,
-    network: Option<Arc<Network>>,
+    found: Found,
     owner: Sender<Message>,
     say: Say,
     stop: Arc<AtomicBool>,
@@ -61,14 +71,14 @@ impl Polling {
         client: Client,
         register: Register,
         telemetry: Arc<Telemetry>,
-        (secret, network): (Option<SecretCell>, Option<Arc<Network>>),
+        found: Found,
         owner: Sender<Message>,
         say: Say,
     ) -> io::Result<Self> {
         let (stop, again) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let polling =
             Self { stop: stop.clone(), again: again.clone(), client: client.clone(), register: register.clone() };
-        let thread = Thread { client, register, telemetry, secret, network, owner, say, stop, again };
+        let thread = Thread { client, register, telemetry, found, owner, say, stop, again };
         thread::Builder::new().name("poll".to_owned()).spawn(move || thread.run())?;
         Ok(polling)
     }
@@ -149,11 +159,24 @@ impl Thread {
     }
 
     fn register(&mut self) -> Result<Epoch, Error> {
-        let Registered { cluster, epoch, secret } = self.client.register(self.register.clone())?;
-        if let (Some(cell), Some(secret)) = (&self.secret, secret) {
+        let mut registered = self.client.register(self.register.clone())?;
+        if registered.prove {
+            // What an earlier life of the JobManager wrote proves nothing to this one.
+            if let Some(folder) = &registered.checkpoints {
+                let (shared, nonce) = Shared::open(folder, &registered.cluster)?;
+                *self.found.checkpoints.lock().unwrap_or_else(PoisonError::into_inner) = Some(shared);
+                self.register.nonce = Some(nonce);
+            }
+            registered = self.client.register(self.register.clone())?;
+        }
+        let Registered { cluster, epoch, secret, checkpoints, prove } = registered;
+        if let (true, Some(folder)) = (prove, checkpoints) {
+            return Err(checkpoints::Error::NotShared { folder }.into());
+        }
+        if let (Some(cell), Some(secret)) = (&self.found.secret, secret) {
             let _ = cell.set(secret);
         }
-        if let Some(network) = &self.network {
+        if let Some(network) = &self.found.network {
             network.join(&cluster);
         }
         self.register.cluster = Some(cluster);

@@ -141,10 +141,10 @@ fn the_blackhole_takes_every_schema_and_reads_all_of_it() {
     let config = crate::testing::sink("connector = \"blackhole\"", ".".as_ref()).expect("valid settings");
     assert_eq!(config.check(&schema), Ok(()));
     assert_eq!(config.columns_read(&schema), [true]);
-    let mut sink = config.open(&schema, SinkPlace::only(true)).expect("nothing to open");
+    let mut sink = config.open(&schema, SinkPlace::only(true), None).expect("nothing to open");
     let column: ArrayRef = Arc::new(BinaryViewArray::from_iter_values([b"a"]));
     sink.write(&Batch::new(1, vec![column])).expect("it takes everything");
-    sink.prepare().and_then(|()| sink.commit()).expect("nothing to do");
+    sink.prepare().and_then(|_| sink.commit()).expect("nothing to do");
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Read as _, Seek as _, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
 use flate2::{Compression, write::GzEncoder};
+use serde::{Deserialize, Serialize};
 use tempfile::TempPath;
 use wasmill_model::{Batch, Schema};
 
@@ -39,6 +40,21 @@ pub(super) struct Part {
     gathered: Vec<u8>,
     output: Output,
     temporary: TempPath,
+    /// Bytes before the first row.
+    header: u64,
+    /// Whether anything was written since what is there was made durable.
+    dirty: bool,
+}
+
+/// What is needed in order to write on in a file, elsewhere or later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kept {
+    pub(super) temporary: PathBuf,
+    /// What is durable; what stands behind it is not of the checkpoint.
+    bytes: u64,
+    /// Bytes before the first row.
+    header: u64,
 }
 
 /// A file that is whole and durable, still under its temporary name. Dropping it removes it.
@@ -68,21 +84,74 @@ impl Part {
         let made = temporary::create(folder, &options.name.whole());
         let (file, temporary) = made.map_err(|source| failed("create", &target, source))?;
         let file = Counted { file, bytes: 0 };
-        let output = match options.name.packing {
-            None => Output::Plain(file),
-            Some(Packing::Gzip) => Output::Gzip(GzEncoder::new(file, GZIP)),
-            Some(Packing::Zstd) => Output::Zstd(
-                zstd::stream::write::Encoder::new(file, ZSTD_LEVEL)
-                    .map_err(|source| failed("create", &target, source))?,
-            ),
-        };
+        let output = Output::new(options.name.packing, file).map_err(|source| failed("create", &target, source))?;
         let mut encoder = options.encoder.open(&options.schema, Container::File);
         let mut gathered = Vec::new();
         encoder.begin(&mut gathered);
-        Ok(Self { target, encoder, gathered, output, temporary })
+        let dirty = !gathered.is_empty();
+        Ok(Self { target, encoder, gathered, output, temporary, header: 0, dirty })
+    }
+
+    /// Begins a file with what a checkpoint kept of another one, so as to write on behind it.
+    pub(super) fn resume(options: &PartOptions, target: PathBuf, kept: &Kept) -> Result<Self, Error> {
+        let folder = &options.name.folder;
+        let made = temporary::create(folder, &options.name.whole());
+        let (file, temporary) = made.map_err(|source| failed("create", &target, source))?;
+        let mut file = Counted { file, bytes: 0 };
+        kept.copy(0, &mut file)?;
+        let output = Output::new(options.name.packing, file).map_err(|source| failed("create", &target, source))?;
+        let encoder = options.encoder.open(&options.schema, Container::File);
+        Ok(Self { target, encoder, gathered: Vec::new(), output, temporary, header: kept.header, dirty: false })
+    }
+
+    /// Adds the rows of another file that a checkpoint kept.
+    pub(super) fn append(&mut self, kept: &Kept) -> Result<(), Error> {
+        self.settle()?;
+        kept.copy(kept.header, self.output.counted())
+    }
+
+    /// Makes all that was written durable, so that whoever has the first bytes of the file can write on behind them. From now on
+    /// the file stays when this is dropped: a checkpoint may name it.
+    pub(super) fn keep(&mut self) -> Result<Kept, Error> {
+        self.settle()?;
+        self.temporary.disable_cleanup(true);
+        let bytes = self.output.counted().bytes;
+        Ok(Kept { temporary: self.temporary.to_path_buf(), bytes, header: self.header })
+    }
+
+    /// Begins a file that may be written on later, and of which it can be told where its first row begins, also if it is packed.
+    pub(super) fn create_to_keep(options: &PartOptions, target: PathBuf) -> Result<Self, Error> {
+        let mut part = Self::create(options, target)?;
+        if options.encoder.is_text() && !part.gathered.is_empty() {
+            part.write_gathered()?;
+            part.output.cut().map_err(|source| failed("write", &part.target, source))?;
+            part.header = part.output.counted().bytes;
+        }
+        Ok(part)
+    }
+
+    /// Writes all, and makes it durable; what is packed begins anew behind it.
+    fn settle(&mut self) -> Result<(), Error> {
+        self.dirty |= !self.gathered.is_empty();
+        self.write_gathered()?;
+        if !std::mem::take(&mut self.dirty) {
+            return Ok(());
+        }
+        let settled = self.output.cut().and_then(|()| self.output.counted().file.sync_data());
+        settled.map_err(|source| failed("sync", &self.target, source))
+    }
+
+    /// Completes the file, which stays when what is returned is dropped.
+    pub(super) fn close(self) -> Result<(Kept, File), Error> {
+        let header = self.header;
+        let Finished { mut temporary, file } = self.finish()?;
+        temporary.disable_cleanup(true);
+        let bytes = file.metadata().map_err(|source| failed("look at", &temporary, source))?.len();
+        Ok((Kept { temporary: temporary.to_path_buf(), bytes, header }, file))
     }
 
     pub(super) fn write(&mut self, batch: &Batch) -> Result<(), Error> {
+        self.dirty = true;
         let encoded = self.encoder.rows(batch, &mut self.gathered);
         encoded.map_err(|source| failed("write", &self.target, source))?;
         if self.gathered.len() >= GATHER_BYTES { self.write_gathered() } else { Ok(()) }
@@ -122,6 +191,65 @@ impl Part {
         };
         self.gathered.clear();
         result.map_err(|source| failed("write", &self.target, source))
+    }
+}
+
+impl Output {
+    fn new(packing: Option<Packing>, file: Counted) -> io::Result<Self> {
+        Ok(match packing {
+            None => Self::Plain(file),
+            Some(Packing::Gzip) => Self::Gzip(GzEncoder::new(file, GZIP)),
+            Some(Packing::Zstd) => Self::Zstd(zstd::stream::write::Encoder::new(file, ZSTD_LEVEL)?),
+        })
+    }
+
+    fn counted(&mut self) -> &mut Counted {
+        match self {
+            Self::Plain(file) => file,
+            Self::Gzip(packed) => packed.get_mut(),
+            Self::Zstd(packed) => packed.get_mut(),
+        }
+    }
+
+    /// Ends what is packed, and begins again behind it: packed files may be joined.
+    fn cut(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => {}
+            Self::Gzip(packed) => {
+                packed.try_finish()?;
+                let file = packed.get_ref().again()?;
+                *packed = GzEncoder::new(file, GZIP);
+            }
+            Self::Zstd(packed) => {
+                packed.do_finish()?;
+                let file = packed.get_ref().again()?;
+                *packed = zstd::stream::write::Encoder::new(file, ZSTD_LEVEL)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Counted {
+    /// The same file, at the same place.
+    fn again(&self) -> io::Result<Self> {
+        Ok(Self { file: self.file.try_clone()?, bytes: self.bytes })
+    }
+}
+
+impl Kept {
+    /// Copies what it has from a place on.
+    fn copy(&self, from: u64, to: &mut Counted) -> Result<(), Error> {
+        let path = &self.temporary;
+        let mut file = File::open(path).map_err(|source| failed("go on with", path, source))?;
+        file.seek(SeekFrom::Start(from)).map_err(|source| failed("go on with", path, source))?;
+        let wanted = self.bytes.saturating_sub(from);
+        let copied = io::copy(&mut file.take(wanted), to).map_err(|source| failed("go on with", path, source))?;
+        if copied < wanted {
+            let message = format!("it has {} bytes, and had {} at the checkpoint", from + copied, self.bytes);
+            return Err(failed("go on with", path, io::Error::other(message)));
+        }
+        to.file.sync_data().map_err(|source| failed("sync", path, source))
     }
 }
 

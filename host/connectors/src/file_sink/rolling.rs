@@ -9,27 +9,27 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
 use wasmill_model::{
     Batch,
+    ids::CheckpointId,
     settings::{self, Setting, Settings},
 };
 
 use super::{
     FileName,
     part::{Finished, Part, PartOptions, failed, sync_folder},
+    publish::{DIGITS, last_number},
 };
-use crate::{Error, Sink};
-
-/// Digits of a number, so that names sort as they were made. Larger numbers have more.
-const DIGITS: usize = 6;
+use crate::{CheckpointKind, Error, Sink};
 
 /// When a file ends and the next one begins: whatever comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Roll {
     /// Bytes; a file has one batch more at most.
-    size: u64,
+    pub(super) size: u64,
     /// Since its first row.
-    every: Duration,
+    pub(super) every: Duration,
 }
 
 impl Default for Roll {
@@ -145,11 +145,19 @@ impl Sink for RollingSink {
         self.open.as_ref().and_then(|open| open.since.checked_add(self.roll.every))
     }
 
-    fn prepare(&mut self) -> Result<(), Error> {
+    fn checkpoint(&mut self, _: CheckpointId, _: CheckpointKind) -> Result<Option<Value>, Error> {
+        unreachable!("it is for jobs that take no checkpoints")
+    }
+
+    fn completed(&mut self, _: CheckpointId) -> Result<(), Error> {
+        unreachable!("it is for jobs that take no checkpoints")
+    }
+
+    fn prepare(&mut self) -> Result<Option<Value>, Error> {
         if let Some(open) = self.open.take() {
             self.prepared = Some(open.part.finish()?);
         }
-        Ok(())
+        Ok(None)
     }
 
     fn commit(&mut self) -> Result<(), Error> {
@@ -158,19 +166,6 @@ impl Sink for RollingSink {
             None => Ok(()),
         }
     }
-}
-
-/// The highest number of a subtask's files that are there; 0 if there is none.
-fn last_number(name: &FileName, subtask: u32) -> io::Result<u64> {
-    let (prefix, ending) = (format!("{}.{subtask}.", name.stem), name.ending());
-    let mut last = 0;
-    for entry in fs::read_dir(&name.folder)? {
-        let found = entry?.file_name();
-        let number = found.to_str().and_then(|found| found.strip_prefix(&prefix)?.strip_suffix(&ending));
-        let digits = number.filter(|text| text.len() >= DIGITS && text.bytes().all(|byte| byte.is_ascii_digit()));
-        last = last.max(digits.and_then(|digits| digits.parse().ok()).unwrap_or(0));
-    }
-    Ok(last)
 }
 
 #[cfg(test)]

@@ -42,6 +42,11 @@ pub(super) fn create(folder: &Path, name: &str) -> io::Result<(File, TempPath)> 
 /// Removes temporary files for a target of this name that nobody writes any more. One that cannot be removed stays: it
 /// harms nobody.
 pub(super) fn sweep(folder: &Path, name: &str) {
+    sweep_but(folder, name, &[]);
+}
+
+/// The same, but for some that a checkpoint needs.
+pub(super) fn sweep_but(folder: &Path, name: &str, keep: &[&Path]) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     let prefix = prefix(name);
     for entry in entries.flatten() {
@@ -52,6 +57,9 @@ pub(super) fn sweep(folder: &Path, name: &str) {
             continue;
         }
         let path = entry.path();
+        if keep.contains(&path.as_path()) {
+            continue;
+        }
         if let Ok(file) = File::open(&path)
             && file.try_lock().is_ok()
         {

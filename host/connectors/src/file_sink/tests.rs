@@ -26,11 +26,13 @@ fn numbers(from: i64, to: i64) -> Batch {
 fn open(folder: &Path, path: &str, format: &str, subtask: u32, parallelism: u32) -> Box<dyn Sink> {
     let text = format!("connector = \"file\"\npath = \"{path}\"\nformat = \"{format}\"");
     let config = testing::sink(&text, folder).expect("valid settings");
-    config.open(&schema(), SinkPlace { subtask, parallelism, bounded: true }).expect("it opens")
+    config
+        .open(&schema(), SinkPlace { subtask, parallelism, bounded: true, checkpoints: false }, None)
+        .expect("it opens")
 }
 
 fn finish(mut sink: Box<dyn Sink>) {
-    sink.prepare().and_then(|()| sink.commit()).expect("room on disk");
+    sink.prepare().and_then(|_| sink.commit()).expect("room on disk");
 }
 
 /// The names in a folder, hidden ones too.
@@ -204,7 +206,7 @@ fn targets_that_cannot_be_written() {
     let check = |path: &str, expected: &str| {
         let text = format!("connector = \"file\"\npath = \"{path}\"\nformat = \"json\"");
         let config = testing::sink(&text, folder.path()).expect("valid settings");
-        let error = config.open(&schema(), SinkPlace::only(true)).err().expect("it cannot be opened").to_string();
+        let error = config.open(&schema(), SinkPlace::only(true), None).err().expect("it cannot be opened").to_string();
         let error = error.replace(&*folder.path().to_string_lossy(), "DIR");
         assert!(error.starts_with(expected), "{error}");
     };

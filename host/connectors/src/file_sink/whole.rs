@@ -2,10 +2,11 @@
 
 use std::{io, path::PathBuf};
 
-use wasmill_model::Batch;
+use serde_json::Value;
+use wasmill_model::{Batch, ids::CheckpointId};
 
 use super::part::{Finished, Part, PartOptions, failed, sync_folder};
-use crate::{Error, Sink};
+use crate::{CheckpointKind, Error, Sink};
 
 /// The file of one subtask.
 pub(super) struct WholeSink {
@@ -43,15 +44,23 @@ impl Sink for WholeSink {
         Ok(())
     }
 
-    fn prepare(&mut self) -> Result<(), Error> {
+    fn checkpoint(&mut self, _: CheckpointId, _: CheckpointKind) -> Result<Option<Value>, Error> {
+        unreachable!("it is for jobs that take no checkpoints")
+    }
+
+    fn completed(&mut self, _: CheckpointId) -> Result<(), Error> {
+        unreachable!("it is for jobs that take no checkpoints")
+    }
+
+    fn prepare(&mut self) -> Result<Option<Value>, Error> {
         if !matches!(self.state, State::Writing(_)) {
-            return Ok(());
+            return Ok(None);
         }
         let State::Writing(part) = std::mem::replace(&mut self.state, State::Failed) else {
             unreachable!("looked at above")
         };
         self.state = State::Prepared(part.finish()?);
-        Ok(())
+        Ok(None)
     }
 
     fn commit(&mut self) -> Result<(), Error> {

@@ -58,6 +58,8 @@ pub(crate) struct Block {
     pub(crate) at: usize,
     /// The number of that line, from 1.
     pub(crate) line: u64,
+    /// Bytes of the file before what the block had at first, unpacked.
+    pub(crate) offset: u64,
     line_bytes_max: usize,
 }
 
@@ -66,7 +68,7 @@ impl Block {
     pub(super) fn of_text(file: Arc<str>, text: &str, line: u64, line_bytes_max: usize) -> Self {
         let end = if text.ends_with('\n') { "" } else { "\n" };
         let bytes = Buffer::from_vec([text, end].concat().into_bytes());
-        Self { file, bytes, at: 0, line, line_bytes_max }
+        Self { file, bytes, at: 0, line, offset: 0, line_bytes_max }
     }
 
     /// Passes the next line and returns where it lies, with its `\n`; `None` at the end. The error: it is too long.
@@ -119,6 +121,8 @@ pub(crate) struct Blocks {
     options: BlockOptions,
     /// The beginning of a line whose end was not read yet.
     rest: Vec<u8>,
+    /// Bytes that were read, unpacked.
+    read: u64,
     /// The number of that line, from 1.
     line: u64,
     /// Lines that were read, but not looked at.
@@ -131,6 +135,8 @@ pub(crate) struct Blocks {
 
 /// Whole lines of which it is not known whether they are text.
 struct Unchecked {
+    /// Bytes of the file before `bytes`.
+    offset: u64,
     bytes: Buffer,
     at: usize,
     line: u64,
@@ -143,6 +149,30 @@ impl Blocks {
         let input = File::open(&split.path).and_then(|file| unpacked(meter.read(file)));
         let input = input.map_err(|source| Error::Read { doing: "open", path: (&name).into(), source })?;
         Ok(Self::new(name, Input::File(input), options))
+    }
+
+    /// The same from a place on: behind so many bytes, unpacked, and lines.
+    pub(crate) fn open_at(
+        split: &Split,
+        (offset, lines): (u64, u64),
+        options: BlockOptions,
+        meter: &Meter,
+    ) -> Result<Self, Error> {
+        let mut blocks = Self::open(split, options, meter)?;
+        if offset == 0 {
+            return Ok(blocks);
+        }
+        let failed = |source| Error::Read { doing: "read", path: Path::new(&*blocks.file).to_owned(), source };
+        let passed = match &mut blocks.input {
+            Input::File(input) => io::copy(&mut input.by_ref().take(offset), &mut io::sink()).map_err(failed)?,
+            Input::Live(_) => unreachable!("it is a file"),
+        };
+        if passed < offset {
+            let reason = format!("it has {passed} bytes, and {offset} were read then");
+            return Err(Error::Position { of: split.to_string(), reason });
+        }
+        (blocks.read, blocks.line, blocks.at_start) = (offset, lines + 1, false);
+        Ok(blocks)
     }
 
     /// Standard input. A block is made of what is there: nothing waits for more than it takes to end a line.
@@ -159,6 +189,7 @@ impl Blocks {
             input,
             options,
             rest: Vec::new(),
+            read: 0,
             line: 1,
             unchecked: None,
             at_start: true,
@@ -175,6 +206,7 @@ impl Blocks {
         if self.in_long_line {
             self.pass_long_line()?;
         }
+        let offset = self.read - self.rest.len() as u64;
         let Some(mut bytes) = self.read_lines()? else { return Ok(None) };
         if self.in_long_line {
             return Ok(Some(Piece::Bad(too_long(&self.file, self.line, &bytes, self.options.line_bytes_max))));
@@ -184,7 +216,7 @@ impl Blocks {
         if self.options.replace_invalid_utf8 && std::str::from_utf8(&bytes).is_err() {
             bytes = String::from_utf8_lossy(&bytes).into_owned().into_bytes();
         }
-        let lines = Unchecked { at, line: self.line, bytes: Buffer::from_vec(bytes) };
+        let lines = Unchecked { offset, at, line: self.line, bytes: Buffer::from_vec(bytes) };
         self.line += memchr::memchr_iter(b'\n', &lines.bytes).count() as u64;
         Ok(Some(match self.options.rows_are_lines {
             true => self.check_utf8(lines),
@@ -193,20 +225,27 @@ impl Blocks {
     }
 
     fn block(&self, lines: Unchecked) -> Block {
-        let Unchecked { bytes, at, line } = lines;
-        Block { file: self.file.clone(), bytes, at, line, line_bytes_max: self.options.line_bytes_max }
+        let Unchecked { offset, bytes, at, line } = lines;
+        Block {
+            file: self.file.clone(),
+            offset: offset + at as u64,
+            bytes,
+            at,
+            line,
+            line_bytes_max: self.options.line_bytes_max,
+        }
     }
 
     /// The lines up to the first that is not UTF-8; that line, if it is the first.
     fn check_utf8(&mut self, lines: Unchecked) -> Piece {
-        let Unchecked { bytes, at, line } = &lines;
+        let Unchecked { offset, bytes, at, line } = &lines;
         let Err(error) = std::str::from_utf8(&bytes[*at..]) else { return Piece::Lines(self.block(lines)) };
         let wrong = at + error.valid_up_to();
         let start = memchr::memrchr(b'\n', &bytes[*at..wrong]).map_or(*at, |end| at + end + 1);
         if start > *at {
-            let good = Unchecked { bytes: bytes.slice_with_length(0, start), at: *at, line: *line };
+            let good = Unchecked { offset: *offset, bytes: bytes.slice_with_length(0, start), at: *at, line: *line };
             let passed = memchr::memchr_iter(b'\n', &bytes[*at..start]).count() as u64;
-            self.unchecked = Some(Unchecked { line: line + passed, at: start, bytes: lines.bytes });
+            self.unchecked = Some(Unchecked { offset: *offset, line: line + passed, at: start, bytes: lines.bytes });
             return Piece::Lines(self.block(good));
         }
         let end = wrong + memchr::memchr(b'\n', &bytes[wrong..]).map_or(bytes.len() - wrong, |length| length + 1);
@@ -220,7 +259,7 @@ impl Blocks {
             text: kept_text(&bytes[start..end]),
         };
         if end < bytes.len() {
-            self.unchecked = Some(Unchecked { line: line + 1, at: end, bytes: lines.bytes });
+            self.unchecked = Some(Unchecked { offset: *offset, line: line + 1, at: end, bytes: lines.bytes });
         }
         Piece::Bad(bad)
     }
@@ -279,6 +318,7 @@ impl Blocks {
     /// Reads until there are `room` bytes or the file ends; of standard input what is there.
     fn fill(&mut self, bytes: &mut Vec<u8>, room: usize) -> Result<(), Error> {
         let failed = |source| Error::Read { doing: "read", path: Path::new(&*self.file).to_owned(), source };
+        let before = bytes.len();
         match &mut self.input {
             Input::File(input) => {
                 while !self.at_end && bytes.len() < room {
@@ -300,6 +340,7 @@ impl Blocks {
                 input.consume(taken);
             }
         }
+        self.read += (bytes.len() - before) as u64;
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use std::{
 
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow_schema::{ArrowError, DataType as ArrowType, Field as ArrowField, SchemaRef};
+use serde_json::Value;
 use wasmill_model::{Batch, DataType, Field, Schema, fault::Code};
 
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
     bad_row::{AT_ONCE_MAX, kept_text},
     columns::ROWS_MAX,
     encode::row_as_json,
+    file_source::Files,
     file_source::{
         arrow::ArrowFile,
         convert::{Converted, can_read, convert, own_type, without_nulls},
@@ -116,11 +118,10 @@ impl Columnar {
         columns.iter().map(place).collect()
     }
 
-    pub(crate) fn source(self, splits: &[Split], columns: &[SourceColumn], wanted: &[bool]) -> ColumnarSource {
+    pub(crate) fn source(self, files: Files, columns: &[SourceColumn], wanted: &[bool]) -> ColumnarSource {
         let schema = SourceColumn::schema(columns).expect("checked when the table was read");
         let wanted = (0..columns.len()).filter(|&place| wanted[place]).collect();
-        let splits = splits.to_vec().into();
-        ColumnarSource { format: self, splits, columns: columns.to_vec(), schema, wanted, open: None, bad_max: 1 }
+        ColumnarSource { format: self, files, columns: columns.to_vec(), schema, wanted, open: None, bad_max: 1 }
     }
 }
 
@@ -180,7 +181,7 @@ pub(crate) fn guarded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, 
 /// Reads its files one after another.
 pub(crate) struct ColumnarSource {
     format: Columnar,
-    splits: VecDeque<Split>,
+    files: Files,
     columns: Vec<SourceColumn>,
     schema: Schema,
     /// The places, in `columns`, of those that somebody reads.
@@ -304,26 +305,38 @@ impl Source for ColumnarSource {
     fn poll(&mut self, _now_ms: i64) -> Result<Polled, Error> {
         loop {
             let Some(mut open) = self.open.take() else {
-                let Some(split) = self.splits.pop_front() else { return Ok(Polled::End) };
+                let Some((split, _)) = self.files.begin() else { return Ok(Polled::End) };
                 self.open = Some(self.open(split)?);
                 continue;
             };
             if let Some(batch) = open.take_ready() {
                 self.open = Some(open);
-                return Ok(Polled::Batch { port: 0, batch });
+                match self.files.good(batch) {
+                    Some(batch) => return Ok(Polled::Batch { port: 0, batch }),
+                    None => continue,
+                }
             }
             if let Some(bad) = &mut open.bad {
                 let rows = self.take_bad(bad, &open.split);
                 if bad.rows.is_empty() {
                     open.bad = None;
                 }
-                self.bad_max = AT_ONCE_MAX;
                 self.open = Some(open);
+                let rows = self.files.bad(rows);
+                if rows.is_empty() {
+                    continue;
+                }
+                self.bad_max = AT_ONCE_MAX;
                 return Ok(Polled::Bad(rows));
             }
-            if self.advance(&mut open)? {
-                self.open = Some(open);
+            match self.advance(&mut open)? {
+                true => self.open = Some(open),
+                false => self.files.end(),
             }
         }
+    }
+
+    fn positions(&self) -> Vec<Value> {
+        self.files.positions()
     }
 }

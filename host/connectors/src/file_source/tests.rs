@@ -22,6 +22,7 @@ mod columnar;
 mod csv;
 mod json;
 mod nested;
+mod positions;
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("room for a folder")
@@ -230,7 +231,7 @@ fn one_file_after_another() {
 fn a_subtask_without_splits_ends_at_once() {
     let folder = folder();
     let config = config(folder.path(), "format = \"lines\"\npath = \"*\"");
-    let (batches, result) = drain(config.open(1, 2, &[], &all(&config)).expect("nothing to open"));
+    let (batches, result) = drain(config.open(1, 2, &[], &all(&config), None).expect("nothing to open"));
     assert!(batches.is_empty() && result.is_ok());
 }
 
@@ -241,7 +242,7 @@ fn batches_stay_small_and_lines_cross_blocks_whole() {
     put(folder.path(), "a.txt", expected.join("\n"));
     let config = config(folder.path(), "format = \"lines\"\npath = \"a.txt\"");
     let splits = config.splits().expect("it is there");
-    let (batches, result) = drain(config.open(0, 1, &splits, &all(&config)).expect("it opens"));
+    let (batches, result) = drain(config.open(0, 1, &splits, &all(&config), None).expect("it opens"));
     result.expect("good lines");
     assert!(batches.iter().all(|(_, batch)| (1..=4_096).contains(&batch.rows)));
     let columns = batches.iter().map(|(_, batch)| batch.column(0).as_string_view());
@@ -255,7 +256,7 @@ fn text_is_not_copied() {
     put(folder.path(), "a.txt", "longer than a view can hold itself\n".repeat(5_000));
     let config = config(folder.path(), "format = \"lines\"\npath = \"a.txt\"");
     let splits = config.splits().expect("it is there");
-    let (batches, _) = drain(config.open(0, 1, &splits, &all(&config)).expect("it opens"));
+    let (batches, _) = drain(config.open(0, 1, &splits, &all(&config), None).expect("it opens"));
     let buffers: Vec<_> = batches.iter().map(|(_, batch)| batch.column(0).as_string_view().data_buffers()).collect();
     assert_eq!(buffers.len(), 2, "4,096 rows and the rest");
     assert_eq!(buffers[0][0].as_ptr(), buffers[1][0].as_ptr(), "both point into the block that was read");
@@ -268,7 +269,7 @@ fn short_text_does_not_keep_the_block() {
     put(folder.path(), "a.txt", "short\n".repeat(5_000));
     let config = config(folder.path(), "format = \"lines\"\npath = \"a.txt\"");
     let splits = config.splits().expect("it is there");
-    let (batches, _) = drain(config.open(0, 1, &splits, &all(&config)).expect("it opens"));
+    let (batches, _) = drain(config.open(0, 1, &splits, &all(&config), None).expect("it opens"));
     assert!(batches.iter().all(|(_, batch)| batch.column(0).as_string_view().data_buffers().is_empty()));
 }
 
@@ -279,7 +280,7 @@ fn rows_are_counted_though_nobody_reads_their_columns() {
     for wanted in [None, Some(vec![false])] {
         let config = config(folder.path(), "format = \"lines\"\npath = \"a.txt\"");
         let splits = config.splits().expect("it is there");
-        let (batches, _) = drain(config.open(0, 1, &splits, &[wanted]).expect("it opens"));
+        let (batches, _) = drain(config.open(0, 1, &splits, &[wanted], None).expect("it opens"));
         assert_eq!(batches.iter().map(|(_, batch)| batch.rows).sum::<usize>(), 3);
         assert!(batches.iter().all(|(_, batch)| batch.columns == [None]));
     }

@@ -1,7 +1,8 @@
 //! Reading text files: one after another, block by block, batch by batch.
 
-use std::{collections::VecDeque, mem};
+use std::mem;
 
+use serde_json::Value;
 use wasmill_model::Batch;
 
 use crate::{
@@ -9,6 +10,7 @@ use crate::{
     bad_row::AT_ONCE_MAX,
     file_source::{
         blocks::{Block, BlockOptions, Blocks, Piece},
+        position::{Files, Position},
         standard_input::{StandardInput, Waited},
     },
     meter::Meter,
@@ -67,7 +69,7 @@ impl BadRows {
 
 /// Reads its splits one after another.
 pub(crate) struct TextSource {
-    splits: VecDeque<Split>,
+    files: Files,
     meter: Meter,
     options: BlockOptions,
     decoder: Box<dyn Decoder>,
@@ -92,18 +94,18 @@ enum Input {
 }
 
 impl TextSource {
-    pub(super) fn new(splits: &[Split], options: BlockOptions, decoder: Box<dyn Decoder>) -> Self {
+    pub(super) fn new(files: Files, options: BlockOptions, decoder: Box<dyn Decoder>) -> Self {
         let bad = BadRows::up_to(1);
-        let meter = Meter::of(splits.iter().map(|split| split.path.as_path()));
-        Self { splits: splits.to_vec().into(), meter, options, decoder, open: None, bad, failed: None }
+        let meter = Meter::of(files.paths());
+        Self { files, meter, options, decoder, open: None, bad, failed: None }
     }
 }
 
 impl OpenSplit {
-    fn open(split: &Split, options: BlockOptions, meter: &Meter) -> Result<Self, Error> {
+    fn open(split: &Split, from: &Position, options: BlockOptions, meter: &Meter) -> Result<Self, Error> {
         let input = match split.is_standard_input() {
             true => Input::StandardInput(StandardInput::open(options)?),
-            false => Input::File(Blocks::open(split, options, meter)?),
+            false => Input::File(Blocks::open_at(split, (from.offset, from.lines), options, meter)?),
         };
         Ok(Self { name: split.to_string(), input, block: None })
     }
@@ -120,26 +122,37 @@ impl Source for TextSource {
     fn poll(&mut self, now_ms: i64) -> Result<Polled, Error> {
         loop {
             if !self.bad.rows.is_empty() {
+                let bad = self.files.bad(self.bad.take());
+                if bad.is_empty() {
+                    continue;
+                }
                 self.bad.max = AT_ONCE_MAX;
-                return Ok(Polled::Bad(self.bad.take()));
+                return Ok(Polled::Bad(bad));
             }
             if let Some(error) = self.failed.take() {
                 return Err(error);
             }
             let Some(open) = &mut self.open else {
-                let Some(split) = self.splits.pop_front() else { return Ok(Polled::End) };
+                let Some((split, from)) = self.files.begin() else { return Ok(Polled::End) };
                 self.decoder.begin();
-                self.open = Some(OpenSplit::open(&split, self.options, &self.meter)?);
+                self.open = Some(OpenSplit::open(&split, &from, self.options, &self.meter)?);
                 continue;
             };
             let Some(block) = &mut open.block else {
                 match open.next()? {
-                    Waited::Piece(Piece::Lines(block)) => open.block = Some(block),
+                    Waited::Piece(Piece::Lines(block)) => {
+                        // A row may be of several lines, some of which the decoder has taken already.
+                        if self.options.rows_are_lines {
+                            self.files.at(block.offset, block.line - 1);
+                        }
+                        open.block = Some(block);
+                    }
                     Waited::Piece(Piece::Bad(row)) => self.bad.push(row),
                     Waited::Nothing => return Ok(Polled::Pending { retry_at_ms: now_ms }),
                     Waited::End => {
                         self.decoder.end(&open.name)?;
                         self.open = None;
+                        self.files.end();
                     }
                 }
                 continue;
@@ -149,10 +162,16 @@ impl Source for TextSource {
             if used_up {
                 open.block = None;
             }
-            if batch.rows > 0 {
+            if batch.rows > 0
+                && let Some(batch) = self.files.good(batch)
+            {
                 return Ok(Polled::Batch { port: 0, batch });
             }
         }
+    }
+
+    fn positions(&self) -> Vec<Value> {
+        self.files.positions()
     }
 
     fn progress(&self) -> Option<(u64, u64)> {

@@ -18,7 +18,8 @@ fn events(keys: &str, parallelism: u32) -> HashMap<String, Vec<Value>> {
     let config = config(keys);
     let mut found: HashMap<String, Vec<Value>> = HashMap::new();
     for subtask in 0..parallelism {
-        let (batches, result) = drain(config.open(subtask, parallelism, &[], &all(&config)).expect("nothing can fail"));
+        let (batches, result) =
+            drain(config.open(subtask, parallelism, &[], &all(&config), None).expect("nothing can fail"));
         result.expect("nothing can fail");
         for (port, batch) in batches {
             assert!((1..=4_096).contains(&batch.rows));
@@ -142,7 +143,7 @@ fn event_times_follow_their_own_rate() {
 fn a_rate_is_kept() {
     for (keys, parallelism) in [("only_bids = true", 1), ("only_bids = true", 3), ("", 2)] {
         let config = config(&format!("rate = 1000\n{keys}"));
-        let open = |subtask| config.open(subtask, parallelism, &[], &all(&config)).expect("nothing can fail");
+        let open = |subtask| config.open(subtask, parallelism, &[], &all(&config), None).expect("nothing can fail");
         let mut sources: Vec<_> = (0..parallelism).map(open).collect();
         let mut made = 0;
         let start_ms = 1_000_000;
@@ -160,7 +161,7 @@ fn a_rate_is_kept() {
 #[test]
 fn waiting_ends_when_the_next_event_is_due() {
     let config = config("rate = 3\nonly_bids = true\nevents = 2");
-    let mut source = config.open(0, 1, &[], &all(&config)).expect("nothing can fail");
+    let mut source = config.open(0, 1, &[], &all(&config), None).expect("nothing can fail");
     let mut poll = |now_ms| source.poll(now_ms).expect("nothing can fail");
     let Polled::Pending { retry_at_ms } = poll(1_000) else { panic!("nothing is due") };
     assert_eq!(retry_at_ms, 1_334);
@@ -179,7 +180,7 @@ fn what_nobody_reads_is_not_made() {
     wanted[0] = Some(vec![false, true, false, false, false, true, false]);
     wanted[1] = None;
     wanted[2] = Some(vec![false; 8]);
-    let (batches, _) = drain(config.open(0, 1, &[], &wanted).expect("nothing can fail"));
+    let (batches, _) = drain(config.open(0, 1, &[], &wanted, None).expect("nothing can fail"));
     assert_eq!(batches.iter().map(|(port, batch)| (*port, batch.rows)).collect::<Vec<_>>(), [(2, 20), (0, 920)]);
     assert!(batches[0].1.columns.iter().all(Option::is_none));
     let row = &rows(&batches[1].1, &config.ports()[0].schema)[0];
@@ -196,7 +197,7 @@ fn a_poll_comes_back_also_if_nobody_reads_the_events() {
     for port in ["auctions", "persons", ""] {
         let wanted = config.ports().iter().map(|p| (p.name == port).then(|| vec![true; p.schema.len()]));
         let wanted: Vec<_> = wanted.collect();
-        let mut source = config.open(0, 1, &[], &wanted).expect("nothing can fail");
+        let mut source = config.open(0, 1, &[], &wanted, None).expect("nothing can fail");
         assert!(matches!(source.poll(5), Ok(Polled::Pending { retry_at_ms: 5 })));
     }
 }
@@ -221,4 +222,65 @@ fn settings() {
     );
     check("event = 1", "job.toml:2: event: unknown key `event`\n  hint: did you mean `events`?");
     assert_eq!(json!(config("").splits().expect("nothing to look for").len()), json!(0));
+}
+
+/// What each of several subtasks brings in so many polls, and how far they have come.
+fn some(
+    config: &SourceConfig,
+    parallelism: u32,
+    from: Option<&[Value]>,
+    polls: usize,
+    found: &mut Vec<String>,
+) -> Vec<Value> {
+    let mut positions = Vec::new();
+    for subtask in 0..parallelism {
+        let mut source = config.open(subtask, parallelism, &[], &all(config), from).expect("it goes on");
+        for _ in 0..polls {
+            match source.poll(0).expect("nothing can fail") {
+                Polled::Batch { port, batch } => {
+                    let port = &config.ports()[port];
+                    found.extend(rows(&batch, &port.schema).iter().map(|row| format!("{} {row}", port.name)));
+                }
+                Polled::End => break,
+                other => panic!("nothing waits or is bad: {other:?}"),
+            }
+        }
+        positions.extend(source.positions());
+    }
+    positions
+}
+
+#[test]
+fn whoever_goes_on_makes_each_event_once() {
+    for keys in ["events = 40011", "events = 40011\nonly_bids = true"] {
+        let config = config(keys);
+        let mut whole = Vec::new();
+        some(&config, 1, None, usize::MAX, &mut whole);
+        whole.sort_unstable();
+        for first in 1..=4 {
+            for second in 1..=4 {
+                let mut found = Vec::new();
+                let once = some(&config, first, None, 2, &mut found);
+                let twice = some(&config, second, Some(&once), 1, &mut found);
+                some(&config, first, Some(&twice), usize::MAX, &mut found);
+                found.sort_unstable();
+                assert_eq!(found.len(), whole.len(), "{first} then {second}");
+                assert!(found == whole, "{first} then {second}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rate_is_kept_to_from_where_it_goes_on() {
+    let config = config("events = 100000\nrate = 1000\nonly_bids = true");
+    let mut source = config.open(0, 1, &[], &all(&config), None).expect("nothing can fail");
+    assert!(matches!(source.poll(0), Ok(Polled::Pending { .. })));
+    let Ok(Polled::Batch { batch, .. }) = source.poll(3_000) else { panic!("events are due") };
+    assert_eq!(batch.rows, 3_000);
+    let positions = source.positions();
+    let mut again = config.open(0, 1, &[], &all(&config), Some(&positions)).expect("it goes on");
+    assert!(matches!(again.poll(50_000), Ok(Polled::Pending { retry_at_ms: 50_001 })), "none is due at once");
+    let Ok(Polled::Batch { batch, .. }) = again.poll(50_100) else { panic!("events are due") };
+    assert_eq!(batch.rows, 100);
 }

@@ -1,4 +1,4 @@
-//! Reports on their way: the newest of each subtask, until it is acknowledged.
+//! Reports on their way: the newest of each subtask and kind, until it is acknowledged.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,25 @@ use wasmill_model::{
     ids::{Attempt, JobId, Subtask},
 };
 
-use crate::message::Report;
+use crate::message::{At, Report, Said};
 
-/// Bounded by the subtasks of the attempts that are ordered: a later state of a subtask takes the place of an earlier one.
+/// What a later report takes the place of. A part at a checkpoint and that at the end are two things: if the second came alone, it
+/// would be taken for the first, with rows in it that others have not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    State,
+    Part,
+    End,
+    Declined,
+    Committed,
+}
+
+/// Bounded by the subtasks of the attempts that are ordered: a later report of a subtask takes the place of an earlier one of its
+/// kind.
 #[derive(Debug)]
 pub(super) struct Outbox {
     resend_ms: Timestamp,
-    by_subtask: BTreeMap<(JobId, Attempt, Subtask), u64>,
+    by_subtask: BTreeMap<(JobId, Attempt, Subtask, Kind), u64>,
     by_sequence: BTreeMap<u64, Report>,
     sent_ms: Timestamp,
 }
@@ -24,8 +36,7 @@ impl Outbox {
     }
 
     pub(super) fn put(&mut self, sequence: u64, report: Report) {
-        let subtask = (report.job, report.attempt, report.subtask);
-        if let Some(earlier) = self.by_subtask.insert(subtask, sequence) {
+        if let Some(earlier) = self.by_subtask.insert(key(&report), sequence) {
             self.by_sequence.remove(&earlier);
         }
         self.by_sequence.insert(sequence, report);
@@ -43,7 +54,7 @@ impl Outbox {
             && *oldest.key() <= sequence
         {
             let report = oldest.remove();
-            self.by_subtask.remove(&(report.job, report.attempt, report.subtask));
+            self.by_subtask.remove(&key(&report));
         }
     }
 
@@ -55,4 +66,15 @@ impl Outbox {
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         (!self.by_sequence.is_empty()).then_some(self.sent_ms + self.resend_ms)
     }
+}
+
+fn key(report: &Report) -> (JobId, Attempt, Subtask, Kind) {
+    let kind = match report.said {
+        Said::State(_) => Kind::State,
+        Said::Part { at: At::Checkpoint(_), .. } => Kind::Part,
+        Said::Part { at: At::End, .. } => Kind::End,
+        Said::Declined { .. } => Kind::Declined,
+        Said::Committed(_) => Kind::Committed,
+    };
+    (report.job, report.attempt, report.subtask, kind)
 }

@@ -1,10 +1,13 @@
 //! Transcripts of an agent: what it is told, then what it does.
 
 use expect_test::{Expect, expect};
-use wasmill_model::fault::{Code, Domain};
+use wasmill_model::{
+    fault::{Code, Domain},
+    ids::CheckpointId,
+};
 
 use super::*;
-use crate::message::Cause;
+use crate::message::{At, Cause, Checkpoints, Trigger};
 
 const JOB: JobId = JobId(1);
 
@@ -21,10 +24,13 @@ enum Hears {
     Contact,
     Acknowledged(u64),
     Says(u32, u32, SubtaskState),
-    At(Timestamp),
+    Tells(u32, u32, Said),
+    /// As `Orders`, of the first attempt of the first job, with its checkpoints.
+    Keeps(u64, Wish, Checkpoints),
+    Passes(Timestamp),
 }
 
-use Hears::{Acknowledged, At, Contact, Orders as Ordered, OrdersOf, Registered, Says};
+use Hears::{Acknowledged, Contact, Keeps, Orders as Ordered, OrdersOf, Passes, Registered, Says, Tells};
 
 fn orders(epoch: u64, version: u64, orders: Vec<(u64, u32, Wish)>) -> Event {
     let order = |(job, count, wish)| Order {
@@ -33,16 +39,40 @@ fn orders(epoch: u64, version: u64, orders: Vec<(u64, u32, Wish)>) -> Event {
         wish,
         subtasks: vec![subtask(0, 0), subtask(1, 0)],
         placement: Vec::new(),
+        restore: None,
+        checkpoints: Checkpoints::default(),
     };
     Event::Orders(Orders { epoch: Epoch(epoch), version, orders: orders.into_iter().map(order).collect() })
 }
 
+fn keeps(version: u64, wish: Wish, checkpoints: Checkpoints) -> Event {
+    let Event::Orders(mut all) = orders(1, version, vec![(1, 1, wish)]) else { panic!("it makes orders") };
+    all.orders[0].checkpoints = checkpoints;
+    all.orders[0].restore = Some("manifest-7".to_owned());
+    Event::Orders(all)
+}
+
+fn reached(triggered: u64, completed: u64, given_up: u64) -> Checkpoints {
+    let id = |n: u64| (n > 0).then_some(CheckpointId(n));
+    let triggered = id(triggered).map(|id| Trigger { id, savepoint: false });
+    Checkpoints { triggered, completed: id(completed), given_up: id(given_up) }
+}
+
+fn shown(checkpoints: Checkpoints) -> String {
+    let Checkpoints { triggered, completed, given_up } = checkpoints;
+    let number = |id: Option<CheckpointId>| id.map_or(0, |id| id.0);
+    let triggered = number(triggered.map(|trigger| trigger.id));
+    format!("take {triggered}, completed {}, given up {}", number(completed), number(given_up))
+}
+
 fn show(command: &Command) -> String {
     match command {
-        Command::Start { job, attempt, subtasks, .. } => {
+        Command::Start { job, attempt, subtasks, restore, .. } => {
             let subtasks: Vec<String> = subtasks.iter().map(Subtask::to_string).collect();
-            format!("start {job} {attempt}: {}", subtasks.join(" "))
+            let from = restore.as_ref().map_or(String::new(), |manifest| format!(" from {manifest}"));
+            format!("start {job} {attempt}: {}{from}", subtasks.join(" "))
         }
+        Command::Checkpoints { attempt, checkpoints, .. } => format!("{attempt}: {}", shown(*checkpoints)),
         Command::Drain { job, attempt } => format!("drain {job} {attempt}"),
         Command::Commit { job, attempt } => format!("commit {job} {attempt}"),
         Command::Stop { job, attempt } => format!("stop {job} {attempt}"),
@@ -52,8 +82,15 @@ fn show(command: &Command) -> String {
                 SubtaskState::Failed(cause) => format!("failed: {}", cause.message),
                 state => format!("{state:?}"),
             };
+            let said = |said: &Said| match said {
+                Said::State(state) => name(state),
+                Said::Part { at: At::Checkpoint(id), .. } => format!("part of {}", id.0),
+                Said::Part { at: At::End, .. } => "part at its end".to_owned(),
+                Said::Declined { checkpoint, .. } => format!("declines {}", checkpoint.0),
+                Said::Committed(to) => format!("committed to {}", to.0),
+            };
             let all: Vec<String> =
-                reports.iter().map(|r| format!("{} {} {}", r.attempt, r.subtask, name(&r.state))).collect();
+                reports.iter().map(|r| format!("{} {} {}", r.attempt, r.subtask, said(&r.said))).collect();
             format!("report to {sequence}: {}", all.join(", "))
         }
         Command::Register => "register".to_owned(),
@@ -73,9 +110,15 @@ fn check(all: Vec<Hears>, expected: Expect) {
             Acknowledged(sequence) => agent.handle(now_ms, Event::Acknowledged { sequence }),
             Says(count, chain, state) => {
                 let attempt = Attempt::new(Epoch(1), count);
-                agent.handle(now_ms, Event::Subtask { job: JOB, attempt, subtask: subtask(chain, 0), state })
+                let said = Said::State(state);
+                agent.handle(now_ms, Event::Subtask { job: JOB, attempt, subtask: subtask(chain, 0), said })
             }
-            At(at_ms) => {
+            Tells(count, chain, said) => {
+                let attempt = Attempt::new(Epoch(1), count);
+                agent.handle(now_ms, Event::Subtask { job: JOB, attempt, subtask: subtask(chain, 0), said })
+            }
+            Keeps(version, wish, checkpoints) => agent.handle(now_ms, keeps(version, wish, checkpoints)),
+            Passes(at_ms) => {
                 now_ms = at_ms;
                 agent.advance(now_ms)
             }
@@ -130,7 +173,7 @@ fn a_job_from_start_to_release() {
 #[test]
 fn nothing_is_followed_before_it_is_registered() {
     check(
-        vec![Ordered(1, vec![(1, 1, Run)]), Contact, At(9_000)],
+        vec![Ordered(1, vec![(1, 1, Run)]), Contact, Passes(9_000)],
         expect![[r#"
         - 
         - 
@@ -147,13 +190,13 @@ fn reports_are_repeated_until_they_are_acknowledged_the_newest_of_each_subtask()
             Ordered(1, vec![(1, 1, Run)]),
             Says(1, 0, Runs),
             Says(1, 1, Runs),
-            At(499),
-            At(500),
+            Passes(499),
+            Passes(500),
             Says(1, 0, Prepared),
             Acknowledged(2),
-            At(1_000),
+            Passes(1_000),
             Acknowledged(3),
-            At(1_500),
+            Passes(1_500),
         ],
         expect![[r#"
             - 
@@ -177,10 +220,10 @@ fn without_an_answer_for_a_lease_everything_is_stopped() {
         vec![
             Registered(1),
             Ordered(1, vec![(1, 1, Run)]),
-            At(1_000),
+            Passes(1_000),
             Contact,
-            At(2_999),
-            At(3_000),
+            Passes(2_999),
+            Passes(3_000),
             // Outside: neither a commit nor anything else is followed, and nobody is told how it ends.
             Ordered(2, vec![(1, 1, Commit), (2, 1, Run)]),
             Says(1, 0, Stopped),
@@ -209,7 +252,7 @@ fn who_has_slept_is_outside_whatever_comes_first() {
     let slept = vec![Registered(1), Ordered(1, vec![(1, 1, Run)])];
     let commit = || Ordered(2, vec![(1, 1, Commit)]);
     check(
-        slept.into_iter().chain([At(2_000), commit()]).collect(),
+        slept.into_iter().chain([Passes(2_000), commit()]).collect(),
         expect![[r#"
         - 
         - start job-1 attempt-1.1: 0[0] 1[0]
@@ -311,5 +354,102 @@ fn what_never_started_is_said_to_have_stopped() {
         - report to 2: attempt-1.1 0[0] Stopped, attempt-1.1 1[0] Stopped
         - 
     "#]],
+    );
+}
+
+fn part(checkpoint: u64) -> Said {
+    Said::Part { at: At::Checkpoint(CheckpointId(checkpoint)), content: String::new() }
+}
+
+fn end() -> Said {
+    Said::Part { at: At::End, content: String::new() }
+}
+
+#[test]
+fn checkpoints_are_passed_on_as_they_rise_and_before_what_ends_an_attempt() {
+    check(
+        vec![
+            Registered(1),
+            Keeps(1, Run, reached(0, 0, 0)),
+            Keeps(2, Run, reached(2, 0, 0)),
+            // Late, and the same again.
+            Keeps(1, Run, reached(1, 0, 0)),
+            Keeps(3, Run, reached(2, 0, 0)),
+            // A trigger of the past does not come back, whatever is ordered.
+            Keeps(4, Run, reached(1, 0, 2)),
+            Keeps(5, Commit, reached(2, 3, 2)),
+            Keeps(6, Stop, reached(2, 4, 2)),
+            // It has been told to stop.
+            Keeps(7, Stop, reached(5, 5, 2)),
+        ],
+        expect![[r#"
+            - 
+            - start job-1 attempt-1.1: 0[0] 1[0] from manifest-7
+            - attempt-1.1: take 2, completed 0, given up 0
+            - 
+            - 
+            - attempt-1.1: take 2, completed 0, given up 2
+            - attempt-1.1: take 2, completed 3, given up 2; commit job-1 attempt-1.1
+            - attempt-1.1: take 2, completed 4, given up 2; stop job-1 attempt-1.1
+            - 
+        "#]],
+    );
+}
+
+#[test]
+fn an_attempt_starts_with_what_is_known_of_its_checkpoints() {
+    check(
+        vec![Registered(1), Keeps(1, Drain, reached(3, 2, 0)), Keeps(2, Stop, reached(4, 4, 0))],
+        expect![[r#"
+        - 
+        - start job-1 attempt-1.1: 0[0] 1[0] from manifest-7; attempt-1.1: take 3, completed 2, given up 0; drain job-1 attempt-1.1
+        - attempt-1.1: take 4, completed 4, given up 0; stop job-1 attempt-1.1
+    "#]],
+    );
+    check(
+        vec![Registered(1), Keeps(1, Stop, reached(4, 4, 0))],
+        expect![[r#"
+        - 
+        - report to 2: attempt-1.1 0[0] Stopped, attempt-1.1 1[0] Stopped
+    "#]],
+    );
+}
+
+#[test]
+fn the_newest_of_each_kind_is_reported_in_order_and_the_part_at_the_end_beside_that_before_it() {
+    check(
+        vec![
+            Registered(1),
+            Ordered(1, vec![(1, 1, Run)]),
+            Says(1, 0, Runs),
+            Tells(1, 0, Said::Committed(CheckpointId(7))),
+            Tells(1, 0, part(8)),
+            Tells(1, 0, part(9)),
+            Tells(1, 0, Said::Declined { checkpoint: CheckpointId(10), reason: String::new() }),
+            Tells(1, 0, end()),
+            Tells(1, 0, Said::Committed(CheckpointId(9))),
+            Says(1, 0, Prepared),
+            Acknowledged(8),
+            Passes(500),
+            Says(1, 0, Stopped),
+            // What is over says nothing more.
+            Tells(1, 0, part(11)),
+        ],
+        expect![[r#"
+            - 
+            - start job-1 attempt-1.1: 0[0] 1[0]
+            - report to 1: attempt-1.1 0[0] Running
+            - report to 2: attempt-1.1 0[0] Running, attempt-1.1 0[0] committed to 7
+            - report to 3: attempt-1.1 0[0] Running, attempt-1.1 0[0] committed to 7, attempt-1.1 0[0] part of 8
+            - report to 4: attempt-1.1 0[0] Running, attempt-1.1 0[0] committed to 7, attempt-1.1 0[0] part of 9
+            - report to 5: attempt-1.1 0[0] Running, attempt-1.1 0[0] committed to 7, attempt-1.1 0[0] part of 9, attempt-1.1 0[0] declines 10
+            - report to 6: attempt-1.1 0[0] Running, attempt-1.1 0[0] committed to 7, attempt-1.1 0[0] part of 9, attempt-1.1 0[0] declines 10, attempt-1.1 0[0] part at its end
+            - report to 7: attempt-1.1 0[0] Running, attempt-1.1 0[0] part of 9, attempt-1.1 0[0] declines 10, attempt-1.1 0[0] part at its end, attempt-1.1 0[0] committed to 9
+            - report to 8: attempt-1.1 0[0] part of 9, attempt-1.1 0[0] declines 10, attempt-1.1 0[0] part at its end, attempt-1.1 0[0] committed to 9, attempt-1.1 0[0] Prepared
+            - 
+            - 
+            - report to 9: attempt-1.1 0[0] Stopped
+            - 
+        "#]],
     );
 }

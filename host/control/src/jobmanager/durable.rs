@@ -8,8 +8,10 @@ use wasmill_model::{
 
 use crate::{
     jobmanager::{
-        Command, Desired, End, EndState, JobEvent, JobManager, JobRecord, JobState,
+        Command, Desired, End, EndState, JobEvent, JobManager, JobState, Recovered,
+        checkpoints::Keeping,
         phase::{Job, Phase, Then},
+        replace::{self, Replacing},
     },
     message::Cause,
 };
@@ -23,45 +25,49 @@ pub(super) struct Written {
     job: JobId,
     desired: Desired,
     ended: bool,
+    /// The shape's version, and whether it is on trial.
+    shape: (u32, bool),
 }
 
 impl JobManager {
     /// Takes over a job from an earlier life. An attempt of that life may go on until the leases given by it are over.
-    pub(super) fn recover(&mut self, record: JobRecord) {
+    pub(super) fn recover(&mut self, recovered: Recovered) {
+        let Recovered { record, checkpoint } = recovered;
         let id = record.id;
         self.last_job = self.last_job.max(id.0);
         let quiet_from_ms = self.now_ms + self.config.lease_ms as i64;
-        let starts_again = record.desired == Desired::Run;
-        let phase = match (&record.end, record.desired) {
-            (Some(_), _) => Phase::Over,
-            (None, Desired::Run) => Phase::Waiting { from_ms: quiet_from_ms, again: true },
-            (None, Desired::Drain) => Phase::Stopping {
-                placed: None,
-                then: Then::End(EndState::Failed(lost_draining(None))),
-                after_commit: false,
-            },
-            (None, Desired::Cancel) => {
-                Phase::Stopping { placed: None, then: Then::End(EndState::Cancelled), after_commit: false }
-            }
-        };
-        let job = Job {
+        let phase = Phase::Waiting { from_ms: quiet_from_ms, again: true };
+        let mut job = Job {
             durably_desired: record.desired,
             store_again: false,
             attempts: 0,
             failures: 0,
             ghosts_until_ms: quiet_from_ms,
+            keeping: Keeping::new(checkpoint, self.now_ms),
+            replacing: Replacing::new(&record),
             phase,
             record,
         };
+        let starts_again = job.comes_again();
+        let state = match job.record.desired {
+            Desired::Cancel => EndState::Cancelled,
+            _ => EndState::Failed(lost_draining(None)),
+        };
+        if job.record.end.is_some() {
+            job.phase = Phase::Over;
+        } else if !starts_again {
+            job.phase = Phase::Stopping { placed: None, then: Then::End(state), after_commit: false };
+        }
         if job.record.end.is_some() {
             self.ended.insert(id);
             self.jobs.insert(id, job);
             return;
         }
+        let restore = job.restore();
         self.live.insert(id);
         self.jobs.insert(id, job);
         self.look_again_at(quiet_from_ms, id);
-        self.event(id, JobEvent::Recovered { epoch: self.epoch, starts_again });
+        self.event(id, JobEvent::Recovered { epoch: self.epoch, starts_again, restore });
         self.changed(id);
     }
 
@@ -69,13 +75,14 @@ impl JobManager {
     pub(super) fn store(&mut self, id: JobId) {
         let record = self.jobs[&id].record.clone();
         self.last_write += 1;
-        let written = Written { job: id, desired: record.desired, ended: record.end.is_some() };
+        let (desired, ended, shape) = (record.desired, record.end.is_some(), replace::state(&record));
+        let written = Written { job: id, desired, ended, shape };
         self.writes.insert(self.last_write, written);
         self.commands.push(Command::Store { write: self.last_write, record });
     }
 
     pub(super) fn stored(&mut self, write: u64) {
-        let Some(Written { job: id, desired, ended }) = self.writes.remove(&write) else { return };
+        let Some(Written { job: id, desired, ended, shape }) = self.writes.remove(&write) else { return };
         let Some(job) = self.jobs.get_mut(&id) else { return };
         match &job.phase {
             Phase::Submitting { request } => {
@@ -98,12 +105,14 @@ impl JobManager {
             job.durably_desired = desired;
             self.follow_desire(id);
         }
+        self.shape_stored(id, shape);
         let job = self.jobs.get_mut(&id).expect("nothing forgets it here");
         if ended && matches!(job.phase, Phase::Ending { .. }) {
             job.phase = Phase::Over;
             self.live.remove(&id);
             self.ended.insert(id);
             self.changed(id);
+            self.answer_at_end(id);
         }
     }
 
@@ -134,7 +143,7 @@ impl JobManager {
     pub(super) fn end(&mut self, id: JobId, state: EndState) {
         let job = self.jobs.get_mut(&id).expect("the caller has found it");
         let shown = match state {
-            EndState::Finished => JobState::Running,
+            EndState::Finished | EndState::Stopped { .. } => JobState::Running,
             EndState::Cancelled | EndState::Failed(_) => JobState::Cancelling,
         };
         job.phase = Phase::Ending { shown };

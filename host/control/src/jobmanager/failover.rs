@@ -25,26 +25,39 @@ impl JobManager {
         if matches!(stage, Stage::Running { since_ms } if now_ms - since_ms >= reset_ms) {
             job.failures = 0;
         }
-        let delay_ms = self.restart_delay(&self.jobs[&id], &cause);
+        let then = self.after_failure(id, &cause);
+        let restarted = matches!(then, Then::Restart { .. });
+        self.event(id, JobEvent::Failure { attempt, cause, restarted });
+        if let Then::Restart { from_ms } = then {
+            let job = &self.jobs[&id];
+            let (restore, after_commit) = (job.restore(), after_commit && !job.is_kept());
+            let delay_ms = (from_ms - now_ms).unsigned_abs();
+            self.event(id, JobEvent::Restarting { delay_ms, after_commit, restore });
+        }
+        self.stop(id, then);
+    }
+
+    /// Decides what follows when an attempt has failed, and writes it down.
+    fn after_failure(&mut self, id: JobId, cause: &Cause) -> Then {
+        let now_ms = self.now_ms;
+        let at_once = Then::Restart { from_ms: now_ms };
+        let delay_ms = self.restart_delay(&self.jobs[&id], cause);
         let job = self.jobs.get_mut(&id).expect("the caller has found it");
         job.record.last_cause = Some(cause.clone());
         let then = match (job.record.desired, delay_ms) {
-            (Desired::Cancel, _) => Then::End(EndState::Cancelled),
-            (Desired::Drain, _) => Then::End(EndState::Failed(lost_draining(Some(&cause)))),
-            (Desired::Run, None) => Then::End(EndState::Failed(cause.clone())),
-            (Desired::Run, Some(delay_ms)) => Then::Restart { from_ms: now_ms + delay_ms },
+            (Desired::Cancel, _) => return Then::End(EndState::Cancelled),
+            // It was to make room for another in any case.
+            _ if job.is_replaced() => return at_once,
+            (Desired::Drain, _) if !job.is_kept() => return Then::End(EndState::Failed(lost_draining(Some(cause)))),
+            _ if self.roll_back(id, cause) => at_once,
+            (_, None) => return Then::End(EndState::Failed(cause.clone())),
+            (_, Some(delay_ms)) => Then::Restart { from_ms: now_ms + delay_ms },
         };
-        let restarted = matches!(then, Then::Restart { .. });
-        if restarted {
-            job.failures += 1;
-            job.record.restarts += 1;
-            self.store(id);
-        }
-        self.event(id, JobEvent::Failure { attempt, cause, restarted });
-        if let (true, Some(delay_ms)) = (restarted, delay_ms) {
-            self.event(id, JobEvent::Restarting { delay_ms: delay_ms.unsigned_abs(), after_commit });
-        }
-        self.stop(id, then);
+        let job = self.jobs.get_mut(&id).expect("it was found above");
+        job.failures += 1;
+        job.record.restarts += 1;
+        self.store(id);
+        then
     }
 
     /// How long to wait before another attempt; none if there is to be no other.
@@ -65,12 +78,19 @@ impl JobManager {
 
     /// Lets no subtask of a job run any more.
     pub(super) fn stop(&mut self, id: JobId, then: Then) {
+        if let Then::Restart { .. } = then {
+            self.put_in_place(id);
+        }
+        self.give_up(id, "its attempt has ended");
         let job = self.jobs.get_mut(&id).expect("the caller has found it");
         let phase = std::mem::replace(&mut job.phase, Phase::Over);
         let Phase::Placed { placed, stage } = phase else { panic!("{id} has no attempt to stop: {phase:?}") };
-        let after_commit = matches!(stage, Stage::Committing);
+        let after_commit = matches!(stage, Stage::Committing) && !job.is_kept();
+        let shown = !matches!(then, Then::End(EndState::Stopped { .. }));
         job.phase = Phase::Stopping { placed: Some(placed), then, after_commit };
-        self.changed(id);
+        if shown {
+            self.changed(id);
+        }
         self.wish(id, Wish::Stop);
         self.go_on_if_stopped(id);
     }
@@ -88,19 +108,24 @@ impl JobManager {
     }
 
     /// Goes on once every subtask of the stopped attempt is over. One on a TaskManager that was lost is over for certain when
-    /// its lease is: before that another attempt is made only if the stopped one cannot have been told to commit.
+    /// its lease is: before that another attempt is made only if the stopped one cannot have been told to commit, or if what it
+    /// commits belongs to a checkpoint, as then the next one commits the very same.
     pub(super) fn go_on_if_stopped(&mut self, id: JobId) {
         let Some(job) = self.jobs.get(&id) else { return };
-        let Phase::Stopping { placed, then, after_commit } = &job.phase else { return };
+        let Phase::Stopping { placed, .. } = &job.phase else { return };
         if placed.is_some() && !job.all(SubtaskState::is_over) {
             return;
         }
-        let waits_for_ghosts = *after_commit || matches!(then, Then::End(_));
+        self.restart_if_stopped_in_part(id);
         self.release(id);
         let job = self.jobs.get_mut(&id).expect("it was found above");
-        let Phase::Stopping { placed, then, .. } = &mut job.phase else { return };
+        let Phase::Stopping { placed, then, after_commit } = &mut job.phase else { return };
         *placed = None;
-        if waits_for_ghosts && job.ghosts_until_ms > self.now_ms {
+        let ends = matches!(then, Then::End(_));
+        if ends && job.keeping.writing.is_some() {
+            return;
+        }
+        if (ends || *after_commit) && job.ghosts_until_ms > self.now_ms {
             let quiet_from_ms = job.ghosts_until_ms;
             self.look_again_at(quiet_from_ms, id);
             return;
@@ -112,5 +137,31 @@ impl JobManager {
                 self.look_again_at(from_ms, id);
             }
         }
+    }
+
+    /// A job was stopped with a savepoint, and not every subtask has made its results visible: another attempt does so, and the job
+    /// is stopped with a later one.
+    fn restart_if_stopped_in_part(&mut self, id: JobId) {
+        let job = &self.jobs[&id];
+        let Phase::Stopping { placed: Some(placed), then: Then::End(EndState::Stopped { .. }), .. } = &job.phase else {
+            return;
+        };
+        let cause = placed.states.values().find_map(|state| match state {
+            SubtaskState::Failed(cause) => Some(cause.clone()),
+            _ => None,
+        });
+        let (Some(cause), attempt) = (cause, placed.attempt) else { return };
+        let after = self.after_failure(id, &cause);
+        let restarted = matches!(after, Then::Restart { .. });
+        self.event(id, JobEvent::Failure { attempt, cause, restarted });
+        if let Then::Restart { from_ms } = after {
+            let (delay_ms, restore) = ((from_ms - self.now_ms).unsigned_abs(), self.jobs[&id].restore());
+            self.event(id, JobEvent::Restarting { delay_ms, after_commit: false, restore });
+        }
+        let job = self.jobs.get_mut(&id).expect("it was found above");
+        if let Phase::Stopping { then, .. } = &mut job.phase {
+            *then = after;
+        }
+        self.changed(id);
     }
 }

@@ -1,11 +1,9 @@
-//! What the outside knows of a job: its shape, its durable record, its state, what happens to it.
-
-use std::fmt;
+//! What the outside knows of a job: its shape, its durable record, its newest checkpoint, its state.
 
 use serde::{Deserialize, Serialize};
 use wasmill_model::{
     Timestamp,
-    ids::{Attempt, Epoch, JobId, Subtask, TaskManagerId},
+    ids::{CheckpointId, JobId, Subtask},
 };
 
 use crate::message::Cause;
@@ -17,6 +15,23 @@ pub struct JobShape {
     /// Parallelism of each chain.
     pub chains: Vec<u32>,
     pub restart: Restart,
+    /// None: the job takes no checkpoints, and begins again from the beginning whatever happens.
+    #[serde(default)]
+    pub checkpoints: Option<CheckpointConfig>,
+    /// The manifest that the job begins from before it has a checkpoint of its own; none: from the beginning of its input.
+    #[serde(default)]
+    pub from: Option<String>,
+}
+
+/// When a job takes checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointConfig {
+    /// From the start of one to that of the next.
+    pub interval_ms: u64,
+    /// One that takes longer is given up.
+    pub timeout_ms: u64,
+    /// From the end of one to the start of the next, at least.
+    pub min_pause_ms: u64,
 }
 
 /// What follows when an attempt fails for a reason that another attempt may not meet.
@@ -39,9 +54,14 @@ impl JobShape {
 
     /// All subtasks, chain by chain.
     pub fn subtasks(&self) -> impl Iterator<Item = Subtask> {
-        let chains = self.chains.iter().zip(0..);
-        chains.flat_map(|(&parallelism, chain)| (0..parallelism).map(move |index| Subtask { chain, index }))
+        subtasks(&self.chains)
     }
+}
+
+/// All subtasks of chains with these parallelisms, chain by chain.
+pub(super) fn subtasks(chains: &[u32]) -> impl Iterator<Item = Subtask> {
+    let chains = chains.iter().zip(0..);
+    chains.flat_map(|(&parallelism, chain)| (0..parallelism).map(move |index| Subtask { chain, index }))
 }
 
 /// What has to survive the JobManager: enough for a later life to resume the job.
@@ -56,12 +76,38 @@ pub struct JobRecord {
     pub restarts: u32,
     /// Why the newest attempt that failed did.
     pub last_cause: Option<Cause>,
+    /// How often the shape was replaced, there and back.
+    #[serde(default)]
+    pub version: u32,
+    /// The shape before, while the present one is on trial: no attempt of it has run yet.
+    #[serde(default)]
+    pub previous: Option<Box<JobShape>>,
+}
+
+/// A record as an earlier life of the JobManager left it, and what else it left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    pub record: JobRecord,
+    /// The newest checkpoint of the job that is there.
+    pub checkpoint: Option<Completed>,
+}
+
+/// A checkpoint that is complete and durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completed {
+    pub id: CheckpointId,
+    /// Its name in the checkpoint store.
+    pub manifest: String,
+    /// All subtasks are at their end in it.
+    pub last: bool,
 }
 
 /// What people want of a job. A later one replaces the earlier ones and is never taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Desired {
     Run,
+    /// It is to end where it is, with a savepoint that another job can go on from.
+    Stop,
     /// It is to end as if its input ended now.
     Drain,
     /// It is to end without results.
@@ -82,6 +128,11 @@ pub enum EndState {
     Failed(Cause),
     /// All results are visible.
     Finished,
+    /// All results up to this savepoint are visible, and another job can go on from it.
+    Stopped {
+        checkpoint: CheckpointId,
+        manifest: String,
+    },
 }
 
 /// What a person sees of a job.
@@ -100,12 +151,17 @@ pub enum JobState {
     Failed(Cause),
     /// All results are visible.
     Finished,
+    /// All results up to this savepoint are visible, and another job can go on from it.
+    Stopped {
+        checkpoint: CheckpointId,
+        manifest: String,
+    },
 }
 
 impl JobState {
     /// Whether nothing more will happen to the job.
     pub fn is_terminal(&self) -> bool {
-        matches!(self, Self::Cancelled | Self::Failed(_) | Self::Finished)
+        matches!(self, Self::Cancelled | Self::Failed(_) | Self::Finished | Self::Stopped { .. })
     }
 
     /// The name used in interfaces.
@@ -119,6 +175,7 @@ impl JobState {
             Self::Cancelled => "CANCELLED",
             Self::Failed(_) => "FAILED",
             Self::Finished => "FINISHED",
+            Self::Stopped { .. } => "STOPPED",
         }
     }
 }
@@ -129,93 +186,7 @@ impl From<EndState> for JobState {
             EndState::Cancelled => Self::Cancelled,
             EndState::Failed(cause) => Self::Failed(cause),
             EndState::Finished => Self::Finished,
-        }
-    }
-}
-
-/// Something that happened to a job beside its changes of state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JobEvent {
-    /// An attempt was given slots.
-    Placed {
-        attempt: Attempt,
-        taskmanagers: Vec<TaskManagerId>,
-    },
-    /// An attempt failed.
-    Failure {
-        attempt: Attempt,
-        cause: Cause,
-        restarted: bool,
-    },
-    /// Another attempt will be made.
-    Restarting {
-        delay_ms: u64,
-        after_commit: bool,
-    },
-    TaskManagerLost {
-        attempt: Attempt,
-        taskmanager: TaskManagerId,
-    },
-    /// A new life of the JobManager has taken the job over.
-    Recovered {
-        epoch: Epoch,
-        starts_again: bool,
-    },
-    /// An attempt ends so that the next one runs elsewhere: its TaskManager takes no new subtasks.
-    Moved {
-        attempt: Attempt,
-        taskmanager: TaskManagerId,
-    },
-    /// The wish to cancel came when results were already becoming visible.
-    TooLateToCancel {
-        attempt: Attempt,
-    },
-}
-
-impl JobEvent {
-    /// The name used in interfaces.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Placed { .. } => "placed",
-            Self::Failure { .. } => "failure",
-            Self::Restarting { .. } => "restarting",
-            Self::TaskManagerLost { .. } => "worker-lost",
-            Self::Recovered { .. } => "recovered",
-            Self::Moved { .. } => "moved",
-            Self::TooLateToCancel { .. } => "too-late-to-cancel",
-        }
-    }
-}
-
-impl fmt::Display for JobEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Placed { attempt, taskmanagers } => {
-                let names: Vec<String> = taskmanagers.iter().map(ToString::to_string).collect();
-                write!(f, "{attempt} runs on {}", names.join(", "))
-            }
-            Self::Failure { attempt, cause, .. } => write!(f, "{attempt} failed: {}", cause.message),
-            Self::Restarting { delay_ms, after_commit } => {
-                write!(f, "it starts again from the beginning of its input in {delay_ms} ms")?;
-                match after_commit {
-                    true => f.write_str("; some of its results are visible already and will be written again"),
-                    false => Ok(()),
-                }
-            }
-            Self::TaskManagerLost { attempt, taskmanager } => write!(f, "{taskmanager}, which ran {attempt}, was lost"),
-            Self::Recovered { epoch, starts_again } => {
-                write!(f, "the JobManager was restarted ({epoch})")?;
-                match starts_again {
-                    true => f.write_str("; the job starts again from the beginning of its input"),
-                    false => Ok(()),
-                }
-            }
-            Self::Moved { attempt, taskmanager } => {
-                write!(f, "{attempt} moves away from {taskmanager}, which is being drained")
-            }
-            Self::TooLateToCancel { attempt } => {
-                write!(f, "it was too late to cancel {attempt}: its results are already becoming visible")
-            }
+            EndState::Stopped { checkpoint, manifest } => Self::Stopped { checkpoint, manifest },
         }
     }
 }

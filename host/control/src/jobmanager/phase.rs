@@ -12,12 +12,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wasmill_model::{
     Timestamp,
-    ids::{Attempt, Incarnation, Subtask, TaskManagerId},
+    ids::{Attempt, CheckpointId, Incarnation, Subtask, TaskManagerId},
 };
 
 use crate::{
-    jobmanager::{Desired, EndState, JobRecord, JobState},
-    message::{Cause, Place, SubtaskState},
+    jobmanager::{
+        Desired, EndState, JobRecord, JobState,
+        checkpoints::{Keeping, Taking},
+        job::subtasks,
+        replace::Replacing,
+    },
+    message::{Cause, Checkpoints, Place, SubtaskState, Wish},
 };
 
 #[derive(Debug)]
@@ -34,6 +39,8 @@ pub(super) struct Job {
     pub(super) failures: u32,
     /// Until then a TaskManager that was lost may still be at an earlier attempt.
     pub(super) ghosts_until_ms: Timestamp,
+    pub(super) keeping: Keeping,
+    pub(super) replacing: Replacing,
     pub(super) phase: Phase,
 }
 
@@ -74,10 +81,26 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Placed {
     pub(super) attempt: Attempt,
+    /// Of the shape that it runs, and its parallelisms: the record may have another by now.
+    pub(super) version: u32,
+    pub(super) chains: Vec<u32>,
     /// One a slot.
     pub(super) places: Vec<Place>,
     /// Of those that were heard of.
     pub(super) states: BTreeMap<Subtask, SubtaskState>,
+    /// What is wished of it.
+    pub(super) wish: Wish,
+    /// The manifest it began from, and the checkpoint if that was one of this job.
+    pub(super) restore: Option<String>,
+    pub(super) restored: Option<CheckpointId>,
+    /// What its TaskManagers are told of checkpoints.
+    pub(super) checkpoints: Checkpoints,
+    /// The one that is being taken.
+    pub(super) taking: Option<Taking>,
+    /// Parts of subtasks that are at their end.
+    pub(super) ends: BTreeMap<Subtask, String>,
+    /// Up to where sinks have made visible what belongs to checkpoints.
+    pub(super) committed: BTreeMap<Subtask, CheckpointId>,
 }
 
 #[derive(Debug)]
@@ -108,7 +131,7 @@ impl Job {
             }
             Phase::Placed { stage: Stage::Deploying, .. } => JobState::Deploying,
             Phase::Placed { .. } => JobState::Running,
-            Phase::Stopping { then: Then::End(EndState::Finished), .. } => JobState::Running,
+            Phase::Stopping { then: Then::End(EndState::Finished | EndState::Stopped { .. }), .. } => JobState::Running,
             Phase::Stopping { .. } => JobState::Cancelling,
             Phase::Ending { shown } => shown.clone(),
             Phase::Over => self.record.end.clone().expect("what is over has an end").state.into(),
@@ -138,14 +161,34 @@ impl Job {
     /// Whether each subtask has come to a state of this kind.
     pub(super) fn all(&self, is: impl Fn(&SubtaskState) -> bool) -> bool {
         let Some(placed) = self.placed() else { return false };
-        self.record.shape.subtasks().all(|subtask| placed.states.get(&subtask).is_some_and(&is))
+        placed.subtasks().all(|subtask| placed.states.get(&subtask).is_some_and(&is))
     }
 
     /// Subtasks that this life of a TaskManager runs.
     pub(super) fn subtasks_on(&self, id: TaskManagerId, incarnation: Incarnation) -> Vec<Subtask> {
         let Some(placed) = self.placed() else { return Vec::new() };
         let here = |subtask: &Subtask| placed.is_at(*subtask, id, incarnation);
-        self.record.shape.subtasks().filter(here).collect()
+        placed.subtasks().filter(here).collect()
+    }
+
+    /// Whether what it has read is not lost with an attempt.
+    pub(super) fn is_kept(&self) -> bool {
+        self.record.shape.checkpoints.is_some() || self.keeping.newest.is_some()
+    }
+
+    /// Whether it is to have another attempt when it has none: it is to run, or to run until it can end in the way it is to.
+    pub(super) fn comes_again(&self) -> bool {
+        match self.record.desired {
+            Desired::Run | Desired::Stop => true,
+            Desired::Drain => self.durably_desired == Desired::Drain && self.is_kept(),
+            Desired::Cancel => false,
+        }
+    }
+
+    /// What an attempt begins from.
+    pub(super) fn restore(&self) -> Option<String> {
+        let newest = self.keeping.newest.as_ref().map(|newest| &newest.manifest);
+        newest.or(self.record.shape.from.as_ref()).cloned()
     }
 
     /// Slots it would need beside those it holds where new subtasks may run.
@@ -157,6 +200,10 @@ impl Job {
 }
 
 impl Placed {
+    pub(super) fn subtasks(&self) -> impl Iterator<Item = Subtask> {
+        subtasks(&self.chains)
+    }
+
     pub(super) fn taskmanagers(&self) -> BTreeSet<(TaskManagerId, Incarnation)> {
         self.places.iter().map(|place| (place.taskmanager, place.incarnation)).collect()
     }

@@ -9,7 +9,7 @@ use crate::{
         Desired, JobEvent, JobManager, Restart,
         phase::{Job, Phase, Placed, Stage, Then},
     },
-    message::{Place, Wish},
+    message::{Checkpoints, Place, Wish},
 };
 
 impl JobManager {
@@ -44,7 +44,9 @@ impl JobManager {
 
     fn is_ready(&self, job: &Job) -> bool {
         let due = matches!(job.phase, Phase::Waiting { from_ms, .. } if from_ms <= self.now_ms);
-        due && job.record.desired == Desired::Run
+        // What an attempt is of, and what it begins from, has to be certain.
+        let certain = job.keeping.writing.is_none() && job.replacing.is_durable(&job.record);
+        due && certain && job.comes_again()
     }
 
     fn place(&mut self, id: JobId, chosen: &[TaskManagerId]) {
@@ -56,12 +58,27 @@ impl JobManager {
         let job = self.jobs.get_mut(&id).expect("it is waiting");
         job.attempts += 1;
         let attempt = Attempt::new(self.epoch, job.attempts);
-        let placed = Placed { attempt, places, states: BTreeMap::new() };
+        let restored = job.keeping.newest.as_ref().map(|newest| newest.id);
+        let wish = if job.durably_desired == Desired::Drain { Wish::Drain } else { Wish::Run };
+        let placed = Placed {
+            attempt,
+            version: job.record.version,
+            chains: job.record.shape.chains.clone(),
+            places,
+            states: BTreeMap::new(),
+            wish,
+            restore: job.restore(),
+            restored,
+            checkpoints: Checkpoints::default(),
+            taking: None,
+            ends: BTreeMap::new(),
+            committed: BTreeMap::new(),
+        };
         let taskmanagers = placed.taskmanagers().into_iter().map(|(id, _)| id).collect();
         job.phase = Phase::Placed { placed, stage: Stage::Deploying };
         self.event(id, JobEvent::Placed { attempt, taskmanagers });
         self.changed(id);
-        self.wish(id, Wish::Run);
+        self.order(id);
         // A job without subtasks has already come to its end.
         self.get_on(id);
     }
@@ -86,7 +103,7 @@ impl JobManager {
         }
         let comes_again = |job: &&Job| {
             let again = matches!(job.phase, Phase::Waiting { .. } | Phase::Stopping { then: Then::Restart { .. }, .. });
-            again && job.record.desired == Desired::Run
+            again && job.comes_again()
         };
         let coming = self.live.iter().map(|id| &self.jobs[id]).filter(comes_again);
         let promised: u32 = coming.map(|job| job.slots_missing(&self.cordoned)).sum();

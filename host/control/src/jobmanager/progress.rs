@@ -2,7 +2,7 @@
 
 use wasmill_model::{
     fault::{Code, Domain},
-    ids::{Incarnation, JobId, TaskManagerId},
+    ids::{Incarnation, JobId, Subtask, TaskManagerId},
 };
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
         Command, JobManager,
         phase::{Phase, Stage},
     },
-    message::{Cause, Report, Reports, SubtaskState, Wish},
+    message::{Cause, Report, Reports, Said, SubtaskState, Wish},
 };
 
 impl JobManager {
@@ -36,16 +36,31 @@ impl JobManager {
         self.commands.push(Command::Acknowledge { taskmanager, incarnation, sequence });
     }
 
+    /// Takes what a subtask of the present attempt says, if it is said from where it runs.
     fn take_report(&mut self, taskmanager: TaskManagerId, incarnation: Incarnation, report: Report) {
-        let Report { job: id, attempt, subtask, state } = report;
+        let Report { job: id, attempt, subtask, said } = report;
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        let exists = job.record.shape.chains.get(subtask.chain as usize).is_some_and(|n| subtask.index < *n);
-        let committing = matches!(job.phase, Phase::Placed { stage: Stage::Committing, .. });
-        let stopping = matches!(job.phase, Phase::Stopping { .. });
-        let Some(placed) = job.placed_mut() else { return };
+        let Some(placed) = job.placed() else { return };
+        let exists = placed.chains.get(subtask.chain as usize).is_some_and(|n| subtask.index < *n);
         if !exists || placed.attempt != attempt || !placed.is_at(subtask, taskmanager, incarnation) {
             return;
         }
+        match said {
+            Said::State(state) => self.take_state(id, taskmanager, subtask, state),
+            Said::Part { at, content } => self.take_part(id, subtask, at, content),
+            Said::Declined { checkpoint, reason } => self.take_declined(id, subtask, checkpoint, &reason),
+            Said::Committed(to) => {
+                job.take_committed(subtask, to);
+                self.answer_savepoints(id);
+            }
+        }
+    }
+
+    fn take_state(&mut self, id: JobId, taskmanager: TaskManagerId, subtask: Subtask, state: SubtaskState) {
+        let job = self.jobs.get_mut(&id).expect("the caller has found it");
+        let committing = matches!(job.phase, Phase::Placed { stage: Stage::Committing, .. });
+        let stopping = matches!(job.phase, Phase::Stopping { .. });
+        let Some(placed) = job.placed_mut() else { return };
         if placed.states.get(&subtask).is_some_and(|known| known.rank() >= state.rank()) {
             return;
         }
@@ -71,16 +86,21 @@ impl JobManager {
         let Phase::Placed { stage, .. } = &mut job.phase else { return };
         if running && matches!(stage, Stage::Deploying) {
             *stage = Stage::Running { since_ms: self.now_ms };
+            job.keeping.begin(self.now_ms);
+            self.pass_trial(id);
             self.changed(id);
         }
-        let Phase::Placed { stage, .. } = &mut self.jobs.get_mut(&id).expect("it was found above").phase else {
-            return;
-        };
-        if prepared && matches!(stage, Stage::Running { .. }) {
+        let job = self.jobs.get_mut(&id).expect("it was found above");
+        let Phase::Placed { stage, .. } = &mut job.phase else { return };
+        // With checkpoints, what was prepared belongs to the last one.
+        let at_once = job.record.shape.checkpoints.is_none();
+        if at_once && prepared && matches!(stage, Stage::Running { .. }) {
             *stage = Stage::Committing;
             self.wish(id, Wish::Commit);
         } else if committed && matches!(stage, Stage::Committing) {
             self.finish(id);
         }
+        self.answer_savepoints(id);
+        self.keep(id);
     }
 }

@@ -9,7 +9,10 @@ use wasmill_model::{
 };
 
 use crate::{
-    jobmanager::{Command, JobEvent, JobManager, phase::Phase},
+    jobmanager::{
+        Command, JobEvent, JobManager,
+        phase::{Job, Phase},
+    },
     message::{Cause, Order, Orders, SubtaskState, Wish},
 };
 
@@ -126,6 +129,14 @@ impl JobManager {
 
     /// Wishes something of all TaskManagers of a job's attempt. A later wish replaces the earlier ones.
     pub(super) fn wish(&mut self, id: JobId, wish: Wish) {
+        if let Some(placed) = self.jobs.get_mut(&id).and_then(Job::placed_mut) {
+            placed.wish = wish;
+        }
+        self.order(id);
+    }
+
+    /// Orders what is wished, and how far the checkpoints are.
+    pub(super) fn order(&mut self, id: JobId) {
         let job = &self.jobs[&id];
         let Some(placed) = job.placed() else { return };
         for (taskmanager, incarnation) in placed.taskmanagers() {
@@ -133,7 +144,9 @@ impl JobManager {
             if let Some(known) = known {
                 let (attempt, placement) = (placed.attempt, placed.places.clone());
                 let subtasks = job.subtasks_on(taskmanager, incarnation);
-                known.orders.insert(id, Order { job: id, attempt, wish, subtasks, placement });
+                let (wish, restore, checkpoints) = (placed.wish, placed.restore.clone(), placed.checkpoints);
+                let order = Order { job: id, attempt, wish, subtasks, placement, restore, checkpoints };
+                known.orders.insert(id, order);
                 self.to_tell.insert(taskmanager);
             }
         }

@@ -7,15 +7,20 @@ use wasmill_model::{
 };
 
 use super::*;
-use crate::message::{Order, Report, SubtaskState};
+use crate::message::{Checkpoints, Order, Report, Said, SubtaskState, Trigger};
 
+mod checkpoints;
 mod crashes;
+mod finals;
+mod replacing;
+mod savepoints;
 
-/// A JobManager whose disk answers at once, unless it is told not to.
+/// A JobManager whose disk and checkpoint store answer at once, unless they are told not to.
 struct Run {
     core: JobManager,
     now_ms: Timestamp,
     slow_disk: bool,
+    slow_store: bool,
     sequence: u64,
     transcript: String,
 }
@@ -25,9 +30,10 @@ impl Run {
         Self::with(Config::default(), 1, Vec::new())
     }
 
-    fn with(config: Config, epoch: u64, records: Vec<JobRecord>) -> Self {
+    fn with(config: Config, epoch: u64, records: Vec<Recovered>) -> Self {
         let (core, commands) = JobManager::new(config, Epoch(epoch), records, 0);
-        let mut run = Self { core, now_ms: 0, slow_disk: false, sequence: 0, transcript: String::new() };
+        let mut run =
+            Self { core, now_ms: 0, slow_disk: false, slow_store: false, sequence: 0, transcript: String::new() };
         if !commands.is_empty() {
             run.follow("begin", commands);
         }
@@ -51,10 +57,14 @@ impl Run {
         let mut next = 0;
         while let Some(command) = commands.get(next) {
             next += 1;
-            if let (Command::Store { write, .. }, false) = (command, self.slow_disk) {
-                let write = *write;
-                commands.extend(self.core.handle(self.now_ms, Event::Stored { write }));
-            }
+            let answer = match command {
+                Command::Store { write, .. } if !self.slow_disk => Event::Stored { write: *write },
+                Command::StoreCheckpoint { job, checkpoint, .. } if !self.slow_store => {
+                    Event::CheckpointStored { job: *job, checkpoint: *checkpoint, manifest: manifest(*checkpoint) }
+                }
+                _ => continue,
+            };
+            commands.extend(self.core.handle(self.now_ms, answer));
         }
         self.follow(what, commands);
         self
@@ -65,18 +75,35 @@ impl Run {
         self
     }
 
+    fn slow_store(&mut self) -> &mut Self {
+        self.slow_store = true;
+        self
+    }
+
+    /// From here on it is written down what happens.
+    fn quiet(&mut self) -> &mut Self {
+        self.transcript.clear();
+        self
+    }
+
     /// A TaskManager reports, in the first attempt of the first job unless `of` says otherwise.
     fn says(&mut self, taskmanager: u64, reports: &[(u32, u32, SubtaskState)]) -> &mut Self {
         self.says_of((1, 1), taskmanager, reports)
     }
 
     fn says_of(&mut self, of: (u64, u32), taskmanager: u64, reports: &[(u32, u32, SubtaskState)]) -> &mut Self {
+        let said: Vec<(u32, u32, Said)> =
+            reports.iter().map(|(chain, index, state)| (*chain, *index, Said::State(state.clone()))).collect();
+        self.tells(of, taskmanager, &said)
+    }
+
+    fn tells(&mut self, of: (u64, u32), taskmanager: u64, reports: &[(u32, u32, Said)]) -> &mut Self {
         self.sequence += 1;
-        let report = |(chain, index, state): &(u32, u32, SubtaskState)| Report {
+        let report = |(chain, index, said): &(u32, u32, Said)| Report {
             job: JobId(of.0),
             attempt: Attempt::new(self.core.epoch, of.1),
             subtask: Subtask { chain: *chain, index: *index },
-            state: state.clone(),
+            said: said.clone(),
         };
         let reports = Reports {
             epoch: self.core.epoch,
@@ -110,7 +137,11 @@ fn submit(chains: &[u32]) -> Event {
 }
 
 fn submit_with(chains: &[u32], restart: Restart) -> Event {
-    Event::Submit { request: 7, shape: JobShape { name: "fraud".to_owned(), chains: chains.to_vec(), restart } }
+    Event::Submit { request: 7, shape: shape(chains, restart) }
+}
+
+fn shape(chains: &[u32], restart: Restart) -> JobShape {
+    JobShape { name: "fraud".to_owned(), chains: chains.to_vec(), restart, checkpoints: None, from: None }
 }
 
 fn heartbeat(id: u64) -> Event {
@@ -131,12 +162,24 @@ fn shown_event(event: &Event) -> String {
             format!("{taskmanager} registers, {incarnation}, {slots} slots")
         }
         Event::Submit { shape, .. } => format!("submit {:?}", shape.chains),
+        Event::Savepoint { request, .. } => format!("savepoint, request {request}"),
+        Event::Stop { request, .. } => format!("stop, request {request}"),
+        Event::Replace { request, shape, .. } => format!("replace by {:?}, request {request}", shape.chains),
+        Event::CheckpointStored { checkpoint, .. } => format!("{} is stored", short(*checkpoint)),
+        Event::CheckpointNotStored { checkpoint, .. } => format!("{} is not stored", short(*checkpoint)),
         Event::Reports(Reports { taskmanager, reports, .. }) => {
             let state = |state: &SubtaskState| match state {
                 SubtaskState::Failed(cause) => format!("Failed({})", cause.domain_name()),
                 state => format!("{state:?}"),
             };
-            let all: Vec<String> = reports.iter().map(|r| format!("{} {}", r.subtask, state(&r.state))).collect();
+            let said = |said: &Said| match said {
+                Said::State(of) => state(of),
+                Said::Part { at: At::Checkpoint(of), .. } => format!("part of {}", short(*of)),
+                Said::Part { at: At::End, .. } => "part at its end".to_owned(),
+                Said::Declined { checkpoint, .. } => format!("declines {}", short(*checkpoint)),
+                Said::Committed(to) => format!("committed to {}", short(*to)),
+            };
+            let all: Vec<String> = reports.iter().map(|r| format!("{} {}", r.subtask, said(&r.said))).collect();
             format!("{taskmanager} reports {}", all.join(", "))
         }
         Event::Heartbeat { taskmanager, .. } => format!("{taskmanager} polls"),
@@ -157,7 +200,30 @@ impl Cause {
 
 fn shown_order(order: &Order) -> String {
     let subtasks: Vec<String> = order.subtasks.iter().map(Subtask::to_string).collect();
-    format!("{:?} {} {} {}", order.wish, order.job, order.attempt, subtasks.join(" "))
+    let mut line = format!("{:?} {} {} {}", order.wish, order.job, order.attempt, subtasks.join(" "));
+    if let Some(manifest) = &order.restore {
+        line += &format!(" from {manifest}");
+    }
+    let Checkpoints { triggered, completed, given_up } = order.checkpoints;
+    if let Some(Trigger { id, savepoint }) = triggered {
+        line += &format!(", {} {}", if savepoint { "savepoint" } else { "take" }, short(id));
+    }
+    if let Some(id) = completed {
+        line += &format!(", completed {}", short(id));
+    }
+    if let Some(id) = given_up {
+        line += &format!(", given up {}", short(id));
+    }
+    line
+}
+
+/// A checkpoint as attempts are written: the life of the JobManager, then the count.
+fn short(id: CheckpointId) -> String {
+    format!("{}.{}", id.0 >> 32, id.0 as u32)
+}
+
+fn manifest(id: CheckpointId) -> String {
+    format!("manifest-{}", short(id))
 }
 
 fn shown(command: &Command) -> String {
@@ -170,8 +236,25 @@ fn shown(command: &Command) -> String {
         Command::Acknowledge { taskmanager, sequence, .. } => format!("{taskmanager} acknowledged to {sequence}"),
         Command::Store { write, record } => {
             let end = record.end.as_ref().map_or("", |_| ", its end");
-            format!("write {write}: {} {:?}, {} restarts{end}", record.id, record.desired, record.restarts)
+            let (version, trial) = (record.version, if record.previous.is_some() { " on trial" } else { "" });
+            let shape = if version == 0 {
+                String::new()
+            } else {
+                format!(", version {version} {:?}{trial}", record.shape.chains)
+            };
+            format!("write {write}: {} {:?}, {} restarts{shape}{end}", record.id, record.desired, record.restarts)
         }
+        Command::StoreCheckpoint { checkpoint, parent, parts, savepoint, last, .. } => {
+            let at = |at: &At| if *at == At::End { " at its end" } else { "" };
+            let parts: Vec<String> = parts.iter().map(|(s, of, content)| format!("{s}{} {content}", at(of))).collect();
+            let kind = format!("{}{}", if *savepoint { ", savepoint" } else { "" }, if *last { ", last" } else { "" });
+            let parent = parent.as_ref().map_or(String::new(), |parent| format!(" after {parent}"));
+            format!("store {}{parent}{kind}: {}", short(*checkpoint), parts.join(", "))
+        }
+        Command::SavepointTaken { request, manifest, .. } => format!("{request}: savepoint {manifest}"),
+        Command::SavepointFailed { request, cause } => format!("{request}: no savepoint: {}", cause.message),
+        Command::Replaced { request, version, .. } => format!("{request}: replaced, version {version}"),
+        Command::ReplaceFailed { request, cause } => format!("{request}: not replaced: {}", cause.message),
         Command::Accepted { request, job } => format!("accept {request} as {job}"),
         Command::Refused { request, cause } => format!("refuse {request}: {}", cause.message),
         Command::Changed { job, state: JobState::Failed(cause) } => format!("{job} FAILED: {}", cause.message),

@@ -1,9 +1,15 @@
 //! What the shell can look at. Nothing is decided by it.
 
-use wasmill_model::ids::{Attempt, Incarnation, JobId, Subtask, TaskManagerId};
+use wasmill_model::{
+    Timestamp,
+    ids::{Attempt, CheckpointId, Incarnation, JobId, Subtask, TaskManagerId},
+};
 
 use crate::{
-    jobmanager::{Desired, JobManager, JobState, phase::Placed},
+    jobmanager::{
+        Desired, JobManager, JobState,
+        phase::{Job, Placed},
+    },
     message::{Cause, SubtaskState},
 };
 
@@ -20,6 +26,28 @@ pub struct JobView<'a> {
     pub cause: Option<&'a Cause>,
     /// Those that have a place, with how far they have come; none: nothing was heard of it.
     pub subtasks: Vec<(Subtask, TaskManagerId, Option<SubtaskState>)>,
+    /// None: it takes no checkpoints.
+    pub checkpoint: Option<CheckpointView>,
+    /// How often its shape was replaced, there and back.
+    pub version: u32,
+}
+
+/// A job's checkpoints as they are now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointView {
+    /// The newest, and when it was stored; of one of an earlier life of the JobManager: when this life began.
+    pub completed: Option<(CheckpointId, Timestamp)>,
+    /// The one on its way, when it began, and how many subtasks have not said their part.
+    pub under_way: Option<(CheckpointId, Timestamp, usize)>,
+    /// What another attempt would begin from.
+    pub manifest: Option<String>,
+    /// How many came to nothing since the last that is complete.
+    pub failed_in_row: u32,
+    /// In this life of the JobManager.
+    pub taken: u64,
+    pub failed: u64,
+    /// The manifest that the present attempt began from.
+    pub restored_from: Option<String>,
 }
 
 /// A TaskManager as it is now.
@@ -48,10 +76,19 @@ impl JobManager {
                 let place = &placed.places[subtask.index as usize];
                 (subtask, place.taskmanager, placed.states.get(&subtask).cloned())
             };
-            job.record.shape.subtasks().map(subtask).collect()
+            placed.subtasks().map(subtask).collect()
         });
         let (restarts, cause) = (job.record.restarts, job.record.last_cause.as_ref());
-        Some(JobView { state: job.state(), desired: job.durably_desired, attempt, restarts, cause, subtasks })
+        Some(JobView {
+            state: job.state(),
+            desired: job.durably_desired,
+            attempt,
+            restarts,
+            cause,
+            subtasks,
+            checkpoint: checkpoint(job),
+            version: job.record.version,
+        })
     }
 
     /// All jobs that [`JobManager::job`] shows, the oldest first.
@@ -83,4 +120,21 @@ impl JobManager {
             }
         })
     }
+}
+
+fn checkpoint(job: &Job) -> Option<CheckpointView> {
+    job.record.shape.checkpoints?;
+    let (keeping, placed) = (&job.keeping, job.placed());
+    let taking = placed.and_then(|placed| placed.taking.as_ref().map(|taking| (placed, taking)));
+    let taking = taking.map(|(placed, taking)| (taking.trigger.id, taking.since_ms, taking.missing(placed)));
+    let writing = keeping.writing.as_ref().map(|writing| (writing.id, writing.since_ms, 0));
+    Some(CheckpointView {
+        manifest: job.restore(),
+        completed: keeping.newest.as_ref().map(|newest| (newest.id, keeping.newest_ms)),
+        under_way: taking.or(writing),
+        failed_in_row: keeping.failed_in_row,
+        taken: keeping.taken,
+        failed: keeping.failed,
+        restored_from: placed.and_then(|placed| placed.restore.clone()),
+    })
 }

@@ -8,7 +8,9 @@ use wasmill_model::{
 use crate::{
     jobmanager::{
         Command, Desired, EndState, JobEvent, JobManager, JobRecord, JobShape,
+        checkpoints::Keeping,
         phase::{Job, Phase, Stage, Then},
+        replace::Replacing,
     },
     message::{Cause, Wish},
 };
@@ -25,9 +27,20 @@ impl JobManager {
         self.last_job += 1;
         let id = JobId(self.last_job);
         let submitted_ms = self.now_ms;
-        let record =
-            JobRecord { id, shape, submitted_ms, desired: Desired::Run, end: None, restarts: 0, last_cause: None };
+        let record = JobRecord {
+            id,
+            shape,
+            submitted_ms,
+            desired: Desired::Run,
+            end: None,
+            restarts: 0,
+            last_cause: None,
+            version: 0,
+            previous: None,
+        };
         let job = Job {
+            keeping: Keeping::new(None, self.now_ms),
+            replacing: Replacing::new(&record),
             record,
             durably_desired: Desired::Run,
             store_again: false,
@@ -56,7 +69,10 @@ impl JobManager {
 
     /// Does what is durably desired, as far as it is not done.
     pub(super) fn follow_desire(&mut self, id: JobId) {
+        let message = format!("could not replace {id}: it is to end");
+        self.refuse_asked_shape(id, &Cause { code: Code::ReplaceFailed, domain: Domain::User, message });
         let job = self.jobs.get_mut(&id).expect("the caller has found it");
+        let comes_again = job.comes_again();
         match (job.durably_desired, &mut job.phase) {
             (Desired::Run, _) => {}
             (Desired::Cancel, Phase::Placed { placed, stage: Stage::Committing }) => {
@@ -67,6 +83,10 @@ impl JobManager {
             (Desired::Drain, Phase::Placed { stage: Stage::Deploying | Stage::Running { .. }, .. }) => {
                 self.wish(id, Wish::Drain);
             }
+            (Desired::Stop, Phase::Placed { .. }) => self.keep(id),
+            // It waits for an attempt that can be stopped, or goes on from its checkpoint to the end.
+            (Desired::Stop, _) => {}
+            (Desired::Drain, Phase::Stopping { .. } | Phase::Waiting { again: true, .. }) if comes_again => {}
             // Nothing was read, or it is lost: there is nothing to come out.
             (_, Phase::Stopping { then: then @ Then::Restart { .. }, .. }) => {
                 *then = Then::End(EndState::Cancelled);

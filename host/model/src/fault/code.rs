@@ -292,6 +292,16 @@ macro_rules! codes {
             CheckpointVersion = "checkpoint-version",
             /// the checkpoint store cannot be read or written
             CheckpointStore = "checkpoint-store",
+            /// a savepoint of this name is there already
+            SavepointExists = "savepoint-exists",
+            /// a savepoint could not be taken
+            SavepointFailed = "savepoint-failed",
+            /// a job takes no checkpoints, and something was asked for that needs them
+            CheckpointsOff = "checkpoints-off",
+            /// a job cannot go on from a checkpoint of another form of it
+            StateIncompatible = "state-incompatible",
+            /// a running job could not be replaced by another form of itself
+            ReplaceFailed = "replace-failed",
             // The client of a cluster.
             /// no JobManager can be reached where one is looked for
             ServerUnreachable = "server-unreachable",

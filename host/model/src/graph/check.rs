@@ -87,10 +87,6 @@ fn check_cells(descriptor: &Descriptor, refuse: Refuse<'_>) -> Result<(), Error>
             let message = format!("wants the cell `{name}` of kind `{}`; this version has `value`", cell.kind);
             return Err(refuse(message).coded(Code::UnsupportedState));
         }
-        if cell.ttl_ms.is_some() {
-            let message = format!("wants a time to live for the cell `{name}`; this version has none");
-            return Err(refuse(message).coded(Code::UnsupportedState));
-        }
     }
     Ok(())
 }

@@ -209,10 +209,6 @@ fn what_an_operator_says_must_be_right_in_itself() {
             cells(vec![Cell { kind: "map".into(), ..cell("x") }]),
             "wants the cell `x` of kind `map`; this version has `value`".to_owned(),
         ),
-        (
-            cells(vec![Cell { ttl_ms: Some(1), ..cell("x") }]),
-            "wants a time to live for the cell `x`; this version has none".to_owned(),
-        ),
     ] {
         refused(descriptor, by_a, &format!("{start}{expect}"));
     }

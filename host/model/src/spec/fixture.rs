@@ -139,7 +139,7 @@ impl FixtureSpec {
             role: RoleSpec::Operator(spec),
             settings: self.inputs[0].table.clone(),
         });
-        JobSpec { name: name.to_owned(), parallelism: 1, key_groups: KEY_GROUPS_DEFAULT, vertices }
+        JobSpec { name: name.to_owned(), parallelism: 1, key_groups: KEY_GROUPS_DEFAULT, checkpoints: None, vertices }
     }
 }
 

@@ -8,6 +8,19 @@ pub const JOB: &[Key] = &[
     Key::new("parallelism", "1", "subtasks of every vertex that does not say"),
     Key::new("key_groups", "1,024", "the number keys are hashed to, 1 to 32,768; parallelism cannot exceed it"),
     Key::new("mode", "`\"stream\"`", "`\"stream\"`"),
+    Key::new(
+        "checkpoints",
+        "on",
+        "when a cluster notes down how far the job is, so that it goes on from there: `true`, `false`, or a table with the keys below",
+    ),
+];
+
+/// `checkpoints` of `[job]`.
+pub const CHECKPOINTS: &[Key] = &[
+    Key::new("interval", "`\"10s\"`", "from the start of one to the start of the next; at least `\"10ms\"`"),
+    Key::new("timeout", "`\"10m\"`", "one that takes longer is given up; the next has what it would have had"),
+    Key::new("min_pause", "`\"0s\"`", "from the end of one to the start of the next, at least"),
+    Key::new("retained", "3", "how many are kept, the newest; 1 to 1,000"),
 ];
 
 /// `[source.NAME]`, but for the keys of connectors.

@@ -51,6 +51,50 @@ fn channels_are_served_in_turn() {
 }
 
 #[test]
+fn nothing_is_taken_from_a_held_channel_until_it_is_let_go() {
+    let (gate, senders) = gate(2);
+    let barrier = Barrier { checkpoint: CheckpointId(1), kind: CheckpointKind::Checkpoint };
+    senders[0].send(Element::Barrier(barrier)).expect("control needs no credit");
+    senders[0].send(batch(0..2_000)).expect("has credit");
+    let first = gate.receive(None);
+    assert!(matches!(first, Received::Element { channel: 0, element: Element::Barrier(found) } if found == barrier));
+    gate.hold(|channel| channel == 0);
+    assert!(matches!(gate.try_receive(), Received::Timeout));
+    senders[1].send(batch(7..2_000)).expect("has credit");
+    assert_eq!(values(gate.receive(None)).0, 1);
+    senders[0].send(batch(2_000..4_000)).expect("has credit");
+    assert!(matches!(gate.try_receive(), Received::Timeout));
+    gate.hold(|_| false);
+    assert_eq!(values(gate.receive(None)), (0, (0..2_000).collect()));
+    assert_eq!(values(gate.receive(None)), (0, (2_000..4_000).collect()));
+    gate.hold(|channel| channel == 1);
+    senders[0].send(batch(0..3)).expect("has credit");
+    assert_eq!(values(gate.receive(None)).0, 0, "it is held no more");
+}
+
+#[test]
+fn a_barrier_keeps_its_place_between_rows_and_watermarks() {
+    let (gate, senders) = gate(1);
+    let barrier = Barrier { checkpoint: CheckpointId(1), kind: CheckpointKind::Savepoint };
+    for element in [batch(0..2), Element::Watermark(5), Element::Barrier(barrier), Element::Watermark(6), batch(2..3)] {
+        senders[0].send(element).expect("has credit");
+    }
+    assert_eq!(values(gate.receive(None)).1, [0, 1]);
+    assert!(matches!(gate.receive(None), Received::Element { element: Element::Watermark(5), .. }));
+    assert!(matches!(gate.receive(None), Received::Element { element: Element::Barrier(_), .. }));
+    assert!(matches!(gate.receive(None), Received::Element { element: Element::Watermark(6), .. }));
+    assert_eq!(values(gate.receive(None)).1, [2]);
+}
+
+#[test]
+fn a_poke_wakes_the_reader_once() {
+    let (gate, _senders) = gate(1);
+    gate.stopper().poke();
+    assert!(matches!(gate.receive(None), Received::Timeout));
+    assert!(matches!(gate.receive(Some(Instant::now())), Received::Timeout));
+}
+
+#[test]
 fn watermarks_that_wait_are_merged() {
     let (gate, senders) = gate(1);
     for time in 0..1_000 {

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use wasmill_connectors::CheckpointKind;
 use wasmill_model::Timestamp;
 use wasmill_wire::{Assembly, Checksum, Frame, Layout, Open, Reason, credit::Amount, decode};
 
@@ -17,7 +18,7 @@ use super::{
     registry::{Answer, Channel},
 };
 use crate::{
-    exchange::{Element, Inlet},
+    exchange::{Barrier, Element, Inlet},
     life::{Failure, Life},
 };
 
@@ -113,6 +114,10 @@ impl Incoming {
             Frame::Data { channel, sequence, more, body } => self.data(channel, sequence, more, body),
             Frame::Watermark { channel, time } => self.control(channel, Element::Watermark(time)),
             Frame::Idle { channel } => self.control(channel, Element::Idle),
+            Frame::Barrier { channel, checkpoint, savepoint } => {
+                let kind = if savepoint { CheckpointKind::Savepoint } else { CheckpointKind::Checkpoint };
+                self.control(channel, Element::Barrier(Barrier { checkpoint, kind }))
+            }
             Frame::End { channel } => self.control(channel, Element::End),
             Frame::Close { channel: 0, words, .. } => Err(words),
             Frame::Close { channel, .. } => {
@@ -213,6 +218,10 @@ impl Incoming {
                 return Ok(());
             }
             State::Waiting { end: true, .. } => return Err(format!("channel {number} goes on behind its end")),
+            // A checkpoint begins only once everybody runs.
+            State::Waiting { .. } if matches!(element, Element::Barrier(_)) => {
+                return Err(format!("a barrier came by channel {number}, whose reader does not run yet"));
+            }
             State::Waiting { watermark, idle, end } => {
                 match element {
                     Element::Watermark(time) => (*watermark, *idle) = (Some(time), false),

@@ -190,14 +190,19 @@ impl Outbound {
         Ok(())
     }
 
-    /// Puts in the end of a channel.
-    pub(crate) fn end(&self, channel: u32, ended: &Ended) -> Result<(), Stopped> {
+    /// Puts in a barrier or the end of a channel: what follows does not pass it.
+    pub(crate) fn mark(&self, frame: Frame, ended: &Ended) -> Result<(), Stopped> {
         let mut queue = self.lock();
         if queue.closed || ended.is_stopped() {
             return Err(Stopped);
         }
         if !ended.is_mute() {
-            queue.items.push_back(Item::Frame(Frame::End { channel }));
+            if let Frame::Barrier { channel, .. } | Frame::End { channel } = &frame
+                && let Some(places) = queue.channels.get_mut(channel)
+            {
+                places.control = None;
+            }
+            queue.items.push_back(Item::Frame(frame));
             drop(queue);
             self.work.notify_one();
         }

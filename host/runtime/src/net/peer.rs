@@ -8,6 +8,7 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep, timeout};
+use wasmill_connectors::CheckpointKind;
 use wasmill_model::Batch;
 use wasmill_wire::{
     self as wire, Encoder, Frame, Hello, Identity, Open, Reason,
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     counters::blocked_since,
-    exchange::{Element, Stopped},
+    exchange::{Barrier, Element, Stopped},
     life::{Failure, Life},
     placement::Place,
 };
@@ -267,7 +268,11 @@ impl Sender {
             Element::Batch(batch) => self.send_batch(&batch),
             Element::Watermark(time) => peer.out.control(*number, Some(time), ended),
             Element::Idle => peer.out.control(*number, None, ended),
-            Element::End => peer.out.end(*number, ended),
+            Element::Barrier(Barrier { checkpoint, kind }) => {
+                let savepoint = kind == CheckpointKind::Savepoint;
+                peer.out.mark(Frame::Barrier { channel: *number, checkpoint, savepoint }, ended)
+            }
+            Element::End => peer.out.mark(Frame::End { channel: *number }, ended),
         }
     }
 

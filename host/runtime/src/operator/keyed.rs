@@ -1,9 +1,10 @@
 //! What a keyed operator keeps: its state, and how the keys of each input are read.
 
 use arrow_array::ArrayRef;
+use arrow_buffer::ScalarBuffer;
 use wasmill_model::{
     Batch, Timestamp,
-    descriptor::{Descriptor, Input},
+    descriptor::{Cell, Descriptor, Input},
     keys::{self, EncodedKeys, KeyEncoder},
     reply::{Groups, TimeDomain},
     schema::Field,
@@ -30,6 +31,7 @@ pub(super) struct Keyed {
     inputs: Vec<Option<KeyedInput>>,
     /// The key columns.
     pub(super) fields: Vec<Field>,
+    limits: StateLimits,
 }
 
 #[derive(Debug)]
@@ -62,12 +64,27 @@ impl Keyed {
             let encoder = KeyEncoder::new(&fields).map_err(keys_error)?;
             keyed_inputs.push(Some(KeyedInput { columns, encoder }));
         }
-        let state = KeyedState::new(&descriptor.cells, state_limits(limits)).map_err(|source| Error::State {
+        let limits = state_limits(limits);
+        let state = KeyedState::new(&descriptor.cells, limits).map_err(|source| Error::State {
             vertex: vertex.to_owned(),
             subtask,
             source,
         })?;
-        Ok(Some(Self { state, inputs: keyed_inputs, fields: descriptor.key_fields(inputs) }))
+        Ok(Some(Self { state, inputs: keyed_inputs, fields: descriptor.key_fields(inputs), limits }))
+    }
+
+    /// Forgets all state.
+    pub(super) fn empty(&mut self, cells: &[Cell]) -> Result<(), wasmill_state::Error> {
+        self.state = KeyedState::new(cells, self.limits)?;
+        Ok(())
+    }
+
+    /// Key columns of an input, and what encodes them. `None`: it is not keyed.
+    pub(super) fn hashes(&mut self, input: usize, batch: &Batch) -> Result<Option<ScalarBuffer<u64>>, keys::Error> {
+        let Some(KeyedInput { columns, encoder }) = &mut self.inputs[input] else { return Ok(None) };
+        let columns: Vec<&ArrayRef> = columns.iter().map(|&i| batch.column(i)).collect();
+        encoder.encode(&columns, batch.rows)?;
+        Ok(Some(encoder.hash()))
     }
 
     /// The groups of a batch and their state; `None` if the input is not keyed.

@@ -7,8 +7,9 @@ use std::{
 };
 
 use arrow_array::{Array, ArrayRef, cast::AsArray, types::Int64Type};
-use wasmill_connectors::{Error, Sink};
-use wasmill_model::{Batch, dead_letters};
+use serde_json::Value;
+use wasmill_connectors::{CheckpointKind, Error, Sink};
+use wasmill_model::{Batch, dead_letters, ids::CheckpointId};
 
 /// Rows that a run keeps, over all ports.
 pub const ROWS_MAX: usize = 1_000_000;
@@ -22,6 +23,26 @@ pub(super) struct Kept {
     pub(super) ports: Vec<Vec<Batch>>,
     rows: usize,
     bytes: usize,
+}
+
+/// How much was kept at some moment.
+#[derive(Debug)]
+pub(super) struct Mark(Vec<usize>);
+
+impl Kept {
+    pub(super) fn mark(&self) -> Mark {
+        Mark(self.ports.iter().map(Vec::len).collect())
+    }
+
+    /// Forgets what was kept since.
+    pub(super) fn back_to(&mut self, Mark(lengths): &Mark) {
+        for (port, length) in self.ports.iter_mut().zip(lengths) {
+            for batch in port.drain(*length..) {
+                self.rows -= batch.rows;
+                self.bytes -= batch.memory_bytes();
+            }
+        }
+    }
 }
 
 /// Keeps the rows of one port.
@@ -54,8 +75,16 @@ impl Sink for Collector {
         Ok(())
     }
 
-    fn prepare(&mut self) -> Result<(), Error> {
+    fn checkpoint(&mut self, _: CheckpointId, _: CheckpointKind) -> Result<Option<Value>, Error> {
+        Ok(None)
+    }
+
+    fn completed(&mut self, _: CheckpointId) -> Result<(), Error> {
         Ok(())
+    }
+
+    fn prepare(&mut self) -> Result<Option<Value>, Error> {
+        Ok(None)
     }
 
     fn commit(&mut self) -> Result<(), Error> {

@@ -1,4 +1,5 @@
-//! Results become visible of one attempt of a job at a time, and only once all subtasks of that very attempt have prepared.
+//! Results of a job without checkpoints become visible of one attempt at a time, and only once all subtasks of that very attempt
+//! have prepared. Those of one with checkpoints belong to a checkpoint, whoever makes them visible.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,9 +17,11 @@ pub(crate) struct Commits {
 impl Commits {
     pub(crate) fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
-            Fact::Shaped { record } => {
+            Fact::Shaped { record } if record.shape.checkpoints.is_none() => {
                 self.subtasks.insert(record.id, record.shape.subtasks().count());
             }
+            // A number that nobody was told of is used again.
+            Fact::Shaped { record } => drop(self.subtasks.remove(&record.id)),
             Fact::Placed { of: (job, attempt) } => {
                 self.newest.insert(*job, *attempt);
             }
@@ -27,6 +30,9 @@ impl Commits {
             }
             Fact::Commits { taskmanager, of } => {
                 let (job, attempt) = of;
+                if !self.subtasks.contains_key(job) {
+                    return Ok(());
+                }
                 let (all, prepared) = (self.subtasks[job], self.prepared.get(of).map_or(0, BTreeSet::len));
                 if prepared < all {
                     let which = format!("{prepared} of {all} subtasks have prepared");

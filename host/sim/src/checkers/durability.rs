@@ -36,6 +36,9 @@ impl Durability {
                     known.ended = true;
                 }
             }
+            Fact::Shape { of: (job, attempt), durable: false } => {
+                return Err(format!("{attempt} of {job} is placed, and its shape is not durable"));
+            }
             Fact::Forgotten { job } => {
                 self.told.remove(job);
             }

@@ -40,6 +40,11 @@ impl Ends {
             }
             Fact::Starts { of, taskmanager, .. } => self.is_not_over(of, &format!("starts on {taskmanager}"))?,
             Fact::Commits { of, taskmanager } => self.is_not_over(of, &format!("commits on {taskmanager}"))?,
+            Fact::Complete { name, manifest } => {
+                if let Some(end) = self.ended.get(&manifest.job) {
+                    return Err(format!("{name} is stored after its job has ended, {}", end.name()));
+                }
+            }
             Fact::Placed { of } => self.is_not_over(of, "is given slots")?,
             _ => {}
         }

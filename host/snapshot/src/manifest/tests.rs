@@ -20,6 +20,8 @@ fn manifest() -> Manifest {
         kind: "value".to_owned(),
         key: Vec::new(),
         columns: Vec::new(),
+        versions: Vec::new(),
+        ttls_ms: Vec::new(),
         version: 1,
         ttl_ms: None,
     };
@@ -29,7 +31,12 @@ fn manifest() -> Manifest {
         plugin: None,
         schema: Vec::new(),
         files: Vec::new(),
-        subtasks: vec![Subtask { subtask: 1, position: Some(json!({ "file": "a", "byte": 7 })), transaction: None }],
+        subtasks: vec![Subtask {
+            subtask: 1,
+            position: Some(json!({ "file": "a", "byte": 7 })),
+            transaction: None,
+            ended: false,
+        }],
     };
     let operator = Vertex {
         name: "count".to_owned(),
@@ -136,7 +143,7 @@ fn what_cannot_be_a_checkpoint_is_refused() {
     };
     check("`a/b` is no name of a savepoint", |m| m.savepoint = Some("a/b".to_owned()));
     check("`` is no name of a savepoint", |m| m.savepoint = Some(String::new()));
-    check("checkpoint-5 cannot go on from checkpoint-5", |m| {
+    check("checkpoint-0.5 cannot go on from checkpoint-0.5", |m| {
         (m.checkpoint, m.parent) = (CheckpointId(5), Some(CheckpointId(5)));
     });
     check("0 key groups; there are 1 to 32768", |m| m.key_groups = 0);
@@ -154,7 +161,7 @@ fn what_cannot_be_a_checkpoint_is_refused() {
     check(&format!("{}comes before the older {}", of("41/count/0-c"), of("40/count/1-b")[5..].trim_end()), |m| {
         m.vertices[1].files.swap(1, 2);
     });
-    check(&format!("{}is of the later checkpoint-41", of("41/count/0-c")), |m| {
+    check(&format!("{}is of the later checkpoint-0.41", of("41/count/0-c")), |m| {
         (m.checkpoint, m.parent) = (CheckpointId(40), None);
     });
     check("key group 8 of `count` has no full snapshot to begin with", |m| drop(m.vertices[1].files.remove(1)));

@@ -29,7 +29,7 @@ impl Name {
     }
 
     /// Its parts.
-    pub fn parts(&self) -> impl Iterator<Item = &str> {
+    pub fn parts(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/')
     }
 

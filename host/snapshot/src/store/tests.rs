@@ -198,7 +198,7 @@ fn a_manifest_that_is_not_what_its_name_says_is_refused() {
         fs::copy(bench.path(&name), bench.path(&other)).expect("there is room");
         let error = bench.store.manifest(&other).expect_err("it is another's");
         let expect = format!(
-            "could not use manifest {other}: it is that of checkpoint-41 of job-7\n  in the checkpoint store store"
+            "could not use manifest {other}: it is that of checkpoint-0.41 of job-7\n  in the checkpoint store store"
         );
         assert_eq!(bench.said(&error), expect);
     }

@@ -44,6 +44,8 @@ pub(crate) fn schema() -> Vec<StateSchema> {
         kind: "value".to_owned(),
         key: vec![Field::new("user", DataType::Utf8)],
         columns: vec![Field::nullable("count", DataType::Int64)],
+        versions: Vec::new(),
+        ttls_ms: Vec::new(),
         version: 3,
         ttl_ms: Some(60_000),
     };

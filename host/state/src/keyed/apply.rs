@@ -273,6 +273,7 @@ impl KeyedState {
     /// Writes presence, and the value of a cell of fixed length. Groups without a record get no value.
     fn write_cell(&mut self, cell: usize, update: &CellUpdate) {
         let Some(array) = values(update) else { return };
+        self.stamp(cell, update);
         let nulls = array.nulls().filter(|n| n.null_count() > 0);
         let (data_type, slot) = self.layout.cells[cell];
         match (slot, data_type) {
@@ -296,6 +297,16 @@ impl KeyedState {
             }
             (Slot::Text(_), _) => self.write_slots(cell, update, nulls, |_, _| {}),
         }
+    }
+
+    /// Writes when the values of a cell with a time to live were written.
+    fn stamp(&mut self, cell: usize, update: &CellUpdate) {
+        let Some(life) = self.layout.lives[cell] else { return };
+        let Self { arena, call, now_ms, .. } = self;
+        each_update(update, |group, _| match call.positions[group] {
+            Position::NOWHERE => {}
+            position => set_word(arena.at_mut(position), life.stamp_at, *now_ms as u64),
+        });
     }
 
     /// Calls `write` with each record and the place of its value, none for a null.
@@ -350,12 +361,12 @@ impl KeyedState {
 
     /// Removes the records in which a cell was cleared and none is left.
     fn remove_empty(&mut self, cells: &[CellUpdate]) {
-        let Self { layout, arena, index, call, gone, .. } = self;
+        let Self { layout, arena, index, call, gone, now_ms, .. } = self;
         for update in cells {
             let Some(nulls) = values(update).and_then(|v| v.nulls()).filter(|n| n.null_count() > 0) else { continue };
             each_update(update, |group, i| {
                 let position = call.positions[group];
-                if nulls.is_null(i) && position != Position::NOWHERE && layout.is_empty(arena.at(position)) {
+                if nulls.is_null(i) && position != Position::NOWHERE && layout.is_empty(arena.at(position), *now_ms) {
                     index.remove(call.hashes[group], position);
                     if arena.is_tracked() && arena.was_sealed(position) {
                         gone.push(call.keys.get(group));

@@ -12,7 +12,17 @@ impl KeyedState {
     /// A column for each cell, one value for each record, null where there is no record or no value in it.
     pub(super) fn read(&self, positions: &[Position]) -> Vec<ArrayRef> {
         let cells = self.layout.cells.iter().enumerate();
-        cells.map(|(cell, &(data_type, slot))| self.read_cell(positions, cell, data_type, slot)).collect()
+        let read = |(cell, &(data_type, slot)): (usize, &(DataType, Slot))| match self.layout.lives[cell] {
+            None => self.read_cell(positions, cell, data_type, slot),
+            // What is gone is not to be seen below a null either.
+            Some(_) => {
+                let is_alive = |record| self.layout.is_alive(record, cell, self.now_ms);
+                let alive = |p: &Position| if self.record(*p).is_some_and(is_alive) { *p } else { Position::NOWHERE };
+                let positions: Vec<Position> = positions.iter().map(alive).collect();
+                self.read_cell(&positions, cell, data_type, slot)
+            }
+        };
+        cells.map(read).collect()
     }
 
     fn read_cell(&self, positions: &[Position], cell: usize, data_type: DataType, slot: Slot) -> ArrayRef {
@@ -51,7 +61,9 @@ impl KeyedState {
     }
 
     fn read_nulls(&self, positions: &[Position], cell: usize) -> Option<NullBuffer> {
-        let present = |i: usize| self.record(positions[i]).is_some_and(|record| self.layout.is_present(record, cell));
+        let now_ms = self.now_ms;
+        let present =
+            |i: usize| self.record(positions[i]).is_some_and(|record| self.layout.is_alive(record, cell, now_ms));
         let nulls = NullBuffer::new(BooleanBuffer::collect_bool(positions.len(), present));
         (nulls.null_count() > 0).then_some(nulls)
     }
@@ -60,7 +72,7 @@ impl KeyedState {
         let mut values = BinaryViewBuilder::with_capacity(positions.len());
         for &position in positions {
             match self.record(position) {
-                Some(record) if self.layout.is_present(record, cell) => {
+                Some(record) if self.layout.is_alive(record, cell, self.now_ms) => {
                     values.append_value(self.layout.text(record, self.arena.header(position), text));
                 }
                 _ => values.append_null(),

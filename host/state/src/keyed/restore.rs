@@ -16,6 +16,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredCell {
     pub data_type: DataType,
+    /// Whether its values say when they were written.
+    pub is_stamped: bool,
     /// The place of the operator's cell that has its values now; none: they are dropped.
     pub now: Option<usize>,
 }
@@ -23,7 +25,11 @@ pub struct StoredCell {
 impl StoredCell {
     /// The cells of an operator that has not changed.
     pub fn same(cells: &[Cell]) -> Vec<Self> {
-        let stored = |(place, cell): (usize, &Cell)| Self { data_type: cell.data_type, now: Some(place) };
+        let stored = |(place, cell): (usize, &Cell)| Self {
+            data_type: cell.data_type,
+            is_stamped: cell.ttl_ms.is_some(),
+            now: Some(place),
+        };
         cells.iter().enumerate().map(stored).collect()
     }
 }
@@ -43,7 +49,7 @@ impl<'a> Restore<'a> {
     /// # Panics
     /// If a stored cell goes to one that is not there or has another type.
     pub fn new(state: &'a mut KeyedState, stored: &'a [StoredCell]) -> Self {
-        for StoredCell { data_type, now } in stored {
+        for StoredCell { data_type, now, .. } in stored {
             let types = now.map(|now| state.layout.cells[now].0);
             assert!(types.is_none_or(|now| now == *data_type), "a cell of {data_type} is restored as {types:?}");
         }
@@ -81,9 +87,14 @@ impl<'a> Restore<'a> {
         // Numbers are put where they belong once the record is there.
         let mut numbers: Vec<(usize, Slot, [u8; 8])> = Vec::new();
         let mut present: Vec<usize> = Vec::new();
-        for (cell, StoredCell { data_type, now }) in stored.iter().enumerate() {
+        for (cell, StoredCell { data_type, is_stamped, now }) in stored.iter().enumerate() {
             if presence[cell / 8] >> (cell % 8) & 1 == 0 {
                 continue;
+            }
+            let mut stamp = state.now_ms;
+            if *is_stamped {
+                let (written, rest) = values.split_first_chunk().ok_or_else(short)?;
+                (stamp, values) = (i64::from_le_bytes(*written), rest);
             }
             let length = match data_type {
                 DataType::Int64 | DataType::Float64 | DataType::Timestamp => 8,
@@ -97,6 +108,12 @@ impl<'a> Restore<'a> {
             let (value, rest) = values.split_at_checked(length).ok_or_else(short)?;
             values = rest;
             let Some(now) = *now else { continue };
+            if let Some(life) = state.layout.lives[now] {
+                if !life.is_on(stamp, state.now_ms) {
+                    continue;
+                }
+                numbers.push((now, Slot::Word(life.stamp_at), stamp.to_le_bytes()));
+            }
             present.push(now);
             match state.layout.cells[now] {
                 (DataType::Utf8, Slot::Text(text)) => {

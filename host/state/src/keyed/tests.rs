@@ -15,6 +15,7 @@ use wasmill_model::{
 
 use super::*;
 
+mod lives;
 mod sealing;
 
 const NO_LIMITS: StateLimits = StateLimits { bytes_max: usize::MAX / 2, timers_max: usize::MAX / 2 };
@@ -109,7 +110,6 @@ fn cells_that_cannot_be_kept_are_refused() {
         assert_eq!(KeyedState::new(&[cell], NO_LIMITS).expect_err("refused").to_string(), expect);
     };
     check(|c| c.kind = "map".into(), "could not open state cell `c0`: its kind is `map`, and only `value` is known");
-    check(|c| c.ttl_ms = Some(1), "could not open state cell `c0`: values that expire after a time are not supported");
     let many = KeyedState::new(&cells(&[DataType::Boolean; 257]), NO_LIMITS);
     assert_eq!(many.expect_err("refused"), Error::TooManyCells { cells: 257, cells_max: 256 });
 }

@@ -26,6 +26,10 @@ pub(crate) struct Arguments {
     /// Where jobs and plugins are kept [default: wasmill/jobmanager in the user's data folder].
     #[arg(long, value_name = "DIR", env = "WASMILL_DATA_DIR")]
     data_dir: Option<PathBuf>,
+    /// Where checkpoints and savepoints are kept: a folder that is the same on all hosts [default: `checkpoints` in the data
+    /// folder].
+    #[arg(long, value_name = "DIR", env = "WASMILL_CHECKPOINTS")]
+    checkpoints: Option<PathBuf>,
 }
 
 /// Flags of the server.
@@ -61,6 +65,8 @@ pub(crate) struct ApiArguments {
 struct Config {
     /// Where jobs and plugins are kept.
     data_dir: Option<PathBuf>,
+    /// Where checkpoints and savepoints are kept, the same on all hosts.
+    checkpoints: Option<PathBuf>,
     /// Where jobs may read and write files; if there is none, wherever the TaskManagers may.
     folders: Folders,
     control: jobmanager::Config,
@@ -96,10 +102,12 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         let data_dir = arguments.data_dir.clone().or(config.data_dir);
         let data_dir = data_dir.map_or_else(|| roles::default_data_dir("jobmanager"), Ok)?;
         config.data_dir = Some(data_dir.clone());
+        config.checkpoints = arguments.checkpoints.clone().or(config.checkpoints);
+        let checkpoints = config.checkpoints.clone();
         roles::print_config("jobmanager", &config);
         let interrupts = Interrupts::new()?;
         let plugins = roles::plugin_store(&data_dir)?;
-        let options = Options { data_dir, config: config.control, plugins, folders: config.folders };
+        let options = Options { data_dir, config: config.control, plugins, folders: config.folders, checkpoints };
         let handle = Handle::start(options).map_err(|e| roles::coded(&e))?;
         let server = Server::start(config.api, handle.clone())?;
         tell(&format!("JobManager is ready at {}\n", server.url));

@@ -33,6 +33,10 @@ pub(crate) struct Arguments {
     /// Where jobs and plugins are kept [default: wasmill/standalone in the user's data folder].
     #[arg(long, value_name = "DIR", env = "WASMILL_DATA_DIR")]
     data_dir: Option<PathBuf>,
+    /// Where checkpoints and savepoints are kept: a folder that is the same on all hosts [default: `checkpoints` in the data
+    /// folder].
+    #[arg(long, value_name = "DIR", env = "WASMILL_CHECKPOINTS")]
+    checkpoints: Option<PathBuf>,
 }
 
 /// How it is set up.
@@ -41,6 +45,7 @@ pub(crate) struct Arguments {
 struct Config {
     slots: Option<u32>,
     data_dir: Option<PathBuf>,
+    checkpoints: Option<PathBuf>,
     folders: Folders,
     control: jobmanager::Config,
     api: wasmill_api::Options,
@@ -57,13 +62,21 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         let data_dir = arguments.data_dir.clone().or(config.data_dir);
         let data_dir = data_dir.map_or_else(|| roles::default_data_dir("standalone"), Ok)?;
         config.data_dir = Some(data_dir.clone());
+        config.checkpoints = arguments.checkpoints.clone().or(config.checkpoints);
+        let checkpoints = config.checkpoints.clone();
         roles::print_config("standalone", &config);
         let interrupts = Interrupts::new()?;
         let identity = Identity::begin(&data_dir.join("taskmanager")).map_err(|e| roles::coded(&e))?;
         let plugins = roles::plugin_store(&data_dir)?;
         // Neither may give the other up before itself.
         let agent = agent::Config { lease_ms: config.control.lease_ms, ..agent::Config::default() };
-        let options = Options { data_dir, config: config.control, plugins: plugins.clone(), folders: config.folders };
+        let options = Options {
+            data_dir,
+            config: config.control,
+            plugins: plugins.clone(),
+            folders: config.folders,
+            checkpoints,
+        };
         let handle = Handle::start(options).map_err(|e| roles::coded(&e))?;
         let mut taskmanager =
             taskmanager::start_inside(&handle, identity, slots, agent, plugins).map_err(|e| roles::coded(&e))?;

@@ -138,7 +138,7 @@ impl Inspection {
 
 /// A state in a line, and what its keys and values are in two more.
 fn described(state: &StateSchema, rows: &str) -> String {
-    let StateSchema { id, name, kind, key, columns, version, ttl_ms } = state;
+    let StateSchema { id, name, kind, key, columns, version, ttl_ms, versions: _, ttls_ms: _ } = state;
     let columns_of = |fields: &[Field]| {
         let all: Vec<String> = fields.iter().map(Field::to_string).collect();
         harmless::line(&if all.is_empty() { "not said".to_owned() } else { all.join(", ") }, NAME_MAX)

@@ -10,7 +10,7 @@ use wasmill_model::{
 use wasmill_plugin::LogLine;
 use wasmill_runtime::{
     OperatorUsage,
-    trial::{Cut, Rejected, Run, Trial, TrialLimits, Way},
+    trial::{Cut, Disturbance, Rejected, Run, Trial, TrialLimits, Way},
 };
 
 use super::diff::{Line, diff};
@@ -77,6 +77,9 @@ pub(crate) struct Rule {
 const CUT_RULE: Rule =
     Rule { number: 11, text: "how rows are cut into batches says nothing; results must not depend on it" };
 
+const ORDER_RULE: Rule =
+    Rule { number: 17, text: "rows of different keys come in any order; results must not depend on it" };
+
 const INSTANCE_RULE: Rule = Rule {
     number: 4,
     text: "the host may replace an instance between any two calls; what must last is kept in cells and timers",
@@ -111,8 +114,7 @@ pub(crate) fn judge(
         }
     };
     let expected = Expected::read(&fixture.folder, &trial)?;
-    let way = Way { cut: Cut::Whole, renew: false };
-    let mut plain = trial.run(&fixture.script, way);
+    let mut plain = trial.run(&fixture.script, Way::PLAIN);
     let mut usage = plain.usage.clone();
     verdict.log = std::mem::take(&mut plain.log);
     verdict.log_more = plain.log_more;
@@ -124,6 +126,9 @@ pub(crate) fn judge(
     if plain.error.is_none() {
         let found = Found::of(&trial, fixture.spec.order, &plain);
         let (ways, failures) = try_ways(&trial, fixture, options.seed, &found, &mut usage);
+        verdict.ways += ways;
+        verdict.failures.extend(failures);
+        let (ways, failures) = try_disturbances(&trial, fixture, options.seed, &plain, &mut usage);
         verdict.ways += ways;
         verdict.failures.extend(failures);
     }
@@ -256,7 +261,7 @@ fn try_ways(
     let (mut cut_failure, mut instance_failure) = (None, None);
     let mut ways = 0;
     let mut run = |cut: Cut, renew: bool| {
-        let run = trial.run(&fixture.script, Way { cut, renew });
+        let run = trial.run(&fixture.script, Way { cut, renew, ..Way::PLAIN });
         ways += 1;
         join(usage, &run.usage);
         (Found::of(trial, fixture.spec.order, &run), how(cut, &run))
@@ -278,6 +283,46 @@ fn try_ways(
         }
     }
     (ways, cut_failure.into_iter().chain(instance_failure).collect())
+}
+
+/// Runs a fixture with something done between its pieces: how many ways that were, and the failures.
+fn try_disturbances(
+    trial: &Trial,
+    fixture: &Fixture,
+    seed: u64,
+    plain: &Run,
+    usage: &mut OperatorUsage,
+) -> (usize, Vec<Failure>) {
+    let cut = Cut::Random { seed };
+    let disturbed = |disturbance| Way { cut, disturbance, ..Way::PLAIN };
+    let mut ways = vec![
+        ("restore", disturbed(Disturbance::Restore), INSTANCE_RULE, "its state through a snapshot and back between"),
+        ("crash", disturbed(Disturbance::Crash), INSTANCE_RULE, "every piece lost and handled again,"),
+    ];
+    if trial.can_rescale() {
+        ways.push(("rescale", disturbed(Disturbance::Rescale { seed }), INSTANCE_RULE, "another parallelism between"));
+    }
+    if trial.can_reorder() {
+        let reorder = Some(seed);
+        ways.push(("reorder", Way { reorder, ..Way::PLAIN }, ORDER_RULE, "rows of different keys in another order,"));
+    }
+    let mut failures = Vec::new();
+    let count = ways.len();
+    for (name, way, rule, what) in ways {
+        let run = trial.run(&fixture.script, way);
+        join(usage, &run.usage);
+        // Between keys there is no order.
+        let order = match name {
+            "rescale" | "reorder" => Order::Any,
+            _ => fixture.spec.order,
+        };
+        let differences = Found::of(trial, order, plain).differences(&Found::of(trial, order, &run));
+        if !differences.is_empty() {
+            let how = format!("{what} {}", how(cut, &run));
+            failures.push(Failure::Way { way: name, how, rule, differences });
+        }
+    }
+    (count, failures)
 }
 
 /// How the rows were cut.

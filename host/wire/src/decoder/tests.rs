@@ -1,7 +1,7 @@
 //! Frames come out as they went in, however the bytes are cut; nothing else comes out, and nothing panics.
 
 use proptest::prelude::*;
-use wasmill_model::ids::{Attempt, Incarnation, JobId, TaskManagerId};
+use wasmill_model::ids::{Attempt, CheckpointId, Incarnation, JobId, TaskManagerId};
 
 use super::*;
 use crate::{FRAME_BYTES_MAX, Hello, Identity, Open, Reason};
@@ -37,6 +37,9 @@ fn frame() -> impl Strategy<Value = Frame> {
         }),
         (channel.clone(), any::<i64>()).prop_map(|(channel, time)| Frame::Watermark { channel, time }),
         channel.clone().prop_map(|channel| Frame::Idle { channel }),
+        (channel.clone(), any::<u64>(), any::<bool>()).prop_map(|(channel, id, savepoint)| {
+            Frame::Barrier { channel, checkpoint: CheckpointId(id), savepoint }
+        }),
         channel.clone().prop_map(|channel| Frame::End { channel }),
         (channel, any::<u32>(), any::<u64>()).prop_map(|(channel, batches, bytes)| Frame::Credit {
             channel,

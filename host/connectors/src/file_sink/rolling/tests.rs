@@ -22,7 +22,9 @@ fn open(folder: &Path, keys: &str, subtask: u32) -> Box<dyn Sink> {
     let text = format!("connector = \"file\"\n{keys}");
     let config = testing::sink(&text, folder).expect("valid settings");
     let schema = Schema::new(vec![Field::new("n", DataType::Int64)]).expect("one name");
-    config.open(&schema, SinkPlace { subtask, parallelism: 2, bounded: false }).expect("it opens")
+    config
+        .open(&schema, SinkPlace { subtask, parallelism: 2, bounded: false, checkpoints: false }, None)
+        .expect("it opens")
 }
 
 fn numbers(from: i64, to: i64) -> Batch {
@@ -61,7 +63,7 @@ fn a_file_appears_when_it_is_full_and_the_rest_at_the_end() {
     sink.flush().expect("nothing to do");
     assert_eq!(names(folder.path()), ["out.1.000001.csv"], "four rows of three bytes are more than ten");
     assert_eq!(hidden(folder.path()), 1);
-    sink.prepare().and_then(|()| sink.prepare()).expect("a second call does nothing");
+    sink.prepare().and_then(|_| sink.prepare()).expect("a second call does nothing");
     assert_eq!(names(folder.path()).len(), 1);
     sink.commit().and_then(|()| sink.commit()).expect("a second call does nothing");
     drop(sink);
@@ -97,7 +99,7 @@ fn numbers_go_on_where_another_run_stopped_and_replace_nothing() {
     // As if another process had taken the number in the meantime.
     fs::write(folder.path().join("out.0.1000001.csv"), "theirs").expect("room on disk");
     sink.write(&numbers(1, 50)).expect("room on disk");
-    sink.prepare().and_then(|()| sink.commit()).expect("nothing is open");
+    sink.prepare().and_then(|_| sink.commit()).expect("nothing is open");
     let files = seen(folder.path());
     let new: Vec<_> = files.iter().filter(|(_, bytes)| bytes.starts_with(b"1\n2\n")).map(|(name, _)| name).collect();
     assert_eq!(new, ["out.0.1000002.csv"]);
@@ -125,7 +127,7 @@ fn without_being_told_files_roll_in_a_job_that_does_not_end() {
     let folder = folder();
     let check = |keys: &str, expected: &[&str]| {
         let mut sink = open(folder.path(), keys, 0);
-        sink.write(&numbers(1, 2)).and_then(|()| sink.prepare()).and_then(|()| sink.commit()).expect("room on disk");
+        sink.write(&numbers(1, 2)).and_then(|()| sink.prepare()).and_then(|_| sink.commit()).expect("room on disk");
         assert_eq!(names(folder.path()), expected, "{keys}");
         expected.iter().for_each(|name| fs::remove_file(folder.path().join(name)).expect("it is there"));
     };

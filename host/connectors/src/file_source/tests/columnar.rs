@@ -43,6 +43,13 @@ fn bytes(format: &str, batches: &[RecordBatch]) -> Vec<u8> {
     out
 }
 
+/// A file of numbers, in record batches of odd sizes.
+pub(super) fn of_numbers(format: &str, rows: i64) -> Vec<u8> {
+    let cuts = (0..rows).step_by(3_333);
+    let part = |from: i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(from..rows.min(from + 3_333))) };
+    bytes(format, &cuts.map(|from| batch(vec![("n", part(from))])).collect::<Vec<_>>())
+}
+
 /// What a job file calls the format.
 fn name(format: &str) -> &str {
     if format == "stream" { "arrow" } else { format }
@@ -209,7 +216,8 @@ fn check_numbers(format: &str, bytes: Vec<u8>) {
     put(folder.path(), "a", bytes);
     let config = config(folder.path(), &keys(format, ""));
     let splits = config.splits().expect("it is there");
-    let (batches, result) = drain(config.open(0, 1, &splits, &[Some(vec![true, false, true])]).expect("it opens"));
+    let (batches, result) =
+        drain(config.open(0, 1, &splits, &[Some(vec![true, false, true])], None).expect("it opens"));
     result.expect("good rows");
     let mut next = 0;
     for (_, batch) in &batches {
@@ -220,7 +228,7 @@ fn check_numbers(format: &str, bytes: Vec<u8>) {
         next += batch.rows as i64;
     }
     assert_eq!(next, 50_000);
-    let (batches, _) = drain(config.open(0, 1, &splits, &[None]).expect("it opens"));
+    let (batches, _) = drain(config.open(0, 1, &splits, &[None], None).expect("it opens"));
     assert_eq!(batches.iter().map(|(_, batch)| batch.rows).sum::<usize>(), 50_000, "counted though nobody reads them");
 }
 
@@ -288,7 +296,9 @@ fn damaged_files_are_errors_that_name_the_file() {
                     continue;
                 }
             };
-            if let (_, Err(error)) = drain(config.open(0, 1, &splits, &all(&config)).expect("nothing is opened yet")) {
+            if let (_, Err(error)) =
+                drain(config.open(0, 1, &splits, &all(&config), None).expect("nothing is opened yet"))
+            {
                 assert!(shown(folder.path(), Err(error)).expect_err("it is one").contains("DIR/a"));
                 failed += 1;
             }

@@ -135,7 +135,7 @@ fn records_cross_blocks_and_batches_whole() {
     put(folder.path(), "a.csv", format!("n,s\n{records}"));
     let config = config(folder.path(), &format!("path = \"a.csv\"\nformat = \"csv\"\n{TWO}"));
     let splits = config.splits().expect("it is there");
-    let (batches, result) = drain(config.open(0, 1, &splits, &[Some(vec![true, true])]).expect("it opens"));
+    let (batches, result) = drain(config.open(0, 1, &splits, &[Some(vec![true, true])], None).expect("it opens"));
     result.expect("good rows");
     assert!(batches.len() > 4 && batches.iter().all(|(_, batch)| (1..=4_096).contains(&batch.rows)));
     let schema = &config.ports()[0].schema;

@@ -205,7 +205,7 @@ fn columns_that_nobody_reads_are_left_out_and_not_checked() {
     let schema = "{ a = \"int64\", b = \"int64\" }";
     let config = config(folder.path(), &format!("path = \"a.jsonl\"\nformat = \"json\"\nschema = {schema}"));
     let splits = config.splits().expect("it is there");
-    let (batches, result) = drain(config.open(0, 1, &splits, &[Some(vec![false, true])]).expect("it opens"));
+    let (batches, result) = drain(config.open(0, 1, &splits, &[Some(vec![false, true])], None).expect("it opens"));
     result.expect("column `a` is not read");
     assert_eq!(rows(&batches[0].1, &config.ports()[0].schema), [json!({"b": 1}), json!({"b": 2})]);
 }

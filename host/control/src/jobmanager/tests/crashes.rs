@@ -2,16 +2,22 @@
 
 use super::*;
 
-fn record(id: u64, desired: Desired, end: Option<EndState>) -> JobRecord {
+fn recovered(id: u64, desired: Desired, end: Option<EndState>) -> Recovered {
+    Recovered { record: record(id, desired, end), checkpoint: None }
+}
+
+pub(super) fn record(id: u64, desired: Desired, end: Option<EndState>) -> JobRecord {
     let restart = Restart::Backoff { attempts_max: None };
     JobRecord {
         id: JobId(id),
-        shape: JobShape { name: "fraud".to_owned(), chains: vec![1], restart },
+        shape: shape(&[1], restart),
         submitted_ms: 0,
         desired,
         end: end.map(|state| End { state, at_ms: 0 }),
         restarts: 0,
         last_cause: None,
+        version: 0,
+        previous: None,
     }
 }
 
@@ -140,10 +146,10 @@ fn a_job_that_cannot_be_written_is_refused_and_other_writes_are_repeated() {
 #[test]
 fn the_next_life_resumes_jobs_once_the_last_ones_leases_are_over() {
     let records = vec![
-        record(1, Desired::Run, Some(EndState::Finished)),
-        record(2, Desired::Run, None),
-        record(3, Desired::Drain, None),
-        record(4, Desired::Cancel, None),
+        recovered(1, Desired::Run, Some(EndState::Finished)),
+        recovered(2, Desired::Run, None),
+        recovered(3, Desired::Drain, None),
+        recovered(4, Desired::Cancel, None),
     ];
     let mut run = Run::with(Config::default(), 2, records);
     run.on(register(1, 1, 2)).at(1_999).on(heartbeat(1)).at(2_000).on(submit(&[1])).check(expect![[r#"
@@ -183,4 +189,11 @@ fn records_are_read_as_they_are_written() {
     let json = serde_json::to_string(&written).expect("it is plain");
     assert!(json.starts_with(r#"{"id":"18446744073709551615","#), "{json}");
     assert_eq!(serde_json::from_str::<JobRecord>(&json).expect("it was written"), written);
+}
+
+#[test]
+fn records_from_before_there_were_checkpoints_are_read() {
+    let json = r#"{"id":"3","shape":{"name":"fraud","chains":[1],"restart":{"Backoff":{"attempts_max":null}}},"submitted_ms":0,
+        "desired":"Run","end":null,"restarts":0,"last_cause":null}"#;
+    assert_eq!(serde_json::from_str::<JobRecord>(json).expect("it was written so"), record(3, Desired::Run, None));
 }

@@ -85,12 +85,12 @@ fn who_was_stopped_does_not_wait_and_who_is_mute_says_nothing() {
     ended.mute();
     out.data(1, 0, body(1), &ended).expect("it is let fall");
     out.control(1, None, &ended).expect("it is let fall");
-    out.end(1, &ended).expect("it is let fall");
+    out.mark(Frame::End { channel: 1 }, &ended).expect("it is let fall");
     assert_eq!(written(&out), []);
     ended.stop();
     assert_eq!(out.data(1, 0, body(1), &ended), Err(Stopped));
     assert_eq!(out.control(1, Some(1), &ended), Err(Stopped));
-    assert_eq!(out.end(1, &ended), Err(Stopped));
+    assert_eq!(out.mark(Frame::End { channel: 1 }, &ended), Err(Stopped));
     out.close();
     assert_eq!(out.data(1, 0, body(1), &Ended::default()), Err(Stopped));
 }

@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use arrow_array::{Int64Array, StringViewArray, cast::AsArray, types::Int64Type};
-use wasmill_model::{Batch, DataType, Field, Timestamp};
+use wasmill_connectors::CheckpointKind;
+use wasmill_model::{Batch, DataType, Field, Timestamp, ids::CheckpointId};
 use wasmill_wire::Layout;
 
-use crate::exchange::Element;
+use crate::exchange::{Barrier, Element};
 
 /// Elements of a script before its end, at least, and how many more there may be.
 const ELEMENTS: Range<u64> = 25..50;
@@ -45,6 +46,7 @@ enum Step {
     Rows(i64),
     Watermark(Timestamp),
     Idle,
+    Barrier(u64),
 }
 
 /// All that the control at one place says: a later watermark says what an earlier one did, and that nothing is idle.
@@ -60,6 +62,12 @@ impl Control {
     }
 }
 
+/// Every second one is that of a savepoint.
+fn barrier(number: u64) -> Barrier {
+    let kind = if number.is_multiple_of(2) { CheckpointKind::Checkpoint } else { CheckpointKind::Savepoint };
+    Barrier { checkpoint: CheckpointId(number), kind }
+}
+
 /// What is sent by a channel.
 #[derive(Debug)]
 pub(super) struct Script {
@@ -70,6 +78,8 @@ pub(super) struct Script {
     rows: i64,
     /// The control behind so many rows.
     control: BTreeMap<i64, Control>,
+    /// Behind how many rows each barrier stands, in their order.
+    barriers: Vec<i64>,
 }
 
 impl Script {
@@ -79,6 +89,7 @@ impl Script {
         // Some channels have no rows at all.
         let elements = if random.below(8) == 0 { 9..12 } else { 0..12 };
         let mut control: BTreeMap<i64, Control> = BTreeMap::new();
+        let mut barriers = Vec::new();
         for _ in 0..random.within(ELEMENTS) {
             let step = match random.within(elements.clone()) {
                 0..6 => Step::Rows(random.within(1..60) as i64),
@@ -88,16 +99,19 @@ impl Script {
                     time += random.within(1..1_000) as i64;
                     Step::Watermark(time)
                 }
+                // Once there were rows the reader runs, and no checkpoint begins before that.
+                _ if rows > 0 && random.below(2) == 0 => Step::Barrier(barriers.len() as u64),
                 _ => Step::Idle,
             };
             match step {
                 Step::Rows(more) => rows += more,
                 Step::Watermark(time) => control.entry(rows).or_default().watermark(time),
                 Step::Idle => control.entry(rows).or_default().idle = true,
+                Step::Barrier(_) => barriers.push(rows),
             }
             steps.push(step);
         }
-        Self { steps, first, wide, rows, control }
+        Self { steps, first, wide, rows, control, barriers }
     }
 
     /// All of it but the end.
@@ -110,6 +124,7 @@ impl Script {
             }
             Step::Watermark(time) => Element::Watermark(*time),
             Step::Idle => Element::Idle,
+            Step::Barrier(number) => Element::Barrier(barrier(*number)),
         })
     }
 
@@ -139,13 +154,14 @@ pub(super) struct Reading {
     rows: i64,
     /// Behind the last row.
     control: Control,
+    barriers: u64,
     pub(super) has_begun: bool,
     pub(super) has_ended: bool,
 }
 
 impl Reading {
     pub(super) fn new(script: Arc<Script>) -> Self {
-        Self { script, rows: 0, control: Control::default(), has_begun: false, has_ended: false }
+        Self { script, rows: 0, control: Control::default(), barriers: 0, has_begun: false, has_ended: false }
     }
 
     /// Takes the next element; what is wrong with it, if it is not what was sent.
@@ -158,14 +174,28 @@ impl Reading {
             Element::Batch(batch) => self.batch(batch)?,
             Element::Watermark(time) => self.control.watermark(*time),
             Element::Idle => self.control.idle = true,
+            Element::Barrier(found) => self.barrier(*found)?,
             Element::End => {
                 self.is_all_said()?;
+                if self.barriers != self.script.barriers.len() as u64 {
+                    return Err(format!("the end came behind {} barriers", self.barriers));
+                }
                 if self.rows != self.script.rows {
                     return Err(format!("the end came behind {} of {} rows", self.rows, self.script.rows));
                 }
                 self.has_ended = true;
             }
         }
+        Ok(())
+    }
+
+    /// Takes a barrier, which must be the next one, behind just the rows that were sent before it.
+    fn barrier(&mut self, found: Barrier) -> Result<(), String> {
+        let place = self.script.barriers.get(self.barriers as usize);
+        if found != barrier(self.barriers) || place != Some(&self.rows) {
+            return Err(format!("{found:?} came behind {} rows and {} barriers", self.rows, self.barriers));
+        }
+        self.barriers += 1;
         Ok(())
     }
 

@@ -175,7 +175,7 @@ fn cells_find_their_values_where_they_are_now() {
     add(&mut stored, &old.seal());
 
     let mut new = state(&[DataType::Boolean, DataType::Float64, DataType::Utf8], NO_LIMITS);
-    let cell = |data_type, now| StoredCell { data_type, now };
+    let cell = |data_type, now| StoredCell { data_type, is_stamped: false, now };
     let moved = [cell(DataType::Int64, None), cell(DataType::Utf8, Some(2)), cell(DataType::Boolean, Some(0))];
     let mut restore = Restore::new(&mut new, &moved);
     stored.iter().for_each(|(key, value)| restore.row(key, value).expect("it is a row of this state"));

@@ -1,0 +1,109 @@
+//! Whether a job can go on from a checkpoint of another form of it: what it keeps, what it leaves behind, what does not fit.
+
+use wasmill_model::{
+    JobGraph,
+    descriptor::Cell,
+    fault::Code,
+    graph::{Role, Vertex},
+};
+use wasmill_rest::Problem;
+use wasmill_snapshot::{
+    file::StateSchema,
+    manifest::{self, Manifest},
+    store::Store,
+};
+use wasmill_state::{EVENT_TIME_TIMERS, PROCESSING_TIME_TIMERS, VALUES};
+
+use crate::jobmanager::{keeper::problem, savepoints::checkpoint_name};
+
+/// Refuses a job for which what a checkpoint has is not what it needs.
+pub(crate) fn compatible(store: &Store, name: &str, graph: &JobGraph, allow_dropped: bool) -> Result<(), Problem> {
+    let name = name.parse().map_err(|_| super::keeper::no_such(name))?;
+    let manifest = store.manifest(&name).map_err(|e| problem(&e))?;
+    let found = Comparison::of(&manifest, graph);
+    let from = checkpoint_name(manifest.job, manifest.checkpoint);
+    let refused = |what: String| {
+        Problem::new(409, Code::StateIncompatible, format!("could not begin {} from {from}: {what}", graph.name))
+    };
+    if manifest.key_groups != graph.key_groups {
+        let (had, has) = (manifest.key_groups, graph.key_groups);
+        return Err(refused(format!("it has {had} key groups, and the job {has}"))
+            .with_hint(format!("set `key_groups = {had}` under [job]: they stay as long as the state does")));
+    }
+    if !found.incompatible.is_empty() {
+        return Err(refused(found.incompatible.join("; "))
+            .with_hint("give the cell another name, and it begins empty; or keep its type and version"));
+    }
+    if !found.dropped.is_empty() && !allow_dropped {
+        return Err(refused(format!("it would leave behind {}", found.dropped.join(", "))).with_hint(
+            "put back what keeps it, under the same name; or leave it behind for good with --allow-dropped-state",
+        ));
+    }
+    Ok(())
+}
+
+/// What becomes of the state of a checkpoint.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Comparison {
+    pub(crate) dropped: Vec<String>,
+    pub(crate) incompatible: Vec<String>,
+}
+
+impl Comparison {
+    pub(crate) fn of(manifest: &Manifest, graph: &JobGraph) -> Self {
+        let mut found = Self::default();
+        for had in &manifest.vertices {
+            match graph.vertices.iter().find(|vertex| vertex.name == had.name) {
+                Some(vertex) => found.compare(had, vertex),
+                None if had.files.is_empty() => {
+                    if had.subtasks.iter().any(|kept| kept.position.is_some() || kept.transaction.is_some()) {
+                        found.dropped.push(format!("how far `{}` had come", had.name));
+                    }
+                }
+                None => found.dropped.push(format!("the state of operator `{}`", had.name)),
+            }
+        }
+        found
+    }
+
+    fn compare(&mut self, had: &manifest::Vertex, vertex: &Vertex) {
+        let Role::Operator { descriptor, inputs, .. } = &vertex.role else { return };
+        let key = descriptor.key_fields(inputs);
+        for state in &had.schema {
+            if state.key != key {
+                let shown = |fields: &[wasmill_model::Field]| {
+                    fields.iter().map(|f| format!("{} {}", f.name, f.data_type)).collect::<Vec<_>>().join(", ")
+                };
+                let (had, has) = (shown(&state.key), shown(&key));
+                self.incompatible
+                    .push(format!("the state of `{}` is by ({had}), and the job's by ({has})", vertex.name));
+                return;
+            }
+            match state.id {
+                VALUES => self.cells(&vertex.name, state, &descriptor.cells),
+                EVENT_TIME_TIMERS | PROCESSING_TIME_TIMERS if !descriptor.timers => {
+                    self.dropped.push(format!("the {} of `{}`", state.name, vertex.name));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn cells(&mut self, operator: &str, had: &StateSchema, cells: &[Cell]) {
+        for (place, column) in had.columns.iter().enumerate() {
+            let name = &column.name;
+            let Some(cell) = cells.iter().find(|cell| cell.name == *name) else {
+                self.dropped.push(format!("cell `{name}` of operator `{operator}`"));
+                continue;
+            };
+            if cell.data_type != column.data_type {
+                let (was, is) = (column.data_type, cell.data_type);
+                self.incompatible.push(format!("cell `{name}` of operator `{operator}` was {was} and is {is}"));
+            } else if let Some(version) = had.versions.get(place).filter(|version| **version != cell.version) {
+                let is = cell.version;
+                self.incompatible
+                    .push(format!("cell `{name}` of operator `{operator}` was of version {version} and is of {is}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The thread that keeps checkpoints: makes manifests of what subtasks have kept, savepoints of checkpoints, and room.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::mpsc::{self, Receiver, Sender},
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use tokio::sync::oneshot;
+use wasmill_control::jobmanager::{Completed, Event};
+use wasmill_model::{
+    fault::Code,
+    ids::{CheckpointId, JobId},
+};
+use wasmill_rest::{Problem, Savepoint};
+use wasmill_snapshot::{
+    manifest::Manifest,
+    store::{self, Entry, Name, Store},
+};
+
+use crate::jobmanager::{Message, savepoints};
+
+/// Between two tries to find out what became of a manifest whose write failed.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Clocks of hosts may differ by so much: younger files are nobody's orphans.
+const ORPHANS_AFTER: Duration = Duration::from_secs(60);
+
+/// What the keeper is to do.
+pub(crate) enum Work {
+    /// Make a checkpoint; the owner is told.
+    Checkpoint(Box<Checkpoint>),
+    /// Make a savepoint of a checkpoint.
+    Savepoint { of: String, name: String, answer: oneshot::Sender<Result<Savepoint, Problem>> },
+    /// Something that looks at the store.
+    Ask(Box<dyn FnOnce(&mut Keeping) + Send>),
+    /// The job is beyond the history: all but its savepoints can go.
+    Forget(JobId),
+}
+
+/// A checkpoint that is to be made.
+pub(crate) struct Checkpoint {
+    pub(crate) manifest: Manifest,
+    /// Checkpoints of the job that stay.
+    pub(crate) retained: u32,
+    /// When the attempt that took it was placed: what is older and in no manifest is left of other attempts.
+    pub(crate) placed_ms: i64,
+}
+
+/// The way to the keeper.
+#[derive(Debug, Clone)]
+pub(crate) struct Keeper {
+    inbox: Sender<Work>,
+}
+
+/// What the keeper knows.
+pub(crate) struct Keeping {
+    pub(crate) store: Store,
+    owner: Sender<Message>,
+    /// Of jobs that have made a checkpoint in this life: their manifests, and the files that each names.
+    kept: BTreeMap<JobId, BTreeMap<Name, BTreeSet<Name>>>,
+    /// Of each job, when the attempt was placed after which orphans were looked for.
+    swept: BTreeMap<JobId, i64>,
+}
+
+impl Keeper {
+    pub(crate) fn start(store: Store, owner: Sender<Message>) -> io::Result<Self> {
+        let (inbox, work) = mpsc::channel();
+        let mut keeping = Keeping { store, owner, kept: BTreeMap::new(), swept: BTreeMap::new() };
+        thread::Builder::new().name("checkpoints".to_owned()).spawn(move || keeping.run(&work))?;
+        Ok(Self { inbox })
+    }
+
+    pub(crate) fn put(&self, work: Work) {
+        // It ends with the owner.
+        let _ = self.inbox.send(work);
+    }
+
+    /// Lets the keeper answer.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut Keeping) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.put(Work::Ask(Box::new(move |keeping| drop(answer.send(ask(keeping))))));
+        answered.await.ok()
+    }
+}
+
+impl Keeping {
+    fn run(&mut self, work: &Receiver<Work>) {
+        while let Ok(work) = work.recv() {
+            match work {
+                Work::Checkpoint(checkpoint) => self.checkpoint(*checkpoint),
+                Work::Savepoint { of, name, answer } => {
+                    let made = savepoints::make(&self.store, &of, &name);
+                    if let Ok((entry, _)) = &made
+                        && let Some(kept) = self.kept.get_mut(&entry.job)
+                    {
+                        kept.insert(entry.manifest.clone(), entry.files.clone());
+                    }
+                    let _ = answer.send(made.map(|(_, savepoint)| savepoint));
+                }
+                Work::Ask(ask) => ask(self),
+                Work::Forget(job) => self.forget(job),
+            }
+        }
+    }
+
+    fn checkpoint(&mut self, Checkpoint { manifest, retained, placed_ms }: Checkpoint) {
+        let (job, checkpoint) = (manifest.job, manifest.checkpoint);
+        let event = match self.store.put_manifest(&manifest) {
+            Ok(name) => {
+                let files = manifest.files().map(|file| file.name.clone()).collect();
+                let stored = Event::CheckpointStored { job, checkpoint, manifest: name.to_string() };
+                self.keep(job, name, files);
+                stored
+            }
+            Err(error) => self.after_failure(&manifest, &error),
+        };
+        let _ = self.owner.send(Message::Event(event));
+        // What fails here leaves more than is needed, and is done with the next one.
+        let _ = self.make_room(job, retained as usize);
+        if self.swept.insert(job, placed_ms) != Some(placed_ms) {
+            let _ = self.sweep(job, placed_ms);
+        }
+    }
+
+    /// A write that failed may have made the manifest all the same: nothing is said before it is certain.
+    fn after_failure(&mut self, manifest: &Manifest, error: &store::Error) -> Event {
+        let (job, checkpoint, message) = (manifest.job, manifest.checkpoint, error.to_string());
+        loop {
+            let found = self.store.manifests(job);
+            let found = found.map(|entries| {
+                entries.into_iter().find(|entry| entry.checkpoint == checkpoint && entry.savepoint.is_none())
+            });
+            match found {
+                Ok(None) => return Event::CheckpointNotStored { job, checkpoint, message },
+                Ok(Some(Entry { name, .. })) => match self.store.manifest(&name) {
+                    Ok(there) if there == *manifest => {
+                        let files = there.files().map(|file| file.name.clone()).collect();
+                        let manifest = name.to_string();
+                        self.keep(job, name, files);
+                        return Event::CheckpointStored { job, checkpoint, manifest };
+                    }
+                    _ if self.store.delete([&name]).is_ok() => {
+                        return Event::CheckpointNotStored { job, checkpoint, message };
+                    }
+                    _ => {}
+                },
+                Err(_) => {}
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    fn keep(&mut self, job: JobId, name: Name, files: BTreeSet<Name>) {
+        if !self.kept.contains_key(&job) {
+            // What cannot be read is not known, and so nothing of it is ever removed.
+            let known = self.known(job).unwrap_or_default();
+            self.kept.insert(job, known);
+        }
+        if let Some(kept) = self.kept.get_mut(&job) {
+            kept.insert(name, files);
+        }
+    }
+
+    fn known(&self, job: JobId) -> Result<BTreeMap<Name, BTreeSet<Name>>, store::Error> {
+        let mut known = BTreeMap::new();
+        for entry in self.store.manifests(job)? {
+            if let Ok(manifest) = self.store.manifest(&entry.name) {
+                known.insert(entry.name, manifest.files().map(|file| file.name.clone()).collect());
+            }
+        }
+        Ok(known)
+    }
+
+    /// Removes the oldest checkpoints, and then the files that only they named.
+    fn make_room(&mut self, job: JobId, retained: usize) -> Result<(), store::Error> {
+        let mut entries = self.store.manifests(job)?;
+        entries.retain(|entry| entry.savepoint.is_none());
+        let Some(kept) = self.kept.get_mut(&job) else { return Ok(()) };
+        for Entry { name, .. } in entries.into_iter().skip(retained) {
+            self.store.delete([&name])?;
+            let Some(files) = kept.remove(&name) else { continue };
+            let still = |file: &&Name| !kept.values().any(|files| files.contains(*file));
+            self.store.delete(files.iter().filter(still))?;
+        }
+        Ok(())
+    }
+
+    /// Removes files that earlier attempts left and no manifest names.
+    fn sweep(&mut self, job: JobId, placed_ms: i64) -> Result<(), store::Error> {
+        let Some(kept) = self.kept.get(&job) else { return Ok(()) };
+        // A manifest that cannot be read may name any of them.
+        if self.store.manifests(job)?.iter().any(|entry| !kept.contains_key(&entry.name)) {
+            return Ok(());
+        }
+        let placed = SystemTime::UNIX_EPOCH + Duration::from_millis(placed_ms.max(0).unsigned_abs());
+        let Some(before) = placed.checked_sub(ORPHANS_AFTER) else { return Ok(()) };
+        let files = self.store.files_before(job, before)?;
+        let orphans = files.iter().map(|file| &file.name).filter(|name| {
+            let is_set_aside = name.last().ends_with(".damaged");
+            !is_set_aside && !kept.values().any(|files| files.contains(*name))
+        });
+        self.store.delete(orphans)
+    }
+
+    fn forget(&mut self, job: JobId) {
+        let known = self.kept.remove(&job).or_else(|| self.known(job).ok()).unwrap_or_default();
+        let is_savepoint = |name: &Name| name.last().contains('-');
+        let (savepoints, rest): (Vec<_>, Vec<_>) = known.into_iter().partition(|(name, _)| is_savepoint(name));
+        let named = |file: &Name| savepoints.iter().any(|(_, files)| files.contains(file));
+        for (name, files) in rest {
+            let _ = self.store.delete([&name]);
+            let _ = self.store.delete(files.iter().filter(|file| !named(file)));
+        }
+    }
+}
+
+/// The newest checkpoint of a job that an earlier life of the JobManager made. One that cannot be read is not passed over: what
+/// has become visible since the one before would be written again.
+pub(crate) fn newest(store: &Store, job: JobId) -> Result<Option<Completed>, store::Error> {
+    let entries = store.manifests(job)?;
+    let Some(entry) = entries.into_iter().find(|entry| entry.savepoint.is_none()) else { return Ok(None) };
+    let last = store.manifest(&entry.name).is_ok_and(|manifest| is_last(&manifest));
+    Ok(Some(Completed { id: entry.checkpoint, manifest: entry.name.to_string(), last }))
+}
+
+/// Whether all subtasks had come to their end.
+fn is_last(manifest: &Manifest) -> bool {
+    let ended = |vertex: &wasmill_snapshot::manifest::Vertex| {
+        vertex.subtasks.len() == vertex.parallelism as usize && vertex.subtasks.iter().all(|subtask| subtask.ended)
+    };
+    manifest.vertices.iter().all(ended)
+}
+
+/// A problem of the store, for whoever asked over HTTP.
+pub(crate) fn problem(error: &store::Error) -> Problem {
+    let status = match error {
+        store::Error::Missing { .. } => 404,
+        _ => 500,
+    };
+    Problem::of(status, error)
+}
+
+/// There is no savepoint or checkpoint of this name.
+pub(crate) fn no_such(name: &str) -> Problem {
+    Problem::new(404, Code::NotFound, format!("there is no savepoint {name}"))
+        .with_hint("`wasmill savepoint ls` lists all; the checkpoints of a job are named as job-7 or job-7/1.41")
+}
+
+/// A checkpoint's number, as `job-7/1.41` has it.
+pub(crate) fn checkpoint_of(name: &str) -> Option<(JobId, Option<CheckpointId>)> {
+    match name.split_once('/') {
+        Some((job, number)) => Some((job.parse().ok()?, Some(CheckpointId::from_number(number)?))),
+        None => Some((name.parse().ok()?, None)),
+    }
+}

@@ -1,0 +1,184 @@
+//! Savepoints: checkpoints with a name, whose files are their own.
+
+use std::collections::BTreeSet;
+
+use wasmill_model::{
+    fault::Code,
+    ids::{CheckpointId, JobId},
+};
+use wasmill_rest::{Problem, Savepoint};
+use wasmill_snapshot::{
+    file::{Kind, Meta, Reader, Writer},
+    manifest::{Manifest, SnapshotFile, Vertex, is_savepoint_name},
+    merge::{Merge, Tombstones},
+    store::{Entry, Name, Origin, Store},
+};
+
+use crate::jobmanager::{
+    keeper::{checkpoint_of, no_such, problem},
+    now_ms,
+};
+
+/// A savepoint that was made.
+pub(crate) struct Made {
+    pub(crate) job: JobId,
+    pub(crate) manifest: Name,
+    pub(crate) files: BTreeSet<Name>,
+}
+
+/// Whether a savepoint may have this name, and none has it.
+pub(crate) fn check_name(store: &Store, name: &str) -> Result<(), Problem> {
+    if !is_savepoint_name(name) {
+        let detail = format!("could not name a savepoint `{name}`: expected 1 to 63 letters, digits, `-` and `_`");
+        return Err(Problem::new(422, Code::RequestMalformed, detail));
+    }
+    match find(store, name) {
+        Ok(Some(_)) => {
+            let detail = format!("could not make savepoint {name}: there is one of this name");
+            let hint = format!("take another name, or remove it: wasmill savepoint rm {name}");
+            Err(Problem::new(409, Code::SavepointExists, detail).with_hint(hint))
+        }
+        Ok(None) => Ok(()),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// The savepoint of a name.
+pub(crate) fn find(store: &Store, name: &str) -> Result<Option<Entry>, Problem> {
+    let entries = store.savepoints().map_err(|e| problem(&e))?;
+    Ok(entries.into_iter().find(|entry| entry.savepoint.as_deref() == Some(name)))
+}
+
+/// What `--from` names: a savepoint; or, as `job-7` and `job-7/1.41`, the newest checkpoint of a job or a certain one.
+pub(crate) fn resolve(store: &Store, name: &str) -> Result<Name, Problem> {
+    if let Some(entry) = find(store, name)? {
+        return Ok(entry.name);
+    }
+    let (job, number) = checkpoint_of(name).ok_or_else(|| no_such(name))?;
+    let mut entries = store.manifests(job).map_err(|e| problem(&e))?.into_iter();
+    let found = entries.find(|entry| number.is_none_or(|number| entry.checkpoint == number));
+    found.map(|entry| entry.name).ok_or_else(|| no_such(name))
+}
+
+/// All savepoints, the newest first. Those that cannot be read are left out.
+pub(crate) fn all(store: &Store) -> Result<Vec<Savepoint>, Problem> {
+    let entries = store.savepoints().map_err(|e| problem(&e))?;
+    let manifests = entries.iter().filter_map(|entry| store.manifest(&entry.name).ok());
+    let mut savepoints: Vec<Savepoint> = manifests.map(|manifest| shown(&manifest)).collect();
+    savepoints.sort_by(|a, b| (b.time_ms, &b.name).cmp(&(a.time_ms, &a.name)));
+    Ok(savepoints)
+}
+
+/// One savepoint.
+pub(crate) fn get(store: &Store, name: &str) -> Result<Savepoint, Problem> {
+    let entry = find(store, name)?.ok_or_else(|| no_such(name))?;
+    Ok(shown(&store.manifest(&entry.name).map_err(|e| problem(&e))?))
+}
+
+/// Removes a savepoint with its files.
+pub(crate) fn remove(store: &Store, name: &str) -> Result<(), Problem> {
+    let entry = find(store, name)?.ok_or_else(|| no_such(name))?;
+    // Of one that cannot be read nobody knows the files.
+    let files = store.manifest(&entry.name).map(|manifest| {
+        let names = manifest.files().map(|file| file.name.clone());
+        names.collect::<Vec<Name>>()
+    });
+    store.delete([&entry.name]).map_err(|e| problem(&e))?;
+    store.delete(files.iter().flatten()).map_err(|e| problem(&e))
+}
+
+/// Makes a savepoint of a checkpoint: the same, with a name and in files of its own.
+pub(crate) fn make(store: &Store, of: &str, name: &str) -> Result<(Made, Savepoint), Problem> {
+    check_name(store, name)?;
+    let of: Name = of.parse().map_err(|_| no_such(of))?;
+    let checkpoint = store.manifest(&of).map_err(|e| problem(&e))?;
+    let mut savepoint = Manifest { savepoint: Some(name.to_owned()), ..checkpoint };
+    let copied = copy_files(store, &mut savepoint);
+    copied.map_err(|reason| {
+        Problem::new(500, Code::CheckpointStore, format!("could not make savepoint {name} of {of}: {reason}"))
+    })?;
+    let manifest = store.put_manifest(&savepoint).map_err(|e| problem(&e))?;
+    let files = savepoint.files().map(|file| file.name.clone()).collect();
+    Ok((Made { job: savepoint.job, manifest, files }, shown(&savepoint)))
+}
+
+fn copy_files(store: &Store, manifest: &mut Manifest) -> Result<(), String> {
+    let (cluster, job, checkpoint) = (manifest.cluster.clone(), manifest.job, manifest.checkpoint);
+    let key_groups = manifest.key_groups;
+    for vertex in &mut manifest.vertices {
+        if !vertex.files.is_empty() {
+            let meta = Meta {
+                cluster: cluster.clone(),
+                job,
+                operator: vertex.name.clone(),
+                subtask: 0,
+                parallelism: 1,
+                key_groups_all: key_groups,
+                key_groups: 0..key_groups,
+                checkpoint,
+                kind: Kind::Full,
+                engine: env!("CARGO_PKG_VERSION").to_owned(),
+                time_ms: now_ms(),
+            };
+            vertex.files = vec![merged(store, vertex, &meta)?];
+        }
+    }
+    Ok(())
+}
+
+/// All rows of a vertex in one file.
+fn merged(store: &Store, vertex: &Vertex, meta: &Meta) -> Result<SnapshotFile, String> {
+    let folder = tempfile::tempdir().map_err(|e| format!("could not make a temporary folder: {e}"))?;
+    let path = folder.path().join("savepoint");
+    let text = |e: wasmill_snapshot::file::Error| e.to_string();
+    let mut writer = Writer::create(&path, meta, &vertex.schema).map_err(text)?;
+    for segment in vertex.segments(meta.key_groups.clone()) {
+        let mut inputs = Vec::new();
+        for (number, file) in segment.files.iter().enumerate() {
+            let local = folder.path().join(number.to_string());
+            store.fetch(&file.name, &file.expected(), &local).map_err(|e| e.to_string())?;
+            let reader = Reader::open(&local, &file.expected()).map_err(text)?;
+            inputs.push(reader.rows(segment.key_groups.clone()).map_err(text)?);
+        }
+        let mut merge = Merge::new(inputs, Tombstones::Drop).map_err(text)?;
+        merge.write(&mut writer).map_err(text)?;
+    }
+    let written = writer.finish().map_err(text)?;
+    let origin = Origin { job: meta.job, checkpoint: meta.checkpoint, operator: &meta.operator, subtask: 0 };
+    let name = store.put(&path, &written, &origin).map_err(|e| e.to_string())?;
+    Ok(SnapshotFile {
+        name,
+        bytes: written.bytes,
+        blake3: written.blake3,
+        key_groups: meta.key_groups.clone(),
+        kind: Kind::Full,
+        checkpoint: meta.checkpoint,
+    })
+}
+
+/// A savepoint as people see it.
+fn shown(manifest: &Manifest) -> Savepoint {
+    Savepoint {
+        name: manifest.savepoint.clone().unwrap_or_default(),
+        job: manifest.job.to_string(),
+        job_name: job_name(manifest),
+        checkpoint: checkpoint_name(manifest.job, manifest.checkpoint),
+        time_ms: manifest.time_ms,
+        engine: manifest.engine.clone(),
+        state_bytes: manifest.files().map(|file| file.bytes).sum(),
+        operators: manifest.vertices.iter().map(|vertex| vertex.name.clone()).collect(),
+    }
+}
+
+fn job_name(manifest: &Manifest) -> String {
+    let settings = wasmill_model::settings::Settings::parse(std::path::Path::new("job.toml"), &manifest.job_file.text);
+    let name = settings
+        .ok()
+        .and_then(|settings| Some(settings.get("job")?.table().ok()?.get("name")?.string().ok()?.to_owned()));
+    name.unwrap_or_default()
+}
+
+/// A checkpoint as `--from` names it.
+pub(crate) fn checkpoint_name(job: JobId, checkpoint: CheckpointId) -> String {
+    format!("{job}/{}", checkpoint.number())
+}

@@ -1,0 +1,68 @@
+//! Checkpoints of an attempt: what a subtask keeps of one, who writes it, and what an attempt begins from.
+//!
+//! A subtask takes its part between two rows: it seals the state of its operators, asks its source how far it has read and its sinks
+//! what is not visible yet, sends the barrier on, and goes on. A thread of the attempt writes what was taken into the store; once
+//! that is durable the JobManager is told, which makes a manifest of the parts of all subtasks.
+
+use std::{path::PathBuf, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use wasmill_model::ids::CheckpointId;
+use wasmill_snapshot::{
+    file::StateSchema,
+    manifest::{Manifest, SnapshotFile},
+    store::Store,
+};
+
+mod chain_of_files;
+mod restored;
+mod taking;
+mod writer;
+
+pub(crate) use restored::Restored;
+pub(crate) use taking::{Checkpointer, Taken};
+pub(crate) use writer::{Writing, start_writer};
+
+/// Where the checkpoints of an attempt go, and what it begins from.
+#[derive(Debug, Clone)]
+pub struct Checkpointing {
+    pub store: Store,
+    /// The cluster's id.
+    pub cluster: String,
+    /// A folder for files on their way to the store and from it.
+    pub scratch: PathBuf,
+    /// `None`: the attempt begins with nothing.
+    pub restore: Option<Arc<Manifest>>,
+}
+
+/// When a subtask took its part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    Checkpoint(CheckpointId),
+    /// At the end of all its input: its part of every later checkpoint.
+    End,
+}
+
+/// What a subtask has kept, as it travels to the JobManager in JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubtaskPart {
+    /// Every vertex of the chain.
+    pub vertices: Vec<VertexPart>,
+}
+
+/// What one vertex of a subtask has kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VertexPart {
+    /// As in the job file.
+    pub vertex: String,
+    pub schema: Vec<StateSchema>,
+    /// Oldest first.
+    pub files: Vec<SnapshotFile>,
+    /// Of a source: an array.
+    pub position: Option<Value>,
+    /// Of a sink.
+    pub transaction: Option<Value>,
+}

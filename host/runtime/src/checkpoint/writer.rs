@@ -1,0 +1,172 @@
+//! The thread of an attempt that writes what its subtasks have taken, in the order in which they have.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{self, Receiver, Sender},
+    },
+    thread,
+};
+
+use wasmill_model::ids::{CheckpointId, JobId, Subtask};
+
+use crate::{
+    attempt::OnProgress,
+    checkpoint::{
+        At, Checkpointing, Restored, SubtaskPart, Taken, VertexPart,
+        chain_of_files::{ChainOfFiles, Owner},
+        restored::schema_of,
+    },
+    job::Job,
+    life::{Failure, Life},
+    subtask::Progress,
+};
+
+/// What a subtask has taken, one entry a vertex of its chain.
+pub(crate) struct Task {
+    pub(crate) subtask: Subtask,
+    pub(crate) at: At,
+    pub(crate) vertices: Vec<Taken>,
+    /// Counted down when it is written.
+    pub(crate) waiting: Option<Arc<AtomicUsize>>,
+    /// Whoever waits for it.
+    pub(crate) done: Option<Sender<Result<(), String>>>,
+}
+
+/// The way to the writer. Bounded by what subtasks let wait.
+pub(crate) struct Writing {
+    inbox: Mutex<Sender<Task>>,
+}
+
+impl Writing {
+    /// Puts in a task. After the writer has ended it is dropped, and with it whatever waits for it.
+    pub(crate) fn put(&self, task: Task) {
+        let _ = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).send(task);
+    }
+}
+
+struct Writer {
+    job: Arc<Job>,
+    life: Arc<Life>,
+    on_progress: OnProgress,
+    /// By vertex and subtask.
+    chains: BTreeMap<(usize, u32), ChainOfFiles>,
+    /// The newest checkpoint that a subtask took part in.
+    newest: BTreeMap<Subtask, CheckpointId>,
+    /// The checkpoint that the attempt began from, if it is the job's own.
+    oldest: CheckpointId,
+}
+
+/// Starts the writer of an attempt; it ends with the last of its subtasks.
+pub(crate) fn start_writer(
+    (job, id): (&Arc<Job>, JobId),
+    subtasks: &[Subtask],
+    checkpointing: &Checkpointing,
+    life: &Arc<Life>,
+    on_progress: &OnProgress,
+) -> std::io::Result<Arc<Writing>> {
+    let restored = Restored::new(checkpointing);
+    let mut chains = BTreeMap::new();
+    for subtask in subtasks {
+        for &vertex in &job.plan.chains[subtask.chain as usize].vertices {
+            let schema = schema_of(&job.graph, vertex);
+            if schema.is_empty() {
+                continue;
+            }
+            let at = &job.graph.vertices[vertex];
+            let range = job.key_groups.range(subtask.index, at.parallelism);
+            let files = restored.as_ref().map_or_else(Vec::new, |from| from.files(id, &at.name, range));
+            let owner = Owner {
+                store: checkpointing.store.clone(),
+                scratch: checkpointing.scratch.clone(),
+                cluster: checkpointing.cluster.clone(),
+                job: id,
+                operator: at.name.clone(),
+                subtask: subtask.index,
+                parallelism: at.parallelism,
+                key_groups: job.key_groups,
+                schema,
+            };
+            chains.insert((vertex, subtask.index), ChainOfFiles::new(owner, files));
+        }
+    }
+    let own = checkpointing.restore.as_ref().filter(|manifest| manifest.job == id);
+    let oldest = own.map_or(CheckpointId(0), |manifest| manifest.checkpoint);
+    let (inbox, tasks) = mpsc::channel();
+    let (job, life, on_progress) = (job.clone(), life.clone(), on_progress.clone());
+    let mut writer = Writer { job, life, on_progress, chains, newest: BTreeMap::new(), oldest };
+    thread::Builder::new().name("snapshots".to_owned()).spawn(move || writer.run(&tasks))?;
+    Ok(Arc::new(Writing { inbox: Mutex::new(inbox) }))
+}
+
+impl Writer {
+    fn run(&mut self, tasks: &Receiver<Task>) {
+        while let Ok(task) = tasks.recv() {
+            let Task { subtask, at, vertices, waiting, done } = task;
+            let written = self.write(subtask, at, vertices);
+            if let Some(waiting) = waiting {
+                waiting.fetch_sub(1, Ordering::AcqRel);
+            }
+            let result = match written {
+                Ok(content) => {
+                    (self.on_progress)(subtask, Progress::Part { at, content });
+                    Ok(())
+                }
+                Err(reason) => {
+                    if let At::Checkpoint(checkpoint) = at {
+                        let reason = reason.clone();
+                        (self.on_progress)(subtask, Progress::Declined { checkpoint, reason });
+                    }
+                    Err(reason)
+                }
+            };
+            if let Some(done) = done {
+                let _ = done.send(result);
+            }
+            self.merge(subtask);
+        }
+    }
+
+    fn write(&mut self, subtask: Subtask, at: At, vertices: Vec<Taken>) -> Result<String, String> {
+        let newest = self.newest.entry(subtask).or_insert(self.oldest);
+        let checkpoint = match at {
+            At::Checkpoint(checkpoint) => checkpoint,
+            At::End => *newest,
+        };
+        *newest = checkpoint;
+        let places = self.job.plan.chains[subtask.chain as usize].vertices.clone();
+        let mut part = SubtaskPart { vertices: Vec::new() };
+        let mut failed = None;
+        for (vertex, Taken { state, position, transaction }) in places.into_iter().zip(vertices) {
+            let name = self.job.graph.vertices[vertex].name.clone();
+            let mut kept = VertexPart { vertex: name, schema: Vec::new(), files: Vec::new(), position, transaction };
+            if let Some(chain) = self.chains.get_mut(&(vertex, subtask.index)) {
+                if let Some(state) = state {
+                    chain.add(checkpoint, state);
+                }
+                // What fails of one operator must not lose the changes of another.
+                failed = chain.write().err().or(failed);
+                if let (true, Some(reason)) = (chain.is_stuck(), &failed) {
+                    self.life.fail(Failure::Checkpoints { reason: reason.clone() });
+                }
+                (kept.schema, kept.files) = (chain.schema().to_vec(), chain.files().to_vec());
+            }
+            part.vertices.push(kept);
+        }
+        match failed {
+            Some(reason) => Err(reason),
+            None => Ok(serde_json::to_string(&part).expect("its keys are text")),
+        }
+    }
+
+    /// Makes fewer files of many; if that fails, they stay as they are.
+    fn merge(&mut self, subtask: Subtask) {
+        for &vertex in &self.job.plan.chains[subtask.chain as usize].vertices {
+            if let Some(chain) = self.chains.get_mut(&(vertex, subtask.index)) {
+                let _ = chain.merge();
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What jobs with checkpoints write: each row once, nothing that no complete checkpoint covers, and in the end all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wasmill_control::jobmanager::JobState;
+use wasmill_model::ids::JobId;
+
+use crate::{
+    checkers::Fact,
+    data::{ROWS, SPLITS, key},
+    store::{Manifest, Row, Transaction},
+};
+
+#[derive(Debug, Default)]
+pub(crate) struct Outputs {
+    manifests: BTreeMap<String, Manifest>,
+    covered: BTreeSet<Transaction>,
+    jobs: BTreeMap<JobId, Output>,
+}
+
+#[derive(Debug, Default)]
+struct Output {
+    /// Where it began: positions, and how many of each key there were.
+    begun: Option<(BTreeMap<u32, u64>, BTreeMap<u32, u64>)>,
+    /// It ends when it has read all there is, and not before.
+    reads_all: bool,
+    visible: BTreeMap<Row, u64>,
+    newest: Option<String>,
+}
+
+impl Outputs {
+    pub(crate) fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
+        match fact {
+            Fact::Shaped { record } if record.shape.checkpoints.is_some() => {
+                let from = record.shape.from.as_ref().map(|name| &self.manifests[name]);
+                let begun = from.map(|manifest| (manifest.positions.clone(), manifest.counts.clone()));
+                let reads_all = record.shape.name == "bounded";
+                self.jobs.insert(record.id, Output { begun, reads_all, ..Output::default() });
+                Ok(())
+            }
+            // A number that nobody was told of is used again.
+            Fact::Shaped { record } => {
+                self.jobs.remove(&record.id);
+                Ok(())
+            }
+            Fact::Complete { name, manifest } => {
+                self.covered.extend(&manifest.transactions);
+                self.jobs.entry(manifest.job).or_default().newest = Some((*name).to_owned());
+                self.manifests.insert((*name).to_owned(), (*manifest).clone());
+                Ok(())
+            }
+            Fact::Visible { transaction, rows } => {
+                if !self.covered.contains(transaction) {
+                    return Err(format!("{transaction:?} becomes visible, and no complete checkpoint covers it"));
+                }
+                let visible = &mut self.jobs.entry(transaction.job).or_default().visible;
+                for (row, count) in *rows {
+                    if visible.insert(*row, *count).is_some() {
+                        return Err(format!("row {row:?} of {} is visible twice", transaction.job));
+                    }
+                }
+                Ok(())
+            }
+            Fact::Gone { transaction } => Err(format!("{transaction:?} is to become visible, and its file is gone")),
+            Fact::SavepointTaken { job, manifest } => self.is_visible(*job, manifest),
+            Fact::Told { job, state, .. } => self.is_exact(*job, state),
+            Fact::Begins { disk } => {
+                let ends = disk.all().filter_map(|(record, _)| Some((record.id, record.end.clone()?.state)));
+                ends.into_iter().try_for_each(|(job, end)| self.is_exact(job, &end.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// All that a savepoint covers is visible.
+    fn is_visible(&self, job: JobId, manifest: &str) -> Result<(), String> {
+        let (output, manifest) = (&self.jobs[&job], &self.manifests[manifest]);
+        let (wanted, _) = output.since_begun(manifest);
+        let covered = |(split, n): &Row| *n < manifest.positions[split];
+        let found = output.visible.keys().filter(|row| covered(row)).count() as u64;
+        match found == wanted {
+            true => Ok(()),
+            false => Err(format!("a savepoint of {job} covers {wanted} rows, and {found} of them are visible")),
+        }
+    }
+
+    /// A job that has finished, or was stopped, has written what its last checkpoint covers, each row once, and no other.
+    fn is_exact(&self, job: JobId, state: &JobState) -> Result<(), String> {
+        let Some(output) = self.jobs.get(&job) else { return Ok(()) };
+        let name = match state {
+            JobState::Finished => output.newest.as_ref(),
+            JobState::Stopped { manifest, .. } => Some(manifest),
+            _ => return Ok(()),
+        };
+        let Some(manifest) = name.map(|name| &self.manifests[name]) else {
+            return Err(format!("{job} is {} without a checkpoint", state.name()));
+        };
+        let (wanted, counts) = output.since_begun(manifest);
+        let beyond = output.visible.keys().filter(|(split, n)| *n >= manifest.positions[split]).count();
+        let found = output.visible.len() as u64;
+        if beyond > 0 || found != wanted {
+            let name = state.name();
+            return Err(format!("{job} is {name}: {found} rows are visible of {wanted}, {beyond} beyond its last"));
+        }
+        if output.counts() != counts {
+            return Err(format!("{job} is {}, and its state has not counted each row once", state.name()));
+        }
+        let read = (0..SPLITS).all(|split| manifest.positions.get(&split).is_some_and(|position| *position >= ROWS));
+        if *state == JobState::Finished && output.reads_all && !read {
+            return Err(format!("{job} has finished and has not read all its input: {:?}", manifest.positions));
+        }
+        Ok(())
+    }
+}
+
+impl Output {
+    /// How many rows were read since the job began, and which counts of each key must have come out.
+    fn since_begun(&self, manifest: &Manifest) -> (u64, BTreeMap<u32, Vec<u64>>) {
+        let none = BTreeMap::new();
+        let (positions, counts) = self.begun.as_ref().map_or((&none, &none), |(positions, counts)| (positions, counts));
+        let before = |of: &BTreeMap<u32, u64>, n: &u32| of.get(n).copied().unwrap_or(0);
+        let rows = manifest.positions.iter().map(|(split, position)| position - before(positions, split)).sum();
+        let keys = manifest.counts.iter().map(|(key, count)| (*key, (before(counts, key) + 1..=*count).collect()));
+        (rows, keys.filter(|(_, counts): &(u32, Vec<u64>)| !counts.is_empty()).collect())
+    }
+
+    fn counts(&self) -> BTreeMap<u32, Vec<u64>> {
+        let mut counts: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+        self.visible.iter().for_each(|(row, count)| counts.entry(key(*row)).or_default().push(*count));
+        counts.values_mut().for_each(|counts| counts.sort_unstable());
+        counts
+    }
+}

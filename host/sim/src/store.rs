@@ -1,0 +1,187 @@
+//! The checkpoint store that all share, and the outputs: parts, manifests, and the files of transactions. A manifest becomes durable
+//! in its own time, or certainly not; the answer comes later still, and a crash of the JobManager leaves open which it was.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wasmill_control::{
+    jobmanager::{Completed, Event},
+    message::At,
+};
+use wasmill_model::ids::{Attempt, CheckpointId, JobId, Subtask};
+
+use crate::{
+    Sabotage,
+    checkers::Fact,
+    random::Random,
+    world::{Happening, World},
+};
+
+/// A row: a split of the input, and its place in it.
+pub(crate) type Row = (u32, u64);
+
+/// A row that a sink writes, with how many of its key it was.
+pub(crate) type Counted = (Row, u64);
+
+/// A file of results, prepared by a sink and made visible, or not, as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Transaction {
+    pub(crate) job: JobId,
+    pub(crate) attempt: Attempt,
+    pub(crate) subtask: Subtask,
+    pub(crate) number: u64,
+}
+
+/// What one subtask has kept.
+#[derive(Debug, Clone)]
+pub(crate) enum Part {
+    Source { positions: BTreeMap<u32, u64> },
+    Sink { counts: BTreeMap<u32, u64>, transactions: Vec<Transaction> },
+}
+
+/// What all have kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Manifest {
+    pub(crate) job: JobId,
+    pub(crate) checkpoint: CheckpointId,
+    pub(crate) last: bool,
+    pub(crate) positions: BTreeMap<u32, u64>,
+    pub(crate) counts: BTreeMap<u32, u64>,
+    pub(crate) transactions: Vec<Transaction>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    parts: Vec<Part>,
+    manifests: BTreeMap<String, Manifest>,
+    /// On their way.
+    waiting: BTreeMap<(JobId, CheckpointId), Manifest>,
+    /// Prepared, and neither visible nor thrown away.
+    pub(crate) files: BTreeMap<Transaction, Vec<Counted>>,
+    pub(crate) visible: BTreeSet<Transaction>,
+}
+
+impl Store {
+    /// Makes a part durable. What the JobManager is told of it.
+    pub(crate) fn keep(&mut self, part: Part) -> String {
+        self.parts.push(part);
+        (self.parts.len() - 1).to_string()
+    }
+
+    pub(crate) fn manifest(&self, name: &str) -> Option<&Manifest> {
+        self.manifests.get(name)
+    }
+
+    /// What a life of the JobManager finds of a job.
+    pub(crate) fn newest(&self, job: JobId) -> Option<Completed> {
+        let all = self.manifests.iter().filter(|(_, manifest)| manifest.job == job);
+        let (name, newest) = all.max_by_key(|(_, manifest)| manifest.checkpoint)?;
+        Some(Completed { id: newest.checkpoint, manifest: name.clone(), last: newest.last })
+    }
+
+    fn assemble(&self, job: JobId, checkpoint: CheckpointId, parts: &[(Subtask, At, String)], last: bool) -> Manifest {
+        let (positions, counts, transactions) = Default::default();
+        let mut all = Manifest { job, checkpoint, last, positions, counts, transactions };
+        for (_, _, content) in parts {
+            match &self.parts[content.parse::<usize>().expect("it was kept here")] {
+                Part::Source { positions } => all.positions.extend(positions),
+                Part::Sink { counts, transactions } => {
+                    all.counts.extend(counts);
+                    all.transactions.extend(transactions);
+                }
+            }
+        }
+        all
+    }
+}
+
+fn name(job: JobId, checkpoint: CheckpointId) -> String {
+    format!("{job}-{}.{}", checkpoint.0 >> 32, checkpoint.0 as u32)
+}
+
+impl World {
+    pub(crate) fn store_checkpoint(
+        &mut self,
+        (job, checkpoint): (JobId, CheckpointId),
+        parts: &[(Subtask, At, String)],
+        last: bool,
+    ) {
+        let manifest = self.store.assemble(job, checkpoint, parts, last);
+        self.store.waiting.insert((job, checkpoint), manifest);
+        let life = self.jobmanager.life();
+        self.note(&[50, job.0], || format!("{} is to be stored", name(job, checkpoint)));
+        let often = if self.has_faults() { self.profile.slow_store_permille } else { 0 };
+        let takes_ms = self.random.heavy_tailed(1, 20, 4_000, often);
+        self.within(takes_ms, Happening::StoreDone { life, job, checkpoint });
+        if self.is(Sabotage::AnswersBeforeStored) {
+            self.within(0, Happening::StoreAnswered { life, job, checkpoint, stored: true });
+        } else if self.is(Sabotage::DeploysWhileUnanswered) && self.random.permille(300) {
+            self.within(0, Happening::StoreAnswered { life, job, checkpoint, stored: false });
+        }
+    }
+
+    /// A manifest is durable, or certainly not. Whether anybody hears of it is another matter.
+    pub(crate) fn store_done(&mut self, life: u64, job: JobId, checkpoint: CheckpointId) {
+        let Some(manifest) = self.store.waiting.remove(&(job, checkpoint)) else { return };
+        let stored = !(self.has_faults() && self.random.permille(self.profile.failing_store_permille));
+        if stored {
+            self.store_manifest(manifest);
+        }
+        let often = if self.has_faults() { self.profile.slow_store_permille } else { 0 };
+        let takes_ms = self.random.heavy_tailed(0, 10, 2_000, often);
+        self.within(takes_ms, Happening::StoreAnswered { life, job, checkpoint, stored });
+    }
+
+    pub(crate) fn store_answered(&mut self, life: u64, job: JobId, checkpoint: CheckpointId, stored: bool) {
+        if self.jobmanager.life() != life {
+            return;
+        }
+        self.note(&[51, job.0], || format!("{} is stored: {stored}", name(job, checkpoint)));
+        if stored {
+            self.counts.checkpoints += 1;
+            let manifest = name(job, checkpoint);
+            self.tell_jobmanager(Event::CheckpointStored { job, checkpoint, manifest });
+        } else {
+            let message = "the store is away".to_owned();
+            self.tell_jobmanager(Event::CheckpointNotStored { job, checkpoint, message });
+        }
+    }
+
+    fn store_manifest(&mut self, manifest: Manifest) {
+        let name = name(manifest.job, manifest.checkpoint);
+        self.see(&Fact::Complete { name: &name, manifest: &manifest });
+        self.store.manifests.insert(name, manifest);
+    }
+
+    /// With the JobManager goes what it was writing, or it is there all the same.
+    pub(crate) fn crash_store(&mut self) {
+        for (_, manifest) in std::mem::take(&mut self.store.waiting) {
+            if self.random.permille(500) {
+                self.store_manifest(manifest);
+            }
+        }
+    }
+
+    /// Makes a transaction visible, unless it is already.
+    pub(crate) fn show(&mut self, transaction: Transaction) {
+        if self.store.visible.contains(&transaction) {
+            return;
+        }
+        match self.store.files.remove(&transaction) {
+            Some(rows) => {
+                self.store.visible.insert(transaction);
+                self.see(&Fact::Visible { transaction, rows: &rows });
+            }
+            None => self.see(&Fact::Gone { transaction }),
+        }
+    }
+}
+
+/// A number of splits that is divided among sources, and of keys among sinks.
+pub(crate) fn share(of: u32, index: u32, parallelism: u32) -> impl Iterator<Item = u32> {
+    (0..of).filter(move |n| n % parallelism == index)
+}
+
+/// Some other parallelism.
+pub(crate) fn other_chains(random: &mut Random) -> Vec<u32> {
+    vec![random.between(1, 3) as u32, random.between(1, 3) as u32]
+}
