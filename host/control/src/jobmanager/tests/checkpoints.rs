@@ -110,6 +110,7 @@ fn a_checkpoint_is_taken_each_interval_once_all_run_and_is_complete_when_all_hav
     "#]]);
     let view = run.core.job(JobId(1)).expect("it is there").checkpoint.expect("it takes some");
     let expected = CheckpointView {
+        manifest: view.manifest.clone(),
         completed: Some((id(2), 5_000)),
         under_way: None,
         failed_in_row: 0,
@@ -158,14 +159,14 @@ fn a_checkpoint_that_is_declined_late_or_not_stored_is_given_up() {
         at 1000
             taskmanager-1 <- 3: Run job-1 attempt-1.1 0[0] 0[1], take 1.1
         taskmanager-1 reports 0[0] part of 1.1, 0[1] declines 1.1
-            job-1 checkpoint-failed: checkpoint-4294967297 was given up: 0[1] could not take its part: its disk is full
+            job-1 checkpoint-failed: checkpoint-1.1 was given up: 0[1] could not take its part: its disk is full
             taskmanager-1 <- 4: Run job-1 attempt-1.1 0[0] 0[1], take 1.1, given up 1.1
         taskmanager-1 reports 0[1] part of 1.1, 0[0] declines 1.1, 0[0] part of 1.9, 0[0] declines 1.9
         at 2000
             taskmanager-1 <- 5: Run job-1 attempt-1.1 0[0] 0[1], take 1.2, given up 1.1
         taskmanager-1 reports 0[0] part of 1.2
         at 2500
-            job-1 checkpoint-failed: checkpoint-4294967298 was given up: it was not complete after 500 ms
+            job-1 checkpoint-failed: checkpoint-1.2 was given up: it was not complete after 500 ms
             taskmanager-1 <- 6: Run job-1 attempt-1.1 0[0] 0[1], take 1.2, given up 1.2
         at 3000
             taskmanager-1 <- 7: Run job-1 attempt-1.1 0[0] 0[1], take 1.3, given up 1.2
@@ -173,7 +174,7 @@ fn a_checkpoint_that_is_declined_late_or_not_stored_is_given_up() {
             store 1.3: 0[0] p3, 0[1] p3
         1.2 is not stored
         1.3 is not stored
-            job-1 checkpoint-failed: checkpoint-4294967299 was given up: could not store it: the store is away
+            job-1 checkpoint-failed: checkpoint-1.3 was given up: could not store it: the store is away
             taskmanager-1 <- 8: Run job-1 attempt-1.1 0[0] 0[1], take 1.3, given up 1.3
         1.3 is stored
         at 4000
@@ -253,7 +254,7 @@ fn a_job_begins_from_the_manifest_it_was_given_until_it_has_a_checkpoint() {
             taskmanager-1 <- 5: Run job-1 attempt-1.2 0[0] from of-another-job, savepoint 1.1
         taskmanager-1 reports 0[0] part of 1.1
             store 1.1 after of-another-job, savepoint: 0[0] p1
-            job-1 savepoint-taken: checkpoint-4294967297 is complete, a savepoint
+            job-1 savepoint-taken: checkpoint-1.1 is complete, a savepoint
             taskmanager-1 <- 6: Run job-1 attempt-1.2 0[0] from of-another-job, savepoint 1.1, completed 1.1
     "#]]);
 }

@@ -69,9 +69,9 @@ fn an_attempt_whose_last_checkpoint_is_not_stored_fails_and_the_next_one_goes_on
         taskmanager-1 reports 0[0] Prepared, 0[1] Prepared
             store 1.2 after manifest-1.1, last: 0[0] at its end e, 0[1] at its end e
         1.2 is not stored
-            job-1 checkpoint-failed: checkpoint-4294967298 was given up: could not store it: the store is away
+            job-1 checkpoint-failed: checkpoint-1.2 was given up: could not store it: the store is away
             write 2: job-1 Run, 1 restarts
-            job-1 failure: attempt-1.1 failed: could not store checkpoint-4294967298 of job-1, the last: the store is away
+            job-1 failure: attempt-1.1 failed: could not store checkpoint-1.2 of job-1, the last: the store is away
             job-1 restarting: it goes on from manifest-1.1 in 200 ms
             job-1 RESTARTING
             taskmanager-1 <- 5: Stop job-1 attempt-1.1 0[0] 0[1], take 1.1, completed 1.1, given up 1.2

@@ -126,7 +126,7 @@ fn an_attempt_that_fails_while_it_is_to_be_replaced_makes_room_at_once() {
             job-1 failure: attempt-1.1 failed: bad row
             job-1 restarting: it starts again from the beginning of its input in 200 ms
             write 3: job-1 Run, 1 restarts, version 1 [1] on trial
-            job-1 checkpoint-failed: checkpoint-4294967297 was given up: its attempt has ended
+            job-1 checkpoint-failed: checkpoint-1.1 was given up: its attempt has ended
             job-1 RESTARTING
             taskmanager-1 <- 4: 
         at 500
@@ -157,8 +157,8 @@ fn a_replacement_whose_checkpoint_is_given_up_comes_to_nothing() {
         replace by [1], request 8
             taskmanager-1 <- 3: Run job-1 attempt-1.1 0[0] 0[1], take 1.1
         taskmanager-1 reports 0[0] declines 1.1
-            job-1 checkpoint-failed: checkpoint-4294967297 was given up: 0[0] could not take its part: its disk is full
-            8: not replaced: could not replace job-1: could not take checkpoint-4294967297: 0[0] could not take its part: its disk is full
+            job-1 checkpoint-failed: checkpoint-1.1 was given up: 0[0] could not take its part: its disk is full
+            8: not replaced: could not replace job-1: could not take checkpoint-1.1: 0[0] could not take its part: its disk is full
             taskmanager-1 <- 4: Run job-1 attempt-1.1 0[0] 0[1], take 1.1, given up 1.1
     "#]]);
 }

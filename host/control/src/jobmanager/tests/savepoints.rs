@@ -24,14 +24,14 @@ fn a_savepoint_is_answered_once_it_is_stored_and_its_results_are_visible() {
         savepoint, request 9
         taskmanager-1 reports 0[0] part of 1.1, 0[1] part of 1.1
             store 1.1, savepoint: 0[0] p1, 0[1] p1
-            job-1 savepoint-taken: checkpoint-4294967297 is complete, a savepoint
+            job-1 savepoint-taken: checkpoint-1.1 is complete, a savepoint
             taskmanager-1 <- 4: Run job-1 attempt-1.1 0[0] 0[1], savepoint 1.2, completed 1.1
         taskmanager-1 reports 0[0] committed to 1.1
         taskmanager-1 reports 0[1] committed to 1.1, 0[0] committed to 1.1
             8: savepoint manifest-1.1
         taskmanager-1 reports 0[0] part of 1.2, 0[1] part of 1.2
             store 1.2 after manifest-1.1, savepoint: 0[0] p2, 0[1] p2
-            job-1 savepoint-taken: checkpoint-4294967298 is complete, a savepoint
+            job-1 savepoint-taken: checkpoint-1.2 is complete, a savepoint
             taskmanager-1 <- 5: Run job-1 attempt-1.1 0[0] 0[1], savepoint 1.2, completed 1.2
     "#]]);
 }
@@ -56,8 +56,8 @@ fn who_waits_for_a_savepoint_that_is_given_up_is_told() {
         savepoint, request 8
             taskmanager-1 <- 3: Run job-1 attempt-1.1 0[0] 0[1], savepoint 1.1
         taskmanager-1 reports 0[1] declines 1.1
-            job-1 checkpoint-failed: checkpoint-4294967297 was given up: 0[1] could not take its part: its disk is full
-            8: no savepoint: could not take checkpoint-4294967297 of job-1: 0[1] could not take its part: its disk is full
+            job-1 checkpoint-failed: checkpoint-1.1 was given up: 0[1] could not take its part: its disk is full
+            8: no savepoint: could not take checkpoint-1.1 of job-1: 0[1] could not take its part: its disk is full
             taskmanager-1 <- 4: Run job-1 attempt-1.1 0[0] 0[1], savepoint 1.1, given up 1.1
         savepoint, request 9
         at 1000
@@ -65,8 +65,8 @@ fn who_waits_for_a_savepoint_that_is_given_up_is_told() {
         taskmanager-1 reports 0[0] part of 1.2, 0[1] part of 1.2
             store 1.2, savepoint: 0[0] p2, 0[1] p2
         1.2 is not stored
-            job-1 checkpoint-failed: checkpoint-4294967298 was given up: could not store it: the store is away
-            9: no savepoint: could not take checkpoint-4294967298 of job-1: could not store it: the store is away
+            job-1 checkpoint-failed: checkpoint-1.2 was given up: could not store it: the store is away
+            9: no savepoint: could not take checkpoint-1.2 of job-1: could not store it: the store is away
             taskmanager-1 <- 6: Run job-1 attempt-1.1 0[0] 0[1], savepoint 1.2, given up 1.2
     "#]]);
 }
@@ -106,7 +106,7 @@ fn the_last_checkpoint_of_a_job_serves_who_waits_for_a_savepoint() {
         savepoint, request 8
         taskmanager-1 reports 0[0] Prepared, 0[1] Prepared
             store 1.2 after manifest-1.1, savepoint, last: 0[0] at its end e, 0[1] at its end e
-            job-1 savepoint-taken: checkpoint-4294967298 is complete, a savepoint
+            job-1 savepoint-taken: checkpoint-1.2 is complete, a savepoint
             taskmanager-1 <- 5: Commit job-1 attempt-1.1 0[0] 0[1], take 1.1, completed 1.2
         taskmanager-1 reports 0[0] Committed, 0[1] Committed
             write 2: job-1 Run, 0 restarts, its end
@@ -175,7 +175,7 @@ fn a_job_is_stopped_with_a_savepoint() {
         stop, request 9
         taskmanager-1 reports 0[0] part of 1.1, 0[1] part of 1.1
             store 1.1, savepoint: 0[0] p1, 0[1] p1
-            job-1 savepoint-taken: checkpoint-4294967297 is complete, a savepoint
+            job-1 savepoint-taken: checkpoint-1.1 is complete, a savepoint
             taskmanager-1 <- 4: Stop job-1 attempt-1.1 0[0] 0[1], savepoint 1.1, completed 1.1
         taskmanager-1 reports 0[0] Stopped
         taskmanager-1 reports 0[1] Stopped
@@ -214,7 +214,7 @@ fn a_job_that_fails_while_it_is_stopped_is_stopped_with_another_savepoint() {
             taskmanager-1 <- 7: Run job-1 attempt-1.2 0[0] 0[1] from manifest-1.1, savepoint 1.2
         taskmanager-1 reports 0[0] part of 1.2, 0[1] part of 1.2
             store 1.2 after manifest-1.1, savepoint: 0[0] p2, 0[1] p2
-            job-1 savepoint-taken: checkpoint-4294967298 is complete, a savepoint
+            job-1 savepoint-taken: checkpoint-1.2 is complete, a savepoint
             taskmanager-1 <- 8: Stop job-1 attempt-1.2 0[0] 0[1] from manifest-1.1, savepoint 1.2, completed 1.2
         taskmanager-1 is disconnected
             job-1 worker-lost: taskmanager-1, which ran attempt-1.2, was lost
@@ -237,7 +237,7 @@ fn a_job_whose_attempt_fails_before_its_savepoint_is_complete_is_stopped_later()
             write 3: job-1 Stop, 1 restarts
             job-1 failure: attempt-1.1 failed: bad row
             job-1 restarting: it starts again from the beginning of its input in 200 ms
-            job-1 checkpoint-failed: checkpoint-4294967297 was given up: its attempt has ended
+            job-1 checkpoint-failed: checkpoint-1.1 was given up: its attempt has ended
             job-1 RESTARTING
             taskmanager-1 <- 4: 
         at 500
@@ -255,7 +255,7 @@ fn a_savepoint_to_stop_with_is_tried_again() {
     let mut run = running();
     run.on(stop(8)).quiet().tells((1, 1), 1, &[(0, 1, declined(1))]).until(1_000).check(expect![[r#"
         taskmanager-1 reports 0[1] declines 1.1
-            job-1 checkpoint-failed: checkpoint-4294967297 was given up: 0[1] could not take its part: its disk is full
+            job-1 checkpoint-failed: checkpoint-1.1 was given up: 0[1] could not take its part: its disk is full
             taskmanager-1 <- 4: Run job-1 attempt-1.1 0[0] 0[1], savepoint 1.1, given up 1.1
         at 1000
             taskmanager-1 <- 5: Run job-1 attempt-1.1 0[0] 0[1], savepoint 1.2, given up 1.1
@@ -282,7 +282,7 @@ fn a_job_that_waits_is_stopped_once_it_runs() {
             taskmanager-1 <- 2: Run job-1 attempt-1.1 0[0], savepoint 1.1
         taskmanager-1 reports 0[0] part of 1.1
             store 1.1, savepoint: 0[0] p1
-            job-1 savepoint-taken: checkpoint-4294967297 is complete, a savepoint
+            job-1 savepoint-taken: checkpoint-1.1 is complete, a savepoint
             taskmanager-1 <- 3: Stop job-1 attempt-1.1 0[0], savepoint 1.1, completed 1.1
         taskmanager-1 reports 0[0] Stopped
             write 3: job-1 Stop, 0 restarts, its end
@@ -302,7 +302,7 @@ fn who_stops_a_job_that_ends_otherwise_is_told_how() {
             taskmanager-1 <- 3: Run job-1 attempt-1.1 0[0] 0[1], savepoint 1.1
         cancel job-1
             write 3: job-1 Cancel, 0 restarts
-            job-1 checkpoint-failed: checkpoint-4294967297 was given up: its attempt has ended
+            job-1 checkpoint-failed: checkpoint-1.1 was given up: its attempt has ended
             job-1 CANCELLING
             taskmanager-1 <- 4: Stop job-1 attempt-1.1 0[0] 0[1], savepoint 1.1, given up 1.1
         taskmanager-1 reports 0[0] Stopped, 0[1] Stopped
@@ -332,7 +332,7 @@ fn a_savepoint_that_is_being_written_when_a_job_is_stopped_is_what_it_stops_with
     run.slow_store().on(savepoint(8)).tells((1, 1), 1, &[(0, 0, part(1)), (0, 1, part(1))]).on(stop(9)).quiet();
     run.on(stored(1)).says(1, &[(0, 0, Stopped), (0, 1, Stopped)]).check(expect![[r#"
         1.1 is stored
-            job-1 savepoint-taken: checkpoint-4294967297 is complete, a savepoint
+            job-1 savepoint-taken: checkpoint-1.1 is complete, a savepoint
             taskmanager-1 <- 4: Stop job-1 attempt-1.1 0[0] 0[1], savepoint 1.1, completed 1.1
         taskmanager-1 reports 0[0] Stopped, 0[1] Stopped
             write 3: job-1 Stop, 0 restarts, its end
