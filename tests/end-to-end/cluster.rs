@@ -17,6 +17,7 @@ use crate::process::{Ended, Running};
 mod failures;
 mod jobs;
 mod plugins;
+mod savepoints;
 mod security;
 
 /// How long a state may take to come, many times what any needs.
@@ -162,7 +163,7 @@ impl Cluster {
             let ended = self.client(&["status", id, "-o", "json"]);
             let detail: Value = serde_json::from_str(&ended.stdout).ok()?;
             let now = detail["state"].as_str()?.to_owned();
-            let over = ["FINISHED", "FAILED", "CANCELLED"].contains(&now.as_str());
+            let over = ["FINISHED", "FAILED", "CANCELLED", "STOPPED"].contains(&now.as_str());
             assert!(now == state || !over, "{id} is {now}, not {state}: {detail:#}");
             (now == state).then_some(detail)
         })

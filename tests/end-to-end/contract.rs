@@ -210,9 +210,6 @@ fn an_operator_that_does_not_describe_itself_is_refused() {
         let message = bench.refused(&[&mode(name), KEYED_AND_PLAIN, "operator.o.limits.call_deadline=1s"]);
         assert!(message.contains("job.toml:") && message.contains(expect), "{name}: {expect}\n{message}");
     }
-    // A cell with a time to live: this version has none.
-    let message = bench.refused(&["operator.o.config={ mode = \"count\" }", KEYED]);
-    assert!(message.contains("wants a time to live for the cell `count`"), "{message}");
 }
 
 /// rule 32, rule 34: notices come when the watermark advances, and never for one that falls or stands.

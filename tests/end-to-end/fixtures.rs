@@ -292,7 +292,7 @@ fn limits_are_told_and_hold() {
     assert_eq!(limit("memory")["limit"], Value::from(2 << 20));
     assert!(limit("memory")["used"].as_u64().is_some_and(|used| used > 0));
     assert!(limit("call_deadline")["used"].as_f64().is_some_and(|used| used > 0.0));
-    assert_eq!(report["fixtures"][0]["ways"], 6);
+    assert_eq!(report["fixtures"][0]["ways"], 8);
     fixtures.add("talks", &[("fixture.toml", &plain("log")), ("input.jsonl", NUMBERS), ("expected.jsonl", NUMBERS)]);
     let ended = fixtures.run("test", "rust-plain", &["-o", "json", "--filter", "talks"]);
     let report = rows(&ended.stdout).pop().expect("one object");

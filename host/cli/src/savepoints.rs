@@ -100,11 +100,12 @@ pub(crate) fn name(text: &str) -> Result<String, String> {
     }
 }
 
-/// What a job can begin from: a savepoint, or a checkpoint by its job and perhaps its number.
+/// What a job can begin from: a savepoint, or a checkpoint by its job and perhaps its epoch and count.
 pub(crate) fn beginning(text: &str) -> Result<String, String> {
-    let checkpoint = text.split_once('/').is_some_and(|(job, number)| {
-        id(job).is_ok() && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-    });
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let numbered =
+        |checkpoint: &str| checkpoint.split_once('.').is_some_and(|(epoch, count)| digits(epoch) && digits(count));
+    let checkpoint = text.split_once('/').is_some_and(|(job, checkpoint)| id(job).is_ok() && numbered(checkpoint));
     match checkpoint || name(text).is_ok() {
         true => Ok(text.to_owned()),
         false => {

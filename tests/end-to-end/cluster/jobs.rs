@@ -102,7 +102,7 @@ fn a_job_that_never_ends_is_seen_stopped_and_cancelled() {
         let detail = cluster.json(&["status", &stopped]);
         detail["vertices"][1]["metrics"]["rows_in"].as_u64().filter(|rows| *rows > 1_000)
     });
-    let ended = cluster.client(&["stop", &stopped]);
+    let ended = cluster.client(&["stop", &stopped, "--drain"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     cluster.wait_for(&stopped, "FINISHED");
     let ended = cluster.client(&["cancel", &cancelled]);

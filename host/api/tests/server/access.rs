@@ -76,6 +76,7 @@ pub(crate) fn file() -> NamedTempFile {
 fn ask(server: &Server, method: &str, path: &str) -> Ask {
     let ask = server.ask(Method::from_bytes(method.as_bytes()).expect("it is one"), path);
     match (method, path) {
+        ("PUT", "/v1/jobs/job-1") => ask.body("application/toml", "job"),
         ("PUT", _) => ask.body("application/wasm", "component"),
         ("POST", "/v1/jobs" | "/v1/plans") => ask.body("application/toml", "job"),
         ("POST", _) => ask.body("application/json", "{}"),

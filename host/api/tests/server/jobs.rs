@@ -16,7 +16,7 @@ async fn a_job_is_submitted_looked_at_and_ended() {
     assert_eq!(server.get("/v1/jobs/job-2").send().await.problem(404), "not-found");
     assert_eq!(server.get("/v1/operations/job-1.cancel").send().await.problem(404), "not-found");
 
-    let stopping = server.post("/v1/jobs/job-1/stop").send().await;
+    let stopping = server.post("/v1/jobs/job-1/stop?drain=1").send().await;
     assert_eq!((stopping.status, stopping.header("location")), (202, "/v1/operations/job-1.stop"));
     let operation = server.get(stopping.header("location")).send().await.json();
     let expect =

@@ -87,7 +87,7 @@ async fn unknown_paths_and_methods_are_problems() {
     }
     for (method, path, allowed) in [
         (Method::PATCH, "/v1/jobs", "GET,HEAD,POST"),
-        (Method::DELETE, "/v1/jobs/job-1", "GET,HEAD"),
+        (Method::DELETE, "/v1/jobs/job-1", "GET,HEAD,PUT"),
         (Method::GET, "/v1/jobs/job-1/cancel", "POST"),
         (Method::POST, "/v1/plugins/a/versions/1", "DELETE,GET,HEAD,PUT"),
         (Method::TRACE, "/metrics", "GET,HEAD"),

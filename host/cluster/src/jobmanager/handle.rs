@@ -23,26 +23,25 @@ use wasmill_model::{
 use wasmill_plugin::PluginStore;
 use wasmill_rest::{
     Accepted, Cluster, JobDetail, JobSummary, LogLine, Operation, OperationKind, Plan, PluginDetail, PluginVersion,
-    Problem, Replaced, Savepoint, Scale, Stored, Submission, TapRow, Worker,
+    Problem, Stored, Submission, TapRow, Worker,
 };
 use wasmill_runtime::{Folders, Job};
-use wasmill_snapshot::store::{Name, Store};
 
 use crate::{
     catalogue::{self, Catalogue, Recovered, rand_bytes},
     checkpoints,
     jobmanager::{
-        Begin, CheckpointPlace, Message, Replace, Shell, Submit, WantsSavepoint,
-        checkpointing::no_checkpoints,
-        compatibility::compatible,
+        Begin, CheckpointPlace, Message, Shell, Submit,
         keeper::{self, Keeper},
-        now_ms, open_metrics, savepoints, store,
+        now_ms, open_metrics, store,
         views::{self, not_found},
     },
     message::{Answer, Deployment, Poll, Polled, Register, Registered, Told},
     payload::{self, Payload},
     registry::Registry,
 };
+
+mod lasting;
 
 /// What a JobManager needs.
 #[derive(Debug)]
@@ -333,120 +332,6 @@ impl Handle {
     /// Lets a job's sources end where they are; what was read comes out. The wish is durable when this is answered.
     pub async fn drain(&self, id: &str) -> Result<JobSummary, Problem> {
         self.end(id, |job| Event::Drain { job }).await
-    }
-
-    /// Ends a job with a savepoint of this name, so that it can go on from there. The wish is durable when this is answered.
-    pub async fn stop(&self, id: &str, savepoint: Option<String>) -> Result<JobSummary, Problem> {
-        if let Some(name) = savepoint.clone() {
-            self.with_store(move |store| savepoints::check_name(store, &name)).await?;
-        }
-        let job = id.to_owned();
-        let request = self.ask(move |shell| {
-            let (job, entry) = shell.find(&job)?;
-            if entry.ended_ms.is_none() && shell.core.job(job).is_some_and(|view| view.checkpoint.is_none()) {
-                return Err(no_checkpoints(job));
-            }
-            if let Some(entry) = shell.jobs.get_mut(&job) {
-                entry.stop_as = savepoint;
-            }
-            Ok(shell.next_request())
-        });
-        let request = request.await??;
-        self.end(id, move |job| Event::Stop { request, job }).await
-    }
-
-    /// Takes a savepoint of a running job, and waits for it.
-    pub async fn savepoint(&self, id: &str, name: Option<String>) -> Result<Savepoint, Problem> {
-        if let Some(name) = name.clone() {
-            self.with_store(move |store| savepoints::check_name(store, &name)).await?;
-        }
-        let (answer, answered) = oneshot::channel();
-        let id = id.to_owned();
-        let ask = move |shell: &mut Shell| {
-            let job = shell.find(&id)?.0;
-            shell.want_savepoint(WantsSavepoint { job, name, answer: Some(answer) });
-            Ok(())
-        };
-        self.ask(ask).await??;
-        answered.await.map_err(|_| gone())?
-    }
-
-    /// All savepoints, the newest first.
-    pub async fn savepoints(&self) -> Result<Vec<Savepoint>, Problem> {
-        self.with_store(savepoints::all).await
-    }
-
-    pub async fn get_savepoint(&self, name: &str) -> Result<Savepoint, Problem> {
-        let name = name.to_owned();
-        self.with_store(move |store| savepoints::get(store, &name)).await
-    }
-
-    pub async fn remove_savepoint(&self, name: &str) -> Result<(), Problem> {
-        let name = name.to_owned();
-        self.with_store(move |store| savepoints::remove(store, &name)).await
-    }
-
-    /// Lets a running job go on with another parallelism, and waits until it does.
-    pub async fn scale(&self, id: &str, scale: Scale) -> Result<Replaced, Problem> {
-        let job = id.to_owned();
-        let look = move |shell: &mut Shell| {
-            let (job, entry) = shell.find(&job)?;
-            let ended = || Problem::new(409, Code::ReplaceFailed, format!("could not scale {job}: it has ended"));
-            let payload = entry.payload.as_ref().ok_or_else(ended)?;
-            views::scaled(job, &payload.submission, &payload.plan, &scale)
-        };
-        let submission = self.ask(look).await??;
-        self.replace(id, submission).await
-    }
-
-    /// Lets a running job go on in another form, and waits until it does.
-    pub async fn replace(&self, id: &str, submission: Submission) -> Result<Replaced, Problem> {
-        let (job, found) = self.check(&submission).await?;
-        let plan = views::plan(&job, self.ask(|shell| shell.slots_free()).await?);
-        let shape = shape(&job, Restart::Backoff { attempts_max: None }, None);
-        let wanted = id.to_owned();
-        let (id, newest) = self
-            .ask(move |shell| {
-                let (job, _) = shell.find(&wanted)?;
-                let newest = shell.core.job(job).and_then(|view| view.checkpoint?.manifest);
-                Ok((job, newest))
-            })
-            .await??;
-        if let Some(newest) = newest {
-            let (graph, allow) = (job.graph.clone(), submission.allow_dropped_state);
-            self.with_store(move |store| compatible(store, &newest, &graph, allow)).await?;
-        }
-        let (name, warnings) = (plan.name.clone(), plan.warnings.clone());
-        let (replaced, answer) = oneshot::channel();
-        let payload = Arc::new(Payload { submission, found, plan, key: None });
-        let replace = Replace { job: id, shape, payload, replaced };
-        let _ = self.inbox.send(Message::Replace(Box::new(replace)));
-        let version = answer.await.map_err(|_| gone())??;
-        let state = self.ask(move |shell| shell.summary(id).map(|summary| summary.state)).await?;
-        Ok(Replaced { id: id.to_string(), name, version, state: state.unwrap_or_default(), warnings })
-    }
-
-    /// What a submission begins from, if it fits.
-    async fn starting_point(&self, submission: &Submission, job: &Job) -> Result<Option<Name>, Problem> {
-        let Some(from) = submission.from.clone() else { return Ok(None) };
-        if job.checkpoints().is_none() {
-            let detail = format!("could not begin {} from {from}: it takes no checkpoints", job.graph.name);
-            return Err(Problem::new(409, Code::CheckpointsOff, detail));
-        }
-        let (graph, allow) = (job.graph.clone(), submission.allow_dropped_state);
-        let look = move |store: &Store| {
-            let name = savepoints::resolve(store, &from)?;
-            compatible(store, name.as_str(), &graph, allow)?;
-            Ok(name)
-        };
-        self.with_store(look).await.map(Some)
-    }
-
-    async fn with_store<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Store) -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
-        self.keeper.ask(move |keeping| work(&keeping.store)).await.ok_or_else(gone)?
     }
 
     async fn end(&self, id: &str, event: impl FnOnce(JobId) -> Event + Send + 'static) -> Result<JobSummary, Problem> {

@@ -150,6 +150,18 @@ impl Blame {
     }
 }
 
+impl Operator {
+    /// Rows handled so far, of each input.
+    pub(crate) fn positions(&self) -> &[u64] {
+        &self.blame.positions
+    }
+
+    /// Goes back to, or on from, other numbers of rows.
+    pub(crate) fn set_positions(&mut self, positions: Vec<u64>) {
+        self.blame.positions = positions;
+    }
+}
+
 impl Blame {
     /// What a piece may take.
     fn deadline(&self, piece: Piece, call_deadline: Duration) -> Duration {

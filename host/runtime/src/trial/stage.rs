@@ -76,8 +76,10 @@ impl<'a> Stage<'a> {
             Disturbance::Crash => {
                 self.save();
                 let kept = self.making.kept.lock().unwrap_or_else(PoisonError::into_inner).mark();
+                let positions = self.operator(0).positions().to_vec();
                 self.process(input, batch)?;
                 self.making.kept.lock().unwrap_or_else(PoisonError::into_inner).back_to(&kept);
+                self.operator(0).set_positions(positions);
                 self.begin_again()?;
                 self.process(input, batch)
             }

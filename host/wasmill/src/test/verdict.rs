@@ -299,10 +299,12 @@ fn try_disturbances(
         ("restore", disturbed(Disturbance::Restore), INSTANCE_RULE, "its state through a snapshot and back between"),
         ("crash", disturbed(Disturbance::Crash), INSTANCE_RULE, "every piece lost and handled again,"),
     ];
-    if trial.can_rescale() {
+    // The numbers of rejected rows are those of a subtask, and tell how rows were dealt out.
+    let numbered = !plain.rejected.is_empty();
+    if trial.can_rescale() && !numbered {
         ways.push(("rescale", disturbed(Disturbance::Rescale { seed }), INSTANCE_RULE, "another parallelism between"));
     }
-    if trial.can_reorder() {
+    if trial.can_reorder() && !numbered {
         let reorder = Some(seed);
         ways.push(("reorder", Way { reorder, ..Way::PLAIN }, ORDER_RULE, "rows of different keys in another order,"));
     }

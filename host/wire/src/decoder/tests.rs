@@ -125,7 +125,7 @@ fn headers_that_mean_nothing_are_refused() {
         Decoder::new(Checksum::None).feed(&mut &header[..])
     };
     assert_eq!(header(0, 0, 0, 0, 0), Err(Error::Kind(0)));
-    assert_eq!(header(10, 0, 0, 0, 0), Err(Error::Kind(10)));
+    assert_eq!(header(11, 0, 0, 0, 0), Err(Error::Kind(11)));
     assert!(matches!(header(5, 1, 0, 1, 0), Err(Error::Header(_))), "IDLE has no flag");
     assert!(matches!(header(9, 2, 0, 0, 0), Err(Error::Header(_))), "PING has none");
     assert!(matches!(header(5, 0, 1, 1, 0), Err(Error::Header(_))), "what is spare is 0");

@@ -1,0 +1,166 @@
+//! Jobs that are stopped, go on from a savepoint, and go on with another parallelism: each event counted once over all of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
+
+use serde_json::Value;
+
+use crate::{cluster::Cluster, process::rows};
+
+/// Of 50 events 46 are bids; each adds one to the count of its bidder, and every new count is a row.
+const LEDGER: &str = r#"
+[job]
+name = "ledger"
+parallelism = 2
+[job.checkpoints]
+interval = "200ms"
+min_pause = "50ms"
+[source.events]
+connector = "nexmark"
+rate = 10000
+events = 50000
+only_bids = true
+keys = 100
+[operator.count]
+plugin = "PLUGINS/keyed-counter.wasm"
+input = "events.bids"
+key_by = ["bidder"]
+config = { emit = "updates" }
+[sink.out]
+input = "count"
+connector = "file"
+path = "out/counts.jsonl"
+format = "json"
+[sink.out.roll]
+every = "500ms"
+"#;
+
+const BIDS: usize = 50_000 / 50 * 46;
+
+/// Whatever runs that have followed each other have made visible.
+fn visible(cluster: &Cluster) -> Vec<Value> {
+    let names = fs::read_dir(cluster.path("out")).expect("a file is visible");
+    let paths = names.map(|entry| entry.expect("the folder can be read").path());
+    let files = paths.filter(|path| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("counts"))
+            && path.extension().is_some_and(|extension| extension == "jsonl")
+    });
+    files.flat_map(|path| rows(&fs::read_to_string(path).expect("it can be read"))).collect()
+}
+
+/// Each bidder's counts are 1, 2, 3 and so on, each once, and together they are all bids.
+#[track_caller]
+fn check_all_counted_once(cluster: &Cluster) {
+    let mut counts: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
+    let rows = visible(cluster);
+    for row in &rows {
+        let (bidder, count) = (row["bidder"].as_i64().expect("a number"), row["count"].as_i64().expect("a number"));
+        assert!(counts.entry(bidder).or_default().insert(count), "twice: {row}");
+    }
+    for (bidder, counts) in &counts {
+        assert_eq!(counts.last().copied(), i64::try_from(counts.len()).ok(), "lost of bidder {bidder}");
+    }
+    assert_eq!(rows.len(), BIDS);
+}
+
+#[track_caller]
+fn wait_for_checkpoint(cluster: &Cluster, id: &str) {
+    cluster.wait("a checkpoint", || {
+        let detail = cluster.json(&["status", id]);
+        detail["checkpoints"]["completed"].is_string().then_some(())
+    });
+}
+
+#[track_caller]
+fn succeed(cluster: &Cluster, arguments: &[&str]) -> String {
+    let ended = cluster.client(arguments);
+    assert_eq!(ended.code, Some(0), "{arguments:?}: {}{}", ended.stdout, ended.stderr);
+    ended.stdout
+}
+
+#[track_caller]
+fn check_refused(cluster: &Cluster, arguments: &[&str], code: &str) {
+    let ended = cluster.client(arguments);
+    assert_ne!(ended.code, Some(0), "{arguments:?}: {}", ended.stdout);
+    assert!(ended.stderr.contains(code), "{arguments:?}: {code} expected: {}", ended.stderr);
+}
+
+#[test]
+fn a_job_is_stopped_and_goes_on_from_its_savepoint_with_another_parallelism() {
+    let cluster = Cluster::start(2, 4);
+    let job = cluster.put_job("job.toml", LEDGER);
+    let id = cluster.deploy(&job, &[]);
+    wait_for_checkpoint(&cluster, &id);
+    let taken = succeed(&cluster, &["savepoint", "create", &id, "--name", "on-the-way"]);
+    assert!(taken.contains("on-the-way"), "{taken}");
+    check_refused(&cluster, &["savepoint", "create", &id, "--name", "on-the-way"], "savepoint-exists");
+    succeed(&cluster, &["stop", &id, "--savepoint", "at-the-end"]);
+    let stopped = cluster.wait_for(&id, "STOPPED");
+    assert_eq!(stopped["savepoint"], "at-the-end");
+    check_refused(&cluster, &["savepoint", "create", &id], "savepoint-failed");
+    check_refused(&cluster, &["scale", &format!("{id}.count=3")], "replace-failed");
+    let before = visible(&cluster).len();
+    assert!(before < BIDS, "it was stopped before its end");
+    let list = succeed(&cluster, &["savepoint", "ls"]);
+    assert!(list.contains("on-the-way") && list.contains("at-the-end"), "{list}");
+
+    let again = cluster.deploy(&job, &["--from", "at-the-end"]);
+    cluster.wait_for(&again, "RUNNING");
+    for change in ["count=3", "count=1", "events=3"] {
+        let scaled = succeed(&cluster, &["scale", &format!("{again}.{change}")]);
+        assert!(scaled.contains("version"), "{scaled}");
+    }
+    cluster.wait_for(&again, "FINISHED");
+    check_all_counted_once(&cluster);
+
+    succeed(&cluster, &["savepoint", "rm", "on-the-way"]);
+    check_refused(&cluster, &["savepoint", "show", "on-the-way"], "not-found");
+    check_refused(&cluster, &["deploy", "job.toml", "--from", "on-the-way"], "not-found");
+}
+
+#[test]
+fn a_killed_taskmanager_and_a_killed_jobmanager_cost_no_row_and_make_none_twice() {
+    let mut cluster = Cluster::start(2, 4);
+    let job = cluster.put_job("job.toml", LEDGER);
+    let id = cluster.deploy(&job, &[]);
+    wait_for_checkpoint(&cluster, &id);
+    cluster.kill_taskmanager(0);
+    cluster.restart_taskmanager(0);
+    cluster.wait_for(&id, "RUNNING");
+    cluster.kill_jobmanager();
+    cluster.kill_taskmanager(1);
+    cluster.restart_jobmanager();
+    cluster.restart_taskmanager(1);
+    cluster.wait_for(&id, "FINISHED");
+    check_all_counted_once(&cluster);
+}
+
+#[test]
+fn what_cannot_go_on_is_refused_before_it_runs() {
+    let cluster = Cluster::start(1, 8);
+    let job = cluster.put_job("job.toml", LEDGER);
+    let without = cluster.deploy(&job, &["--set", "job.checkpoints=false", "--set", "sink.out.path=other.jsonl"]);
+    cluster.wait_for(&without, "RUNNING");
+    check_refused(&cluster, &["savepoint", "create", &without], "checkpoints-off");
+    check_refused(&cluster, &["stop", &without], "checkpoints-off");
+    succeed(&cluster, &["cancel", &without]);
+
+    let id = cluster.deploy(&job, &[]);
+    wait_for_checkpoint(&cluster, &id);
+    succeed(&cluster, &["stop", &id]);
+    cluster.wait_for(&id, "STOPPED");
+    // The same operator, under another name: its state has no place.
+    cluster.put_job(
+        "renamed.toml",
+        &LEDGER.replace("operator.count]", "operator.total]").replace("input = \"count\"", "input = \"total\""),
+    );
+    check_refused(&cluster, &["deploy", "renamed.toml", "--from", &id], "state-incompatible");
+    // Another type of key: what is kept cannot be found by it.
+    let other = LEDGER.replace("key_by = [\"bidder\"]", "key_by = [\"channel\"]");
+    cluster.put_job("other-key.toml", &other);
+    check_refused(&cluster, &["deploy", "other-key.toml", "--from", &id], "state-incompatible");
+    let allowed = succeed(&cluster, &["deploy", "renamed.toml", "--from", &id, "--allow-dropped-state", "--no-wait"]);
+    assert!(allowed.contains("job-"), "{allowed}");
+}
