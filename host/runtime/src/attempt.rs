@@ -15,7 +15,7 @@ use crate::{
     bad_rows::BadRows,
     chain::{Chain, Kind, Node, SinkNode, Tap, Target},
     channels::{Channels, Parts},
-    checkpoint::{Checkpointer, Checkpointing, Restored, Writing, start_writer},
+    checkpoint::{Checkpointer, Checkpointing, Restored, Writing, schema_of, start_writer},
     error::Error,
     exchange::Meter,
     job::{Job, Part},
@@ -80,7 +80,7 @@ impl Attempt {
             Context { job: job.clone(), life: life.clone(), on_progress: on_progress.clone(), log: log.clone() };
         let writing = checkpointing.map(|at| start_writer((job, placement.job), subtasks, at, &life, on_progress));
         let checkpoints = match (writing, checkpointing) {
-            (Some(Ok(writing)), Some(at)) => Some((writing, Restored::new(at))),
+            (Some(Ok(writing)), Some(at)) => Some((writing, Restored::new(at, placement.job))),
             (Some(Err(error)), _) => {
                 life.fail(Failure::Checkpoints { reason: format!("the system gives no thread: {error}") });
                 None
@@ -226,7 +226,8 @@ fn open_vertex(
             };
             let mut operator = Operator::start(start)?;
             if checkpoints {
-                operator.restore(restored, job.key_groups)?;
+                let schema = schema_of(&job.graph, vertex);
+                operator.restore(restored, &schema, job.key_groups)?;
             }
             Ok(Kind::Operator(Box::new(operator)))
         }

@@ -20,7 +20,7 @@ mod restored;
 mod taking;
 mod writer;
 
-pub(crate) use restored::Restored;
+pub(crate) use restored::{Restored, schema_of};
 pub(crate) use taking::{Checkpointer, Taken};
 pub(crate) use writer::{Writing, start_writer};
 

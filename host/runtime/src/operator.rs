@@ -23,6 +23,7 @@ use wasmill_model::{
 };
 use wasmill_plugin::{CallError, CallTime, Instance, InstanceOptions, LogSink, Notice, Plugin, Usage};
 
+use wasmill_snapshot::file::StateSchema;
 use wasmill_state::{Restore, SealedState, StoredCell};
 
 use crate::{
@@ -167,8 +168,19 @@ impl Operator {
     }
 
     /// Fills its state from a checkpoint, and from now on notes what changes. It has handled nothing yet.
-    pub(crate) fn restore(&mut self, restored: Option<&Restored>, key_groups: KeyGroups) -> Result<(), Error> {
+    /// `schema` is how its state looks in files from now on.
+    pub(crate) fn restore(
+        &mut self,
+        restored: Option<&Restored>,
+        schema: &[StateSchema],
+        key_groups: KeyGroups,
+    ) -> Result<(), Error> {
         let Some(keyed) = &mut self.keyed else { return Ok(()) };
+        let is_added_to = restored.is_some_and(|restored| restored.is_added_to(&self.name, schema));
+        if !is_added_to {
+            // All that it is filled with is new to the files that will be written.
+            keyed.state.track();
+        }
         keyed.state.set_now(self.conduct.clock.now_ms());
         if let Some(restored) = restored {
             let share = (key_groups, self.subtask, self.options.context.parallelism);
@@ -176,7 +188,9 @@ impl Operator {
             let bytes = keyed.state.bytes() as u64;
             Counters::adjust(&self.counters.state_bytes, &mut self.last_state, bytes);
         }
-        keyed.state.track();
+        if is_added_to {
+            keyed.state.track();
+        }
         Ok(())
     }
 

@@ -17,13 +17,15 @@ use crate::{checkpoint::Checkpointing, error::Error};
 #[derive(Debug, Clone)]
 pub(crate) struct Restored {
     from: Checkpointing,
+    /// The job that begins from it.
+    job: JobId,
     manifest: Arc<Manifest>,
 }
 
 impl Restored {
     /// `None`: the attempt begins with nothing.
-    pub(crate) fn new(from: &Checkpointing) -> Option<Self> {
-        Some(Self { from: from.clone(), manifest: from.restore.clone()? })
+    pub(crate) fn new(from: &Checkpointing, job: JobId) -> Option<Self> {
+        Some(Self { from: from.clone(), job, manifest: from.restore.clone()? })
     }
 
     fn vertex(&self, name: &str) -> Option<&Vertex> {
@@ -53,10 +55,22 @@ impl Restored {
         Some(subtasks.iter().filter_map(|kept| kept.transaction.clone()).collect())
     }
 
-    /// The snapshot files that a subtask's state is in, if a job may go on from them: those of another job are not its own.
-    pub(crate) fn files(&self, job: JobId, operator: &str, key_groups: std::ops::Range<u32>) -> Vec<SnapshotFile> {
-        let own = self.manifest.job == job && self.manifest.savepoint.is_none();
-        let Some(vertex) = self.vertex(operator).filter(|_| own) else { return Vec::new() };
+    /// Whether the next checkpoint adds to the files of this one, and what is in them is not written again. Those of another job,
+    /// or of a savepoint, are not the job's own; to those of another schema nothing can be added.
+    pub(crate) fn is_added_to(&self, operator: &str, schema: &[StateSchema]) -> bool {
+        let is_own = self.manifest.job == self.job && self.manifest.savepoint.is_none();
+        is_own && self.vertex(operator).is_some_and(|vertex| vertex.schema == schema)
+    }
+
+    /// The snapshot files that a subtask's state is in and that the next checkpoint adds to.
+    pub(crate) fn files(
+        &self,
+        operator: &str,
+        schema: &[StateSchema],
+        key_groups: std::ops::Range<u32>,
+    ) -> Vec<SnapshotFile> {
+        let is_added_to = self.is_added_to(operator, schema);
+        let Some(vertex) = self.vertex(operator).filter(|_| is_added_to) else { return Vec::new() };
         let mut files: Vec<SnapshotFile> = Vec::new();
         for file in vertex.segments(key_groups).into_iter().flat_map(|segment| segment.files) {
             if !files.contains(file) {

@@ -17,7 +17,7 @@ use crate::{
     checkpoint::{
         At, Checkpointing, Restored, SubtaskPart, Taken, VertexPart,
         chain_of_files::{ChainOfFiles, Owner},
-        restored::schema_of,
+        schema_of,
     },
     job::Job,
     life::{Failure, Life},
@@ -67,7 +67,7 @@ pub(crate) fn start_writer(
     life: &Arc<Life>,
     on_progress: &OnProgress,
 ) -> std::io::Result<Arc<Writing>> {
-    let restored = Restored::new(checkpointing);
+    let restored = Restored::new(checkpointing, id);
     let mut chains = BTreeMap::new();
     for subtask in subtasks {
         for &vertex in &job.plan.chains[subtask.chain as usize].vertices {
@@ -77,7 +77,7 @@ pub(crate) fn start_writer(
             }
             let at = &job.graph.vertices[vertex];
             let range = job.key_groups.range(subtask.index, at.parallelism);
-            let files = restored.as_ref().map_or_else(Vec::new, |from| from.files(id, &at.name, range));
+            let files = restored.as_ref().map_or_else(Vec::new, |from| from.files(&at.name, &schema, range));
             let owner = Owner {
                 store: checkpointing.store.clone(),
                 scratch: checkpointing.scratch.clone(),

@@ -52,7 +52,7 @@ impl<'a> Stage<'a> {
             rows: StateRows::new(),
         };
         if disturbance != Disturbance::None {
-            stage.operator(0).restore(None, key_groups)?;
+            stage.operator(0).restore(None, &[], key_groups)?;
         }
         Ok(stage)
     }

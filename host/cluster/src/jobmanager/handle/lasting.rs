@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use wasmill_control::jobmanager::{Event, Restart};
-use wasmill_model::fault::Code;
+use wasmill_model::{fault::Code, ids::JobId};
 use wasmill_rest::{JobSummary, Problem, Replaced, Savepoint, Scale, Submission};
 use wasmill_runtime::Job;
 use wasmill_snapshot::store::{Name, Store};
@@ -28,10 +28,7 @@ impl Handle {
         }
         let job = id.to_owned();
         let request = self.ask(move |shell| {
-            let (job, entry) = shell.find(&job)?;
-            if entry.ended_ms.is_none() && shell.core.job(job).is_some_and(|view| view.checkpoint.is_none()) {
-                return Err(no_checkpoints(job));
-            }
+            let job = that_takes_checkpoints(shell, &job)?;
             if let Some(entry) = shell.jobs.get_mut(&job) {
                 entry.stop_as = savepoint;
             }
@@ -49,7 +46,7 @@ impl Handle {
         let (answer, answered) = oneshot::channel();
         let id = id.to_owned();
         let ask = move |shell: &mut Shell| {
-            let job = shell.find(&id)?.0;
+            let job = that_takes_checkpoints(shell, &id)?;
             shell.want_savepoint(WantsSavepoint { job, name, answer: Some(answer) });
             Ok(())
         };
@@ -134,4 +131,11 @@ impl Handle {
     ) -> Result<T, Problem> {
         self.keeper.ask(move |keeping| work(&keeping.store)).await.ok_or_else(gone)?
     }
+}
+
+/// The job of an id, unless it runs and keeps nothing.
+fn that_takes_checkpoints(shell: &mut Shell, id: &str) -> Result<JobId, Problem> {
+    let (job, entry) = shell.find(id)?;
+    let keeps_nothing = shell.core.job(job).is_some_and(|view| view.checkpoint.is_none());
+    if entry.ended_ms.is_none() && keeps_nothing { Err(no_checkpoints(job)) } else { Ok(job) }
 }
