@@ -9,7 +9,7 @@ use wasmill_plugin::{Engine, EngineOptions, Limits, Plugin, PluginStore, Worker,
 const WORKER: &str = env!("CARGO_BIN_EXE_wasmill-hostile");
 
 /// How long a call may take that never ends.
-const DEADLINE: Duration = Duration::from_millis(60);
+const DEADLINE: Duration = Duration::from_millis(100);
 
 /// The folder of the programs.
 pub(crate) fn programs() -> PathBuf {
