@@ -13,6 +13,7 @@ use crate::{
     places::Places,
 };
 
+mod checkpoints;
 mod client;
 mod count;
 mod cycles;
@@ -25,7 +26,7 @@ mod recover;
 mod submit;
 
 /// What can be asked for.
-pub(crate) const NAMES: [&str; 7] = ["count", "latency", "submit", "recover", "idle", "cycles", "many"];
+pub(crate) const NAMES: [&str; 8] = ["count", "latency", "checkpoints", "submit", "recover", "idle", "cycles", "many"];
 
 /// A job that goes on until it is ended: a keyed count that passes each change on, over a hash exchange.
 const STEADY: &str = include_str!("cluster/steady.toml");
@@ -45,6 +46,7 @@ fn measure(part: &str, places: &Places) -> Result<Vec<Figure>> {
     match part {
         "count" => count::figures(places),
         "latency" => latency::figures(places),
+        "checkpoints" => checkpoints::figures(places),
         "submit" => Ok(vec![submit::figure(places)?]),
         "recover" => Ok(vec![recover::figure(places)?]),
         "idle" => idle::figures(places),
