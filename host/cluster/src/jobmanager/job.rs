@@ -15,7 +15,7 @@ use wasmill_runtime::Job;
 
 use crate::{
     catalogue::Payloads,
-    jobmanager::{Submit, history::History, manifests::Facts, metrics::Metrics},
+    jobmanager::{Submit, history::History, manifests::Facts, metrics::Metrics, savepoints},
     message::Logged,
     payload::Payload,
 };
@@ -155,7 +155,11 @@ impl JobEntry {
 
     /// Something else has happened to it.
     pub(crate) fn event(&mut self, at_ms: Timestamp, event: &JobEvent) {
-        self.history.event(at_ms, event.kind(), event.to_string());
+        let mut shown = event.clone();
+        if let JobEvent::Restarting { restore, .. } | JobEvent::Recovered { restore, .. } = &mut shown {
+            *restore = restore.as_deref().map(savepoints::shown_name);
+        }
+        self.history.event(at_ms, event.kind(), shown.to_string());
         if matches!(event, JobEvent::Placed { .. }) {
             self.placed_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(at_ms, |t| t.as_millis() as Timestamp);
         }

@@ -178,7 +178,32 @@ fn job_name(manifest: &Manifest) -> String {
     name.unwrap_or_default()
 }
 
+/// A manifest as `--from` names it, by its name in the store.
+pub(crate) fn shown_name(manifest: &str) -> String {
+    let mut parts = manifest.rsplit('/');
+    let stem = parts.next().and_then(|file| file.strip_suffix(".json"));
+    if let Some((_, savepoint)) = stem.and_then(|stem| stem.split_once('-')) {
+        return format!("savepoint {savepoint}");
+    }
+    match (stem.and_then(|stem| stem.parse().ok()), parts.nth(1)) {
+        (Some(checkpoint), Some(job)) => format!("{job}/{}", CheckpointId(checkpoint).number()),
+        _ => manifest.to_owned(),
+    }
+}
+
 /// A checkpoint as `--from` names it.
 pub(crate) fn checkpoint_name(job: JobId, checkpoint: CheckpointId) -> String {
     format!("{job}/{}", checkpoint.number())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifests_are_shown_as_people_name_them() {
+        assert_eq!(shown_name("cluster-1/job-7/manifests/4294967303.json"), "job-7/1.7");
+        assert_eq!(shown_name("cluster-1/job-7/manifests/4294967303-before-v2.json"), "savepoint before-v2");
+        assert_eq!(shown_name("something else"), "something else");
+    }
 }
