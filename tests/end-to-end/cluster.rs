@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -154,6 +156,19 @@ impl Cluster {
         let job = job.display().to_string();
         let arguments = [&["deploy", job.as_str(), "--no-wait"], more].concat();
         self.json(&arguments)["id"].as_str().expect("a job has an id").to_owned()
+    }
+
+    /// The JobManager's figures, as Prometheus gets them.
+    #[track_caller]
+    pub(crate) fn metrics(&self) -> String {
+        let address = self.url.split("//").nth(1).expect("it is a URL");
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer
     }
 
     /// Waits until a job is in a state.

@@ -93,6 +93,10 @@ fn a_job_is_stopped_and_goes_on_from_its_savepoint_with_another_parallelism() {
     let job = cluster.put_job("job.toml", LEDGER);
     let id = cluster.deploy(&job, &[]);
     wait_for_checkpoint(&cluster, &id);
+    let metrics = cluster.metrics();
+    let age = format!("wasmill_checkpoint_age_seconds{{job=\"{id}\"}} ");
+    let age = metrics.lines().find_map(|line| line.strip_prefix(&age)).expect("it is told");
+    assert!(age.parse::<f64>().is_ok_and(|seconds| (0.0..60.0).contains(&seconds)), "{age}");
     let taken = succeed(&cluster, &["savepoint", "create", &id, "--name", "on-the-way"]);
     assert!(taken.contains("on-the-way"), "{taken}");
     check_refused(&cluster, &["savepoint", "create", &id, "--name", "on-the-way"], "savepoint-exists");

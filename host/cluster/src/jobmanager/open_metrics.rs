@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use wasmill_rest::{VertexDetail, VertexMetrics};
+use wasmill_model::{Timestamp, ids::JobId};
+use wasmill_rest::{CheckpointState, VertexDetail, VertexMetrics};
 use wasmill_runtime::latency::Latencies;
 
-use crate::jobmanager::Shell;
+use crate::jobmanager::{Shell, job::JobEntry, now_ms, views};
 
 /// A family of figures, one for each vertex of each live job.
 struct Family {
@@ -72,10 +73,37 @@ const FAMILIES: [Family; 13] = [
     },
 ];
 
+/// How old a job's newest checkpoint is: the first thing to watch.
+const AGE: &str = "wasmill_checkpoint_age_seconds";
+
 const LATENCY: &str = "wasmill_latency_seconds";
 /// Upper bounds of the histogram's buckets. A bucket has no rows of above it; rows of up to an eighth below it may be in the next.
 const LATENCY_BOUNDS_US: [u64; 14] =
     [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 1_000_000, 10_000_000, 60_000_000];
+
+/// Of the jobs that take any.
+fn checkpoints(text: &mut String, shell: &Shell, live: &[(&JobId, &JobEntry)]) {
+    let states: Vec<(JobId, Timestamp, CheckpointState)> = live
+        .iter()
+        .filter_map(|(id, entry)| {
+            let view = shell.core.job(**id)?.checkpoint?;
+            Some((**id, now_ms() - entry.submitted_ms, views::checkpoints(**id, &view)))
+        })
+        .collect();
+    head(text, AGE, "gauge", "Seconds since the newest complete checkpoint, or since the job was submitted.");
+    for (id, submitted_ago_ms, state) in &states {
+        let age_ms = state.age_ms.unwrap_or(*submitted_ago_ms);
+        write(text, format_args!("{AGE}{{job=\"{id}\"}} {}\n", age_ms as f64 / 1_000.0));
+    }
+    head(text, "wasmill_checkpoints", "counter", "Checkpoints that were completed.");
+    for (id, _, state) in &states {
+        write(text, format_args!("wasmill_checkpoints_total{{job=\"{id}\"}} {}\n", state.taken));
+    }
+    head(text, "wasmill_checkpoints_failed", "counter", "Checkpoints that were given up.");
+    for (id, _, state) in &states {
+        write(text, format_args!("wasmill_checkpoints_failed_total{{job=\"{id}\"}} {}\n", state.failed));
+    }
+}
 
 /// All families, without the end mark.
 pub(crate) fn text(shell: &Shell) -> String {
@@ -107,6 +135,7 @@ pub(crate) fn text(shell: &Shell) -> String {
         let restarts = shell.core.job(**id).map_or(0, |view| view.restarts);
         write(&mut text, format_args!("wasmill_restarts_total{{job=\"{id}\"}} {restarts}\n"));
     }
+    checkpoints(&mut text, shell, &live);
     head(&mut text, "wasmill_queued_bytes", "gauge", "Bytes of rows that wait in the channels of an edge.");
     for (id, entry) in &live {
         for (place, edge) in entry.plan.edges.iter().enumerate() {

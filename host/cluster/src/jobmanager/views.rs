@@ -238,7 +238,8 @@ impl Shell {
     }
 }
 
-fn checkpoints(job: JobId, view: &CheckpointView) -> CheckpointState {
+/// What is seen of a job's checkpoints.
+pub(crate) fn checkpoints(job: JobId, view: &CheckpointView) -> CheckpointState {
     let now = now_ms();
     CheckpointState {
         completed: view.completed.map(|(id, _)| checkpoint_name(job, id)),
