@@ -7,8 +7,9 @@ use tempfile::TempDir;
 use wasmill_model::{
     DataType, Field,
     ids::{CheckpointId, JobId},
+    reply::TimeDomain,
 };
-use wasmill_snapshot::file::{Kind, Meta, StateSchema, Writer};
+use wasmill_snapshot::file::{Kind, Meta, StateSchema, StoredAs, Writer};
 
 use crate::process::{Ended, Running};
 
@@ -33,10 +34,7 @@ pub(crate) fn write(path: &Path) {
         kind: "value".to_owned(),
         key: vec![Field::new("word", DataType::Utf8)],
         columns: vec![Field::nullable(name, DataType::Int64)],
-        versions: Vec::new(),
-        ttls_ms: Vec::new(),
-        version: 1,
-        ttl_ms,
+        cells: vec![StoredAs { version: 1, ttl_ms, ttl_domain: TimeDomain::EventTime, encoding: None }],
     };
     let schema = [state(0, "count", None), state(1, "seen\u{1b}[31m", Some(60_000))];
     let mut writer = Writer::create(path, &meta, &schema).expect("there is room");

@@ -68,6 +68,7 @@ impl Guest {
             log: Arc::new(|_| {}),
             seed: 1,
             now_ms: AT.now_ms,
+            entries: None,
         }
     }
 

@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::schema::{DataType, Field, Schema};
+use crate::{
+    reply::TimeDomain,
+    schema::{DataType, Field, Schema},
+};
 
 /// An input as the job file wires it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,14 +49,85 @@ pub struct Port {
     pub event_times: bool,
 }
 
-/// A named piece of keyed state.
+/// What a cell holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CellKind {
+    /// At most one value a key.
+    Value,
+    /// Entries of a key, by numbers that rise.
+    List,
+    /// Entries of a key, by sub-keys.
+    Map,
+    /// Entries without a key, of which every instance has a copy.
+    Broadcast,
+}
+
+impl CellKind {
+    pub const ALL: [Self; 4] = [Self::Value, Self::List, Self::Map, Self::Broadcast];
+
+    /// As the contract names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::List => "list",
+            Self::Map => "map",
+            Self::Broadcast => "broadcast",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether its entries are of a key.
+    pub fn is_keyed(self) -> bool {
+        self != Self::Broadcast
+    }
+}
+
+/// A named piece of state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cell {
     pub name: String,
-    pub kind: String,
+    pub kind: CellKind,
+    /// Of maps and broadcast cells.
+    pub sub_key: Option<DataType>,
     pub data_type: DataType,
+    /// What is in values of type `binary`.
+    pub encoding: Option<String>,
     pub ttl_ms: Option<u64>,
+    /// The clock of `ttl_ms`.
+    pub ttl_domain: TimeDomain,
     pub version: u32,
+    pub renamed_from: Option<String>,
+}
+
+impl Cell {
+    /// A value cell of version 1 whose values live until they are cleared.
+    pub fn value(name: &str, data_type: DataType) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: CellKind::Value,
+            sub_key: None,
+            data_type,
+            encoding: None,
+            ttl_ms: None,
+            ttl_domain: TimeDomain::ProcessingTime,
+            version: 1,
+            renamed_from: None,
+        }
+    }
+
+    /// The type that tells entries of a key apart; none: there is one at most.
+    pub fn sub_key_type(&self) -> Option<DataType> {
+        match self.kind {
+            CellKind::Value => None,
+            CellKind::List => Some(DataType::Int64),
+            CellKind::Map | CellKind::Broadcast => self.sub_key,
+        }
+    }
 }
 
 /// What an operator is, under one configuration and on given inputs.
@@ -82,6 +156,11 @@ pub struct Context {
 }
 
 impl Descriptor {
+    /// The value cells, in their order.
+    pub fn value_cells(&self) -> impl Iterator<Item = &Cell> {
+        self.cells.iter().filter(|cell| cell.kind == CellKind::Value)
+    }
+
     /// The schema of the rows that leave by a port, given the schemas of the inputs and the key columns of the keyed
     /// input. The descriptor must have been checked.
     pub fn port_schema(&self, port: usize, inputs: &[Input]) -> Schema {

@@ -3,6 +3,7 @@
 
 use arrow_array::{ArrayRef, BooleanArray, UInt32Array};
 use arrow_buffer::{BooleanBuffer, ScalarBuffer};
+use serde::{Deserialize, Serialize};
 
 use crate::{batch::Batch, time::Timestamp};
 
@@ -51,8 +52,32 @@ pub enum CellUpdate {
     },
 }
 
-/// The clock a timer runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What becomes of entries. Checked: sub-keys and values are one a group, of the cell's types, without nulls.
+#[derive(Debug, Clone)]
+pub enum EntryAction {
+    /// A value for each pair of group and sub-key.
+    Put { sub_keys: ArrayRef, values: ArrayRef },
+    /// A value at the end of each group's list.
+    Append { values: ArrayRef },
+    /// These go, if they are there.
+    Remove { sub_keys: ArrayRef },
+    /// All go.
+    Clear,
+}
+
+/// Entries to write or to remove.
+#[derive(Debug, Clone)]
+pub struct EntryChanges {
+    /// The cell's place in the descriptor.
+    pub cell: usize,
+    pub action: EntryAction,
+    /// Below the number of groups of the call; 0 for a broadcast cell.
+    pub groups: ScalarBuffer<u32>,
+}
+
+/// The clock a timer, or a time to live, runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum TimeDomain {
     EventTime,
     ProcessingTime,
@@ -74,8 +99,10 @@ pub struct TimerChanges {
 pub struct Reply {
     /// At most one a port.
     pub emissions: Vec<Emission>,
-    /// One a declared cell, or none at all.
+    /// One a declared value cell, or none at all.
     pub cells: Vec<CellUpdate>,
+    /// To be applied in order.
+    pub entries: Vec<EntryChanges>,
     /// To be applied in order.
     pub timers: Vec<TimerChanges>,
 }

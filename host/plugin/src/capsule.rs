@@ -12,9 +12,11 @@ use wasmill_model::{
     fault::{Code, Coded},
     reply::TimeDomain,
 };
+use wasmtime::component::{ComponentType, Lower};
 
 use crate::{
     digest::Digest,
+    entries::Answer,
     guest::CallTime,
     instance::{CallError, InstanceOptions, TrapKind},
     limits::Limits,
@@ -78,6 +80,8 @@ pub struct Capsule {
     /// The time of the call; none for `open`.
     pub at: Option<CallTime>,
     pub call: Call,
+    /// What it had read of list, map and broadcast cells, in the order in which it asked.
+    pub reads: Vec<Answer>,
     pub failure: Failure,
 }
 
@@ -114,7 +118,8 @@ pub struct Arguments {
 }
 
 /// `column` of the contract.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, ComponentType, Lower)]
+#[component(record)]
 pub struct Column {
     pub validity: Option<Vec<u8>>,
     pub offsets: Option<Vec<u8>>,
@@ -196,6 +201,7 @@ pub fn replay(
         log,
         seed: capsule.seed,
         now_ms: capsule.started_ms,
+        entries: None,
     };
     let call = || {
         let mut instance = plugin.instantiate(options)?;

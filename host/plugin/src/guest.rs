@@ -1,4 +1,4 @@
-//! What the host keeps for a running guest, and the three interfaces of the contract that a guest may call.
+//! What the host keeps for a running guest, and the interfaces of the contract that a guest may call.
 
 use wasmill_model::Timestamp;
 use wasmtime::{
@@ -7,6 +7,7 @@ use wasmtime::{
 };
 
 use crate::{
+    entries::{self, Reads},
     limits::{Limiter, Limits},
     log::{Level, Log, LogSink},
     metrics::Metrics,
@@ -27,17 +28,19 @@ pub(crate) struct Guest {
     pub(crate) log: Log,
     pub(crate) metrics: Metrics,
     pub(crate) time: CallTime,
+    pub(crate) reads: Reads,
     pub(crate) random: Random,
     pub(crate) handles: Handles,
 }
 
 impl Guest {
-    pub(crate) fn new(limits: &Limits, log: LogSink, seed: u64, time: CallTime) -> Self {
+    pub(crate) fn new(limits: &Limits, log: LogSink, seed: u64, time: CallTime, reads: Reads) -> Self {
         Self {
             limiter: Limiter::new(limits),
             log: Log::new(log, limits),
             metrics: Metrics::new(limits.metric_names),
             time,
+            reads,
             random: Random(seed),
             handles: Handles::default(),
         }
@@ -120,7 +123,7 @@ impl From<WitLevel> for Level {
 
 type Cx<'a> = StoreContextMut<'a, Guest>;
 
-/// Offers a function of `wasmill:operator/{log,metrics,clock}`; false if there is no such function.
+/// Offers a function of `wasmill:operator/{log,metrics,clock,state}`; false if there is no such function.
 pub(crate) fn offer(at: &mut LinkerInstance<'_, Guest>, interface: &str, function: &str) -> wasmtime::Result<bool> {
     match (interface, function) {
         ("log", "write") => at.func_wrap(function, |mut cx: Cx<'_>, (level, message): (WitLevel, WasmStr)| {
@@ -141,6 +144,7 @@ pub(crate) fn offer(at: &mut LinkerInstance<'_, Guest>, interface: &str, functio
             at.func_wrap(function, |cx: Cx<'_>, ()| Ok((cx.data().time.now_ms,)))?;
         }
         ("clock", "watermark") => at.func_wrap(function, |cx: Cx<'_>, ()| Ok((cx.data().time.watermark,)))?,
+        ("state", function) => return entries::offer(at, function),
         _ => return Ok(false),
     }
     Ok(true)

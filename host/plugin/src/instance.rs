@@ -31,6 +31,7 @@ use crate::{
     },
     capsule,
     engine::TICK,
+    entries::{EntryReader, Reads},
     guest::{CallTime, Guest, Random},
     limits::Limits,
     log::LogSink,
@@ -60,6 +61,8 @@ pub struct InstanceOptions {
     pub seed: u64,
     /// The time while the instance is started and opened, ms since the epoch.
     pub now_ms: Timestamp,
+    /// What it keeps in list, map and broadcast cells. `None`: it has none.
+    pub entries: Option<Arc<dyn EntryReader>>,
 }
 
 impl fmt::Debug for InstanceOptions {
@@ -101,10 +104,11 @@ struct Plan {
 impl Plugin {
     /// Starts an instance. `open` must be called before anything else.
     pub fn instantiate(&self, options: InstanceOptions) -> Result<Instance, CallError> {
-        let InstanceOptions { limits, context, descriptor, log, seed, now_ms } = options;
+        let InstanceOptions { limits, context, descriptor, log, seed, now_ms, entries } = options;
         let plan = Plan::new(&descriptor, &context.inputs, &limits);
         let recording = Recording::of(self, &context, &descriptor, now_ms);
-        let mut guest = Running::start(self, limits, log, seed, now_ms)?;
+        let reads = Reads::new(&descriptor.cells, entries, limits.output_bytes, recording.is_some());
+        let mut guest = Running::start(self, limits, log, seed, now_ms, reads)?;
         let process = guest.function(|exports| exports.process);
         Ok(Instance { guest, process, plan, scratch: Scratch::default(), open: Some(Box::new(context)), recording })
     }
@@ -125,7 +129,7 @@ impl Instance {
     }
 
     /// Hands a batch of one input to the guest. `groups` and `state` are given if that input is keyed: `state` has an array
-    /// for each declared cell, with a value for each group.
+    /// for each declared value cell, with a value for each group.
     ///
     /// # Panics
     /// If the arguments do not fit the descriptor, or the batch is empty.
@@ -155,6 +159,7 @@ impl Instance {
         let (columns, event_times) = &self.plan.inputs[input as usize];
         let lowered = Arrays { batch, columns: columns.iter().map(|&at| batch.column(at)), state };
         let times = event_times.then(|| batch.event_times.as_ref().expect("the input has event times"));
+        self.guest.begin_reads(groups.map(|groups| groups.count));
         let result = lowered.with(&mut self.scratch, times, groups, |rows, groups, state| {
             self.guest.call("process", Some(at), self.process, (input, rows, groups, state))
         });
@@ -196,6 +201,7 @@ impl Instance {
         };
         let function: TypedFunc<arguments::OnTimers<'static>, reply::Results> =
             self.guest.function(|exports| exports.on_timers);
+        self.guest.begin_reads(Some(groups.count));
         let result = lowered.with(&mut self.scratch, Some(times), Some(groups), |rows, groups, state| {
             let groups = groups.expect("timers have groups");
             self.guest.call("on-timers", Some(at), function, (wit_domain, rows, groups, state))
@@ -220,6 +226,7 @@ impl Instance {
             Notice::EndOfInput => arguments::Notice::EndOfInput,
         };
         let function: TypedFunc<arguments::OnNotice, reply::Results> = self.guest.function(|exports| exports.on_notice);
+        self.guest.begin_reads(None);
         let result = self.guest.call("on-notice", Some(at), function, (wit_notice,));
         let call = Call { of: Caller::Notice, rows: 0, groups: None };
         let reply = self.answer("on-notice", &call, result);
@@ -300,7 +307,7 @@ impl fmt::Debug for Instance {
 
 /// Asks a plugin what it is under this configuration (JSON text) on these inputs, in an instance that is thrown away.
 pub fn describe(plugin: &Plugin, limits: Limits, config: &str, inputs: &[Input]) -> Result<Descriptor, DescribeError> {
-    let mut guest = Running::start(plugin, limits, Arc::new(|_| {}), 0, 0)?;
+    let mut guest = Running::start(plugin, limits, Arc::new(|_| {}), 0, 0, Reads::default())?;
     let function: TypedFunc<Params<'static>, Results> = guest.function(|exports| exports.describe);
     let (result,) = guest.call("describe", None, function, (config, descriptor::inputs(inputs).as_slice()))?;
     let said = result.map_err(|message| DescribeError::Refused { message: error::words(&message) })?;
@@ -388,9 +395,16 @@ struct Running {
 }
 
 impl Running {
-    fn start(plugin: &Plugin, limits: Limits, log: LogSink, seed: u64, now_ms: Timestamp) -> Result<Self, CallError> {
+    fn start(
+        plugin: &Plugin,
+        limits: Limits,
+        log: LogSink,
+        seed: u64,
+        now_ms: Timestamp,
+        reads: Reads,
+    ) -> Result<Self, CallError> {
         let time = CallTime { now_ms, watermark: Timestamp::MIN };
-        let mut store = Store::new(plugin.engine().wasmtime(), Guest::new(&limits, log, seed, time));
+        let mut store = Store::new(plugin.engine().wasmtime(), Guest::new(&limits, log, seed, time, reads));
         store.limiter(|guest| &mut guest.limiter);
         store.set_hostcall_fuel(limits.output_bytes);
         store.set_max_component_handles(limits.handles);
@@ -421,6 +435,11 @@ impl Running {
         // SAFETY: each of `Exports` was found to have the contract's type for it when the plugin was made
         // (`plugin::check_exports`), and the callers of this, all in this file, name that type.
         unsafe { TypedFunc::new_unchecked(function) }
+    }
+
+    /// Says of how many groups the call that follows can read state.
+    fn begin_reads(&mut self, groups: Option<u32>) {
+        self.store.data_mut().reads.begin(groups);
     }
 
     /// Calls under the limits. `at`: the time of the call; none: as before.

@@ -23,7 +23,7 @@ const GUEST: &str = "wasmill:operator/guest@0.1.0";
 
 /// The package of the contract, and its interfaces that have functions.
 const CONTRACT: &str = "wasmill:operator/";
-const IMPORTABLE: [&str; 5] = ["clock", "data", "description", "log", "metrics"];
+const IMPORTABLE: [&str; 6] = ["clock", "data", "description", "log", "metrics", "state"];
 
 /// A component that cannot be used as a plugin.
 #[derive(Debug, thiserror::Error)]

@@ -125,7 +125,8 @@ fn instantiate(
         extra: Vec::new(),
     };
     let log = Arc::new(move |line: wasmill_plugin::LogLine| log(line.message));
-    let options = InstanceOptions { limits, context, descriptor: descriptor.clone(), log, seed: 1, now_ms: 1_000 };
+    let options =
+        InstanceOptions { limits, context, descriptor: descriptor.clone(), log, seed: 1, now_ms: 1_000, entries: None };
     plugin.instantiate(options).expect("there is room")
 }
 

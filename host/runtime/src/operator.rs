@@ -24,7 +24,7 @@ use wasmill_model::{
 use wasmill_plugin::{CallError, CallTime, Instance, InstanceOptions, LogSink, Notice, Plugin, Usage};
 
 use wasmill_snapshot::file::StateSchema;
-use wasmill_state::{Restore, SealedState, StoredCell};
+use wasmill_state::{Clocks, Restore, SealedState, Stored};
 
 use crate::{
     checkpoint::Restored,
@@ -131,6 +131,7 @@ impl Operator {
             inputs: inputs.clone(),
             extra: Vec::new(),
         };
+        let keyed = Keyed::new(&vertex.name, subtask, descriptor, inputs, limits)?;
         let options = InstanceOptions {
             limits: instance_limits(limits),
             context,
@@ -138,6 +139,7 @@ impl Operator {
             log,
             seed: u64::from(subtask),
             now_ms: conduct.clock.now_ms(),
+            entries: keyed.as_ref().and_then(Keyed::reader),
         };
         let failed = |source| Error::Start { vertex: vertex.name.clone(), subtask, source };
         let instance = new_instance(plugin, options.clone(), conduct.meter, None).map_err(failed)?;
@@ -145,7 +147,6 @@ impl Operator {
         let ports = wanted.iter().enumerate().take(descriptor.ports.len());
         let ports = ports.map(|(port, wanted)| PortOutput::new(descriptor, inputs, vertex, port, wanted.clone()));
         let ports = ports.collect();
-        let keyed = Keyed::new(&vertex.name, subtask, descriptor, inputs, limits)?;
         Ok(Self {
             name: vertex.name.clone(),
             subtask,
@@ -181,7 +182,7 @@ impl Operator {
             // All that it is filled with is new to the files that will be written.
             keyed.state.track();
         }
-        keyed.state.set_now(self.conduct.clock.now_ms());
+        keyed.state.set_now(Clocks { processing_time: self.conduct.clock.now_ms(), ..Clocks::default() });
         if let Some(restored) = restored {
             let share = (key_groups, self.subtask, self.options.context.parallelism);
             restored.fill(&self.name, &self.descriptor.cells, share, &mut keyed.state)?;
@@ -217,16 +218,20 @@ impl Operator {
         let failed = |reason: String| Error::Restore { vertex: self.name.clone(), subtask: self.subtask, reason };
         if let Some(keyed) = &mut self.keyed {
             let cells = &self.descriptor.cells;
-            keyed.empty(cells).map_err(|e| failed(e.to_string()))?;
-            keyed.state.set_now(self.conduct.clock.now_ms());
-            let stored = StoredCell::same(cells);
+            keyed.empty(cells, self.subtask).map_err(|e| failed(e.to_string()))?;
+            keyed.state.set_now(Clocks { processing_time: self.conduct.clock.now_ms(), event_time: self.watermark });
+            self.options.entries = keyed.reader();
+            let stored = Stored::same(cells);
             let mut restore = Restore::new(&mut keyed.state, &stored);
             let bytes = |group: u32| (group as u16).to_be_bytes().to_vec();
             // The last key group of all has none behind it.
             let own = rows.range(bytes(key_groups.start)..).take_while(|(key, _)| {
                 key.first_chunk().is_some_and(|group| u32::from(u16::from_be_bytes(*group)) < key_groups.end)
             });
-            for (key, value) in own {
+            // What all instances have is among the rows of the first key group.
+            let others = rows.range(..bytes(1)).filter(|_| key_groups.start > 0);
+            let broadcast = others.filter(|(key, _)| stored.is_broadcast(key));
+            for (key, value) in own.chain(broadcast) {
                 restore.row(key, value).map_err(|e| failed(e.to_string()))?;
             }
             keyed.state.track();
@@ -271,7 +276,7 @@ impl Operator {
     fn call(&mut self, work: Work<'_>) -> Result<Emitted, Fault> {
         let at = self.call_time();
         if let Some(keyed) = &mut self.keyed {
-            keyed.state.set_now(at.now_ms);
+            keyed.state.set_now(clocks(at, work));
         }
         let keys_error = |source| Fault::Job(Error::Keys { vertex: self.name.clone(), source });
         match work {
@@ -286,7 +291,7 @@ impl Operator {
             }
             Work::Timers { domain, due, keys } => {
                 let keyed = self.keyed.as_mut().expect("only keyed operators have timers");
-                let (groups, state) = keyed.group_keys(keys);
+                let (groups, state) = keyed.group_keys(keys, due);
                 let reply = self.instance.on_timers(at, domain, due, &groups, &state);
                 let event_time = (domain == TimeDomain::ProcessingTime).then_some(self.watermark);
                 self.settle(reply, CallRows::Timers { due, event_time })
@@ -337,6 +342,9 @@ impl Operator {
         let cpu = CpuTime::start();
         self.renew()?;
         let at = self.call_time();
+        if let Some(keyed) = &mut self.keyed {
+            keyed.state.begin_without_keys();
+        }
         let reply = self.instance.on_notice(at, notice);
         let emitted = self.settle(reply, CallRows::Notice).map_err(|fault| self.fault_error(fault))?;
         cpu.charge(&self.counters);
@@ -350,7 +358,7 @@ impl Operator {
             reply.timers.retain(|change| !change.set || change.domain != closed);
         }
         if let Some(keyed) = &mut self.keyed {
-            keyed.state.apply(&reply.cells, &reply.timers).map_err(Fault::State)?;
+            keyed.state.apply(&reply.cells, &reply.entries, &reply.timers).map_err(Fault::State)?;
             let bytes = keyed.state.bytes() as u64;
             Counters::adjust(&self.counters.state_bytes, &mut self.last_state, bytes);
             if let Some(usage) = &mut self.usage {
@@ -391,6 +399,19 @@ impl Operator {
     fn call_time(&self) -> CallTime {
         CallTime { now_ms: self.conduct.clock.now_ms(), watermark: self.watermark }
     }
+}
+
+/// What the clocks show by which values are gone after their time. A timer sees what was there at its time: at the end of all input
+/// the watermark is later than all times.
+fn clocks(at: CallTime, work: Work<'_>) -> Clocks {
+    let first = match work {
+        Work::Timers { domain: TimeDomain::EventTime, due, .. } => {
+            due.event_times.as_ref().and_then(|times| times.first())
+        }
+        _ => None,
+    };
+    let event_time = first.map_or(at.watermark, |&first| first.min(at.watermark));
+    Clocks { processing_time: at.now_ms, event_time }
 }
 
 /// A new instance, opened; in place of another, of whose share of the log it has what is left.

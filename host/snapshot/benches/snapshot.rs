@@ -71,10 +71,7 @@ fn begin(path: &Path, kind: Kind) -> Writer {
         kind: "value".to_owned(),
         key: Vec::new(),
         columns: Vec::new(),
-        versions: Vec::new(),
-        ttls_ms: Vec::new(),
-        version: 1,
-        ttl_ms: None,
+        cells: Vec::new(),
     };
     Writer::create(path, &meta(kind), &[state]).expect("there is room")
 }

@@ -15,6 +15,7 @@ use wasmill_model::{
     Field,
     ids::{CheckpointId, JobId},
     keys::KEY_GROUPS_MAX,
+    reply::TimeDomain,
 };
 
 mod backing;
@@ -108,17 +109,24 @@ pub struct StateSchema {
     pub kind: String,
     /// The columns of the job's key.
     pub key: Vec<Field>,
-    /// What a value holds.
+    /// What its rows hold beside the key: of value cells a column each, of entries their sub-key and their value.
     pub columns: Vec<Field>,
-    /// The version that the operator gives to each column.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub versions: Vec<u32>,
-    /// How long values of each column live, ms; if a column has a time, its values say when they were written.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ttls_ms: Vec<Option<u64>>,
-    /// The version that the operator gives it.
+    /// What the operator says of its cells: of value cells one a column, of other cells the one it is.
+    pub cells: Vec<StoredAs>,
+}
+
+/// What an operator said of a cell beside its type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredAs {
+    /// The version of what its values mean.
     pub version: u32,
+    /// How long they live, ms. If there is one, they say when they were written.
     pub ttl_ms: Option<u64>,
+    /// The clock of `ttl_ms`.
+    pub ttl_domain: TimeDomain,
+    /// What is in binary values.
+    pub encoding: Option<String>,
 }
 
 /// How much is in a file: written last, so that a file without it is unfinished.

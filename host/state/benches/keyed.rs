@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 const BATCHES: usize = 256;
 
 fn cell() -> Cell {
-    Cell { name: "count".into(), kind: "value".into(), data_type: DataType::Int64, ttl_ms: None, version: 1 }
+    Cell::value("count", DataType::Int64)
 }
 
 fn limits() -> StateLimits {
@@ -54,7 +54,7 @@ fn step(state: &mut KeyedState, keys: &EncodedKeys, hashes: &[u64]) {
     let old = state.lookup();
     let new = |old: &ArrayRef| CellUpdate::All(count(&groups.of_row, old.as_primitive::<Int64Type>()));
     let updates: Vec<CellUpdate> = old.iter().map(new).collect();
-    state.apply(&updates, &[]).expect("there is room");
+    state.apply(&updates, &[], &[]).expect("there is room");
 }
 
 /// Every key in state, so that batches only change it.
@@ -240,7 +240,7 @@ fn timers_at_one_time(c: &mut Criterion) {
             let times = vec![i64::MAX; groups.count as usize];
             let groups = (0..groups.count).collect();
             let change = TimerChanges { domain: TimeDomain::EventTime, set: true, groups, times: times.into() };
-            state.apply(&[], &[change]).expect("there is room");
+            state.apply(&[], &[], &[change]).expect("there is room");
         }
         state
     };

@@ -18,13 +18,13 @@ use wasmill_model::{
     keys::{KeyEncoder, KeyGroups},
     reply::CellUpdate,
 };
-use wasmill_state::{KeyedState, Restore, SealedState, StateLimits, StoredCell};
+use wasmill_state::{KeyedState, Restore, SealedState, StateLimits, Stored};
 
 const ROWS: usize = 4_096;
 const KEYS: [i64; 2] = [100_000, 1_000_000];
 
 fn cells() -> [Cell; 1] {
-    [Cell { name: "count".into(), kind: "value".into(), data_type: DataType::Int64, ttl_ms: None, version: 1 }]
+    [Cell::value("count", DataType::Int64)]
 }
 
 fn state() -> KeyedState {
@@ -40,7 +40,7 @@ fn add(state: &mut KeyedState, encoder: &mut KeyEncoder, keys: &[i64]) {
     let old = state.lookup();
     let old = old[0].as_primitive::<Int64Type>();
     let new: Vec<i64> = (0..old.len()).map(|i| if old.is_null(i) { 1 } else { old.value(i) + 1 }).collect();
-    state.apply(&[CellUpdate::All(Arc::new(Int64Array::from(new)))], &[]).expect("there is room");
+    state.apply(&[CellUpdate::All(Arc::new(Int64Array::from(new)))], &[], &[]).expect("there is room");
 }
 
 /// All keys in state, and none of them changed.
@@ -130,7 +130,7 @@ fn restore(c: &mut Criterion) {
         full.track();
         (0..keys).collect::<Vec<_>>().chunks(ROWS).for_each(|chunk| add(&mut full, &mut encoder, chunk));
         let rows = rows(&full.seal());
-        let stored = StoredCell::same(&cells());
+        let stored = Stored::same(&cells());
         group.throughput(Throughput::Elements(keys as u64));
         group.bench_function(BenchmarkId::from_parameter(keys), |b| {
             b.iter(|| {

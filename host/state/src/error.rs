@@ -5,9 +5,6 @@ use wasmill_model::fault::{Code, Coded};
 /// An error changes nothing: the call that met it has not been applied in any part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Of the operator: it declares a cell that this version cannot keep.
-    #[error("could not open state cell `{cell}`: its kind is `{kind}`, and only `value` is known")]
-    UnknownKind { cell: String, kind: String },
     /// Of the operator.
     #[error("could not open the state of an operator: it has {cells} cells, and the limit is {cells_max}")]
     TooManyCells { cells: usize, cells_max: usize },
@@ -37,6 +34,8 @@ pub enum RowError {
     Part { part: u16 },
     #[error("its values are not those of the operator's cells")]
     Values,
+    #[error("it is not an entry of a list or map cell of the operator")]
+    Entry,
     #[error("its record takes {bytes} bytes, more than one may")]
     TooLong { bytes: usize },
 }
@@ -44,7 +43,6 @@ pub enum RowError {
 impl Coded for Error {
     fn code(&self) -> Code {
         match self {
-            Self::UnknownKind { .. } => Code::UnsupportedState,
             Self::TooManyCells { .. } => Code::BadDescriptor,
             Self::StateFull { .. } => Code::StateLimit,
             Self::TimersFull { .. } => Code::TimerLimit,

@@ -1,6 +1,7 @@
 //! Grouping: which rows of a batch share a key, and what the following calls need to know of each key.
 
 use wasmill_model::{
+    Timestamp,
     keys::{EncodedKeys, INT_KEY_BYTES},
     reply::Groups,
 };
@@ -12,6 +13,8 @@ use crate::arena::Position;
 pub(crate) struct Call {
     pub(crate) keys: EncodedKeys,
     pub(crate) hashes: Vec<u64>,
+    /// The latest event time of each group's rows; empty if nobody needs it.
+    pub(crate) latest: Vec<Timestamp>,
     /// The record of each group, or `NOWHERE`; empty until they have been looked up.
     pub(crate) positions: Vec<Position>,
     /// The first words of the records, while they are looked up.
@@ -27,6 +30,7 @@ impl Call {
         self.keys.clear();
         self.hashes.clear();
         self.positions.clear();
+        self.latest.clear();
         // Few collisions are worth a large table while it stays in the first cache.
         let spread = if hashes.len() <= 1_024 { 4 } else { 2 };
         let slots = (hashes.len() * spread).next_power_of_two().max(2);

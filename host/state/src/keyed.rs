@@ -2,7 +2,10 @@
 //!
 //! A call goes `group`, `lookup`, then the operator, then `apply`. Each of them works on the groups of the last `group`.
 
-use std::hint::black_box;
+use std::{
+    hint::black_box,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use arrow_array::ArrayRef;
 use wasmill_model::{
@@ -15,6 +18,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     arena::{Arena, Header, Position},
+    clocks::Clocks,
+    entries::Entries,
     error::Error,
     grouping::Call,
     index::Index,
@@ -27,7 +32,7 @@ mod apply;
 mod read;
 mod restore;
 
-pub use restore::{Restore, StoredCell};
+pub use restore::{Restore, Stored, StoredCell, StoredEntries};
 
 /// Records that each call looks at, at least, for values whose time is over.
 const SWEPT_AT_LEAST: usize = 16;
@@ -61,6 +66,7 @@ pub struct Scan {
 pub struct KeyedState {
     layout: Layout,
     limits: StateLimits,
+    wants_event_times: bool,
     arena: Arena,
     index: Index,
     timers: Timers,
@@ -68,8 +74,10 @@ pub struct KeyedState {
     plan: apply::Plan,
     /// Keys of earlier epochs that have no value any more.
     gone: EncodedKeys,
-    /// The clock of the call.
-    now_ms: Timestamp,
+    /// `None`: no cell has any. Whoever answers the operator's questions during a call has it, too.
+    entries: Option<Arc<Mutex<Entries>>>,
+    /// The clocks of the call.
+    now: Clocks,
     /// Where the next look for values whose time is over begins.
     swept: usize,
 }
@@ -80,20 +88,44 @@ impl KeyedState {
         Ok(Self {
             layout: Layout::new(cells)?,
             limits,
+            wants_event_times: cells
+                .iter()
+                .any(|cell| cell.ttl_ms.is_some() && cell.ttl_domain == TimeDomain::EventTime),
             arena: Arena::new(),
             index: Index::new(),
             timers: Timers::new(),
             call: Call::default(),
             plan: apply::Plan::default(),
             gone: EncodedKeys::default(),
-            now_ms: 0,
+            entries: Entries::new(cells).map(|entries| Arc::new(Mutex::new(entries))),
+            now: Clocks::default(),
             swept: 0,
         })
     }
 
-    /// Sets the clock by which values are gone after their time, ms since the epoch.
-    pub fn set_now(&mut self, now_ms: Timestamp) {
-        self.now_ms = now_ms;
+    /// Sets the clocks by which values are gone after their time.
+    pub fn set_now(&mut self, now: Clocks) {
+        self.now = now;
+        if let Some(mut entries) = self.lock_entries() {
+            entries.set_now(now);
+        }
+    }
+
+    /// Whether it is this instance, of all of the operator, that puts broadcast cells into snapshots. It is unless it is told.
+    pub fn set_keeps_broadcast(&mut self, keeps: bool) {
+        if let Some(mut entries) = self.lock_entries() {
+            entries.set_keeps_broadcast(keeps);
+        }
+    }
+
+    /// What list, map and broadcast cells hold, for who answers the operator's questions during a call. `None`: there are none.
+    pub fn entries(&self) -> Option<Arc<Mutex<Entries>>> {
+        self.entries.clone()
+    }
+
+    fn lock_entries(&self) -> Option<MutexGuard<'_, Entries>> {
+        // A panic in between would have ended the attempt.
+        self.entries.as_ref().map(|entries| entries.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Notes from now on what changes, for snapshots of the changes. What is there counts as known.
@@ -101,6 +133,9 @@ impl KeyedState {
         self.arena.track();
         self.timers.track();
         self.gone = EncodedKeys::default();
+        if let Some(mut entries) = self.lock_entries() {
+            entries.track();
+        }
     }
 
     /// Takes a snapshot of what has changed since the one before, or since `track`. Copies nothing, and takes no longer if more has
@@ -112,6 +147,7 @@ impl KeyedState {
             gone: std::mem::take(&mut self.gone),
             event_time: self.timers.domain_mut(TimeDomain::EventTime).seal(),
             processing_time: self.timers.domain_mut(TimeDomain::ProcessingTime).seal(),
+            entries: self.lock_entries().map(|mut entries| entries.seal()),
         }
     }
 
@@ -121,7 +157,36 @@ impl KeyedState {
         self.arena.take_back();
         self.timers.take_back();
         self.sweep(keys.len());
-        self.call.group(keys, hashes)
+        let groups = self.call.group(keys, hashes);
+        if let Some(mut entries) = self.lock_entries() {
+            entries.begin(&self.call.keys, keys.len());
+        }
+        groups
+    }
+
+    /// Whether it must be told of the event times of rows: some values live in event time.
+    pub fn wants_event_times(&self) -> bool {
+        self.wants_event_times
+    }
+
+    /// Says the event times of the rows of the call, by which values that are written now will be gone.
+    pub fn set_event_times(&mut self, groups: &Groups, event_times: &[Timestamp]) {
+        let latest = &mut self.call.latest;
+        latest.resize(groups.count as usize, Timestamp::MIN);
+        for (&group, &time) in groups.of_row.iter().zip(event_times) {
+            latest[group as usize] = latest[group as usize].max(time);
+        }
+        if let Some(mut entries) = self.lock_entries() {
+            entries.set_latest(&self.call.latest);
+        }
+    }
+
+    /// Begins a call whose rows have no keys: only broadcast cells can be read and changed.
+    pub fn begin_without_keys(&mut self) {
+        self.call.group(&EncodedKeys::default(), &[]);
+        if let Some(mut entries) = self.lock_entries() {
+            entries.begin(&EncodedKeys::default(), 0);
+        }
     }
 
     /// The keys of the groups of the call.
@@ -162,7 +227,11 @@ impl KeyedState {
 
     /// Bytes of memory, as they are counted against the limit.
     pub fn bytes(&self) -> usize {
-        self.arena.bytes() + self.index.bytes_with(0) + self.timers.bytes()
+        self.arena.bytes() + self.index.bytes_with(0) + self.timers.bytes() + self.entry_bytes()
+    }
+
+    fn entry_bytes(&self) -> usize {
+        self.lock_entries().map_or(0, |entries| entries.bytes())
     }
 
     /// Number of keys that have a value. Of values whose time is over some may still be counted.
@@ -196,12 +265,12 @@ impl KeyedState {
         if !self.layout.has_lives() || self.index.len() == 0 {
             return;
         }
-        let Self { layout, arena, index, gone, now_ms, swept, .. } = self;
+        let Self { layout, arena, index, gone, now, swept, .. } = self;
         let (found, next) = index.some(*swept, SWEPT_AT_LEAST + 2 * rows);
         *swept = next;
         for position in found {
             let record = arena.at(position);
-            if !layout.is_empty(record, *now_ms) {
+            if !layout.is_empty(record, *now) {
                 continue;
             }
             let key = layout.key(record, arena.header(position));

@@ -9,9 +9,16 @@
 //! Numbers are little-endian. The slot of an absent cell is zero, its text empty. The block a record stands in may be
 //! longer than the record.
 
-use wasmill_model::{DataType, Timestamp, descriptor::Cell};
+use wasmill_model::{
+    DataType, Timestamp,
+    descriptor::{Cell, CellKind},
+};
 
-use crate::{arena::Header, error::Error};
+use crate::{
+    arena::Header,
+    clocks::{Clocks, Ttl},
+    error::Error,
+};
 
 /// The most cells of an operator.
 const CELLS_MAX: usize = 256;
@@ -32,7 +39,7 @@ pub(crate) enum Slot {
 /// How long the values of a cell live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Life {
-    ttl_ms: Timestamp,
+    pub(crate) ttl: Ttl,
     /// Where in the record it stands when the value was written, ms.
     pub(crate) stamp_at: usize,
 }
@@ -56,12 +63,6 @@ impl Life {
     pub(crate) fn stamp(self, record: &[u8]) -> Timestamp {
         i64::from_le_bytes(*record[self.stamp_at..].first_chunk().expect("a record has all its slots"))
     }
-
-    /// Whether the time of a value is not over.
-    #[inline]
-    pub(crate) fn is_on(self, stamp: Timestamp, now_ms: Timestamp) -> bool {
-        now_ms.saturating_sub(stamp) < self.ttl_ms
-    }
 }
 
 impl Layout {
@@ -69,21 +70,13 @@ impl Layout {
         if cells.len() > CELLS_MAX {
             return Err(Error::TooManyCells { cells: cells.len(), cells_max: CELLS_MAX });
         }
-        for cell in cells {
-            let (name, kind) = (cell.name.clone(), cell.kind.clone());
-            if kind != "value" {
-                return Err(Error::UnknownKind { cell: name, kind });
-            }
-        }
+        let cells: Vec<&Cell> = cells.iter().filter(|cell| cell.kind == CellKind::Value).collect();
         let count = |f: fn(DataType) -> bool| cells.iter().filter(|c| f(c.data_type)).count();
         let mut word_at = HEADER_BYTES;
         let stamps_at = word_at + 8 * count(|t| !t.is_variable() && t != DataType::Boolean);
         let mut stamp_at = stamps_at;
-        let life = |cell: &Cell| {
-            let ttl_ms = Timestamp::try_from(cell.ttl_ms?).unwrap_or(Timestamp::MAX);
-            Some(Life { ttl_ms, stamp_at: advance(&mut stamp_at, 8) })
-        };
-        let lives: Vec<Option<Life>> = cells.iter().map(life).collect();
+        let mut life = |cell: &Cell| Some(Life { ttl: Ttl::of(cell)?, stamp_at: advance(&mut stamp_at, 8) });
+        let lives: Vec<Option<Life>> = cells.iter().map(|cell| life(cell)).collect();
         let mut boolean_at = stamp_at;
         let presence_at = boolean_at + count(|t| t == DataType::Boolean);
         let mut texts = 0;
@@ -132,8 +125,8 @@ impl Layout {
 
     /// Whether a cell has a value whose time is not over.
     #[inline]
-    pub(crate) fn is_alive(&self, record: &[u8], cell: usize, now_ms: Timestamp) -> bool {
-        self.is_present(record, cell) && self.lives[cell].is_none_or(|life| life.is_on(life.stamp(record), now_ms))
+    pub(crate) fn is_alive(&self, record: &[u8], cell: usize, now: Clocks) -> bool {
+        self.is_present(record, cell) && self.lives[cell].is_none_or(|life| life.ttl.is_on(life.stamp(record), now))
     }
 
     /// Whether values of some cell are gone after a time.
@@ -142,9 +135,9 @@ impl Layout {
     }
 
     /// Whether no cell has a value, or none whose time is not over.
-    pub(crate) fn is_empty(&self, record: &[u8], now_ms: Timestamp) -> bool {
+    pub(crate) fn is_empty(&self, record: &[u8], now: Clocks) -> bool {
         self.presence(record).iter().all(|&b| b == 0)
-            || self.has_lives() && (0..self.cells.len()).all(|cell| !self.is_alive(record, cell, now_ms))
+            || self.has_lives() && (0..self.cells.len()).all(|cell| !self.is_alive(record, cell, now))
     }
 
     /// The bytes of a text cell, empty if it is absent.

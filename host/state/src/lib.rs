@@ -3,7 +3,8 @@
 //! Pure data structures: no files, no clocks, no threads. A snapshot comes out of them as sorted rows, and goes into them as rows;
 //! where those are kept is another crate's.
 //!
-//! * **cell**: a named value an operator keeps for every key. All cells of a key stand in one *record*.
+//! * **cell**: a named value an operator keeps for every key. All value cells of a key stand in one *record*.
+//! * **entry**: a value under a sub-key, of a list, map or broadcast cell. Each has a record of its own.
 //! * **record**: header, fixed slots, key, text; in an *arena* of 1 MiB segments, found by an *index* over key hashes.
 //! * **group**: the rows of one call that share a key. An operator sees its state one value a group.
 //! * **timer**: a key and a time in one of two time domains.
@@ -12,6 +13,8 @@
 //! of different keys overlap: `docs/decisions/0004-state-record.md` has the figures.
 
 mod arena;
+mod clocks;
+mod entries;
 mod error;
 mod grouping;
 mod index;
@@ -20,7 +23,9 @@ mod layout;
 mod sealed;
 mod timers;
 
+pub use clocks::Clocks;
+pub use entries::{Entries, Scanned, TooMuch};
 pub use error::{Error, RowError};
-pub use keyed::{KeyedState, Restore, Scan, StateLimits, StoredCell};
-pub use sealed::{EVENT_TIME_TIMERS, PROCESSING_TIME_TIMERS, SealedState, VALUES};
+pub use keyed::{KeyedState, Restore, Scan, StateLimits, Stored, StoredCell, StoredEntries};
+pub use sealed::{ENTRIES, EVENT_TIME_TIMERS, PROCESSING_TIME_TIMERS, SealedState, VALUES};
 pub use timers::{DueTimers, FIRED_MAX};

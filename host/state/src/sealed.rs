@@ -7,16 +7,19 @@
 //! | 0: value cells | the encoded key | the values of all value cells, see below |
 //! | 1: event-time timers | time (i64, sign bit flipped), the encoded key | empty |
 //! | 2: processing-time timers | the same | empty |
+//! | 3 and more: entries of a list, map or broadcast cell, by the cell's place | length of the encoded key u32, it, the sub-key | the value |
 //!
 //! The values of a key's cells: a bit for each cell that says whether it has a value, the first cell in the lowest bit of the
 //! first byte; then the values of those that have one, little-endian: 8 bytes, for boolean 1, for text its length (u32) and it.
-//! Before the value of a cell with a time to live stands when it was written (i64, ms since the epoch).
+//! Before the value of a cell with a time to live stands when it was written (i64, ms since the epoch). So it does before that of an
+//! entry, whose value is not marked and ends with its row. The rows of broadcast cells, which have no key, are in key group 0.
 
 use wasmill_model::keys::{EncodedKeys, KeyGroups};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     arena::{Position, Sealed},
+    entries::SealedEntries,
     layout::{Layout, Slot},
     timers::{SealedTimers, read_timer},
 };
@@ -25,6 +28,8 @@ use crate::{
 pub const VALUES: u16 = 0;
 pub const EVENT_TIME_TIMERS: u16 = 1;
 pub const PROCESSING_TIME_TIMERS: u16 = 2;
+/// The part of the entries of the first cell; those of the others follow in their order, value cells leave a gap.
+pub const ENTRIES: u16 = 3;
 
 /// Bytes of a row's key before the rest.
 pub(crate) const PREFIX_BYTES: usize = 4;
@@ -38,6 +43,8 @@ pub struct SealedState {
     pub(crate) gone: EncodedKeys,
     pub(crate) event_time: SealedTimers,
     pub(crate) processing_time: SealedTimers,
+    /// `None`: no cell has any.
+    pub(crate) entries: Option<SealedEntries>,
 }
 
 /// Where a row comes from. What is there goes before what is gone: it may have come again.
@@ -72,11 +79,23 @@ impl SealedState {
         mut row: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
     ) -> Result<(), E> {
         let (mut key, mut before, mut value) = (Vec::new(), Vec::new(), Vec::new());
+        let mut entries = self.entries.as_ref().map(|entries| entries.rows(key_groups));
+        let mut next_entry = |up_to: Option<&[u8]>, row: &mut dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), E>| {
+            let Some(entries) = &mut entries else { return Ok(()) };
+            let mut value = Vec::new();
+            while let Some(key) = entries.key().filter(|key| up_to.is_none_or(|up_to| *key < up_to)) {
+                let key = key.to_vec();
+                let is_there = entries.take_value(&mut value);
+                row(&key, is_there.then_some(&value))?;
+            }
+            Ok(())
+        };
         for entry in self.sorted(key_groups) {
             self.write_key(key_groups, entry, &mut key);
             if key == before {
                 continue;
             }
+            next_entry(Some(&key), &mut row)?;
             match entry.source {
                 Source::Gone(_) => row(&key, None)?,
                 Source::There(position) => {
@@ -89,7 +108,7 @@ impl SealedState {
             }
             std::mem::swap(&mut before, &mut key);
         }
-        Ok(())
+        next_entry(None, &mut row)
     }
 
     fn sorted(&self, key_groups: KeyGroups) -> Vec<Entry> {

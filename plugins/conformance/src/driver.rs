@@ -161,7 +161,7 @@ impl Run<'_> {
                 names.len() as u32 - 1
             });
             of_row.push(number);
-            let cells = self.driver.descriptor.cells.iter().map(|cell| new_null_array(&cell.data_type.arrow(), 1));
+            let cells = self.driver.descriptor.value_cells().map(|cell| new_null_array(&cell.data_type.arrow(), 1));
             self.keys.entry(name).or_insert_with(|| (keys.slice(row, 1), cells.collect()));
         }
         (Groups { count: names.len() as u32, of_row: of_row.into() }, names)
@@ -172,7 +172,7 @@ impl Run<'_> {
             let values: Vec<&dyn Array> = names.iter().map(|name| self.keys[name].1[place].as_ref()).collect();
             concat(&values).expect("a cell has one type")
         };
-        (0..self.driver.descriptor.cells.len()).map(cell).collect()
+        (0..self.driver.descriptor.value_cells().count()).map(cell).collect()
     }
 
     fn apply(&mut self, reply: Reply, batch: &Batch, names: &[String]) {

@@ -60,6 +60,7 @@ pub fn instance(plugin: &Plugin, name: &str, config: &str, input: Input, descrip
         log: Arc::new(|line| panic!("{line:?}")),
         seed: 0,
         now_ms: AT.now_ms,
+        entries: None,
     };
     let mut instance = plugin.instantiate(options).expect("it starts");
     instance.open().expect("it opens");

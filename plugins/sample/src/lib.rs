@@ -85,13 +85,7 @@ impl Operator for Sample {
         let (sample, reads) = Self::new(config, inputs)?;
         let mut descriptor = Descriptor::new(vec![reads], vec![Port::new("out", Shape::Pass(0))]);
         if let Self::Every { .. } = sample {
-            descriptor.cells.push(Cell {
-                name: "seen".to_owned(),
-                kind: "value".to_owned(),
-                data_type: DataType::Int64.name().to_owned(),
-                ttl_ms: None,
-                version: 0,
-            });
+            descriptor.cells.push(Cell { version: 0, ..Cell::value("seen", DataType::Int64) });
         }
         Ok(descriptor)
     }
@@ -135,7 +129,7 @@ fn every(n: i64, call: &Call<'_>) -> Reply {
     Reply {
         emissions: vec![Emission { port: 0, rows: outcome(bits) }],
         cells: vec![CellUpdate::All(data::Column::of_i64s(&left))],
-        timers: Vec::new(),
+        ..Reply::none()
     }
 }
 

@@ -89,13 +89,7 @@ impl Operator for Sessionize {
             columns.push(Field::new(&settings.sum_column, data_type).nullable());
         }
         let reads = Reads::columns(settings.sum.as_deref()).keyed().event_times();
-        let cell = Cell {
-            name: "sessions".to_owned(),
-            kind: "value".to_owned(),
-            data_type: DataType::Binary.name().to_owned(),
-            ttl_ms: None,
-            version: 0,
-        };
+        let cell = Cell { version: 0, ..Cell::value("sessions", DataType::Binary) };
         let ports = vec![Port::new("out", Shape::Key(columns))];
         Ok(Descriptor { cells: vec![cell], timers: true, ..Descriptor::new(vec![reads], ports) })
     }
@@ -119,7 +113,7 @@ impl Operator for Sessionize {
                 timers.push(group, time);
             }
         }
-        Ok(Reply { emissions: Vec::new(), cells: vec![open.update()], timers: timers.finish() })
+        Ok(Reply { cells: vec![open.update()], timers: timers.finish(), ..Reply::none() })
     }
 
     fn on_timers(&mut self, _: TimeDomain, due: &Call<'_>) -> Result<Reply, Failure> {
@@ -143,7 +137,7 @@ impl Operator for Sessionize {
                 !is_over
             });
         }
-        Ok(Reply { emissions: closed.finish(), cells: vec![open.update()], timers: timers.finish() })
+        Ok(Reply { emissions: closed.finish(), cells: vec![open.update()], timers: timers.finish(), ..Reply::none() })
     }
 }
 

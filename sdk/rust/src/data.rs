@@ -158,10 +158,27 @@ impl Outcome {
     }
 }
 
+impl Cell {
+    /// At most one value a key, of version 1, that lives until it is cleared.
+    pub fn value(name: &str, data_type: DataType) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: "value".to_owned(),
+            data_type: data_type.name().to_owned(),
+            ttl_ms: None,
+            version: 1,
+            sub_key: None,
+            encoding: None,
+            ttl_domain: TimeDomain::ProcessingTime,
+            renamed_from: None,
+        }
+    }
+}
+
 impl Reply {
     /// Nothing follows from the call.
     pub fn none() -> Self {
-        Self { emissions: Vec::new(), cells: Vec::new(), timers: Vec::new() }
+        Self { emissions: Vec::new(), cells: Vec::new(), timers: Vec::new(), entries: Vec::new() }
     }
 
     /// Only rows, on the first port.

@@ -163,7 +163,7 @@ impl<P: Ports> Ctx<P> {
     }
 
     fn finish(self, rows: usize, event_times: bool) -> Reply {
-        Reply { emissions: self.out.finish(rows, event_times), cells: Vec::new(), timers: self.timers.finish() }
+        Reply { emissions: self.out.finish(rows, event_times), timers: self.timers.finish(), ..Reply::none() }
     }
 }
 

@@ -110,13 +110,7 @@ pub struct CellDef {
 
 impl CellDef {
     pub(crate) fn describe(&self) -> Cell {
-        Cell {
-            name: self.name.into(),
-            kind: "value".into(),
-            data_type: self.data_type.name().into(),
-            ttl_ms: self.ttl_ms,
-            version: self.version,
-        }
+        Cell { ttl_ms: self.ttl_ms, version: self.version, ..Cell::value(self.name, self.data_type) }
     }
 }
 

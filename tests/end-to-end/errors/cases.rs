@@ -151,6 +151,7 @@ pub(super) const WIRING: &[Case] = &[
     (Code::OperatorInputCount, Swap(&[(MODE, "mode = \"describe:inputs\""), (INPUT, KEYED)])),
     (Code::OperatorNeedsEventTimes, Swap(&[(MODE, "mode = \"describe:event-times\""), (INPUT, TWO)])),
     (Code::OperatorNotKeyed, Swap(&[(MODE, "mode = \"count\"")])),
+    (Code::OperatorNotBroadcast, Swap(&[(MODE, "mode = \"broadcast\"")])),
     (
         Code::KeyTypesDiffer,
         Swap(&[

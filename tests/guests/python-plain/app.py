@@ -32,7 +32,7 @@ def emit(port, outcome):
 
 
 def reply(outcome):
-    return data.Reply(emissions=[emit(0, outcome)], cells=[], timers=[])
+    return data.Reply(emissions=[emit(0, outcome)], cells=[], timers=[], entries=[])
 
 
 def added(column):
@@ -64,7 +64,17 @@ class Guest(exports.Guest):
         if mode not in ports:
             raise Err(f"mode `{mode}` is not known")
         counting = mode == "running"
-        cell = description.Cell(name="count", kind="value", data_type="int64", ttl_ms=None, version=1)
+        cell = description.Cell(
+            name="count",
+            kind="value",
+            data_type="int64",
+            ttl_ms=None,
+            version=1,
+            sub_key=None,
+            encoding=None,
+            ttl_domain=data.TimeDomain.PROCESSING_TIME,
+            renamed_from=None,
+        )
         return description.Descriptor(
             inputs=[description.Reads(columns=[] if counting else ["a"], keyed=counting, event_times=False)],
             ports=ports[mode],
@@ -104,6 +114,7 @@ class Guest(exports.Guest):
             emissions=[emit(1, added(whole([totals[group] for group in of_row])))],
             cells=[data.CellUpdate_All(cleared)],
             timers=[],
+            entries=[],
         )
 
     def on_notice(self, notice):
@@ -128,4 +139,5 @@ def count(groups, cell):
         emissions=[emit(0, added(whole(running)))],
         cells=[data.CellUpdate_All(whole(counts))],
         timers=[timers] if fresh else [],
+        entries=[],
     )

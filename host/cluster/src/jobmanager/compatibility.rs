@@ -1,14 +1,14 @@
 //! Whether a job can go on from a checkpoint of another form of it: what it keeps, what it leaves behind, what does not fit.
 
 use wasmill_model::{
-    JobGraph,
-    descriptor::Cell,
+    DataType, JobGraph,
+    descriptor::{Cell, CellKind},
     fault::Code,
     graph::{Role, Vertex},
 };
 use wasmill_rest::Problem;
 use wasmill_snapshot::{
-    file::StateSchema,
+    file::{StateSchema, StoredAs},
     manifest::{self, Manifest},
     store::Store,
 };
@@ -70,7 +70,7 @@ impl Comparison {
         let Role::Operator { descriptor, inputs, .. } = &vertex.role else { return };
         let key = descriptor.key_fields(inputs);
         for state in &had.schema {
-            if state.key != key {
+            if state.key != key && state.kind != CellKind::Broadcast.name() {
                 let shown = |fields: &[wasmill_model::Field]| {
                     fields.iter().map(|f| format!("{} {}", f.name, f.data_type)).collect::<Vec<_>>().join(", ")
                 };
@@ -80,30 +80,63 @@ impl Comparison {
                 return;
             }
             match state.id {
-                VALUES => self.cells(&vertex.name, state, &descriptor.cells),
+                VALUES => {
+                    for (column, kept) in state.columns.iter().zip(&state.cells) {
+                        let was = Was { kind: CellKind::Value, sub_key: None, data_type: column.data_type, kept };
+                        self.cell(&vertex.name, &column.name, &was, &descriptor.cells);
+                    }
+                }
                 EVENT_TIME_TIMERS | PROCESSING_TIME_TIMERS if !descriptor.timers => {
                     self.dropped.push(format!("the {} of `{}`", state.name, vertex.name));
                 }
-                _ => {}
+                _ => {
+                    if let Some(was) = Was::entries(state) {
+                        self.cell(&vertex.name, &state.name, &was, &descriptor.cells);
+                    }
+                }
             }
         }
     }
 
-    fn cells(&mut self, operator: &str, had: &StateSchema, cells: &[Cell]) {
-        for (place, column) in had.columns.iter().enumerate() {
-            let name = &column.name;
-            let Some(cell) = cells.iter().find(|cell| cell.name == *name) else {
-                self.dropped.push(format!("cell `{name}` of operator `{operator}`"));
-                continue;
-            };
-            if cell.data_type != column.data_type {
-                let (was, is) = (column.data_type, cell.data_type);
-                self.incompatible.push(format!("cell `{name}` of operator `{operator}` was {was} and is {is}"));
-            } else if let Some(version) = had.versions.get(place).filter(|version| **version != cell.version) {
-                let is = cell.version;
-                self.incompatible
-                    .push(format!("cell `{name}` of operator `{operator}` was of version {version} and is of {is}"));
-            }
+    fn cell(&mut self, operator: &str, name: &str, was: &Was<'_>, cells: &[Cell]) {
+        let now = |cell: &&Cell| cell.name == name || cell.renamed_from.as_deref() == Some(name);
+        let Some(cell) = cells.iter().find(now) else {
+            return self.dropped.push(format!("cell `{name}` of operator `{operator}`"));
+        };
+        let is = (cell.kind, cell.sub_key_type(), cell.data_type);
+        if is != (was.kind, was.sub_key, was.data_type) {
+            let (was, is) = (shape(was.kind, was.sub_key, was.data_type), shape(is.0, is.1, is.2));
+            self.incompatible.push(format!("cell `{name}` of operator `{operator}` was {was} and is {is}"));
+        } else if was.kept.version != cell.version {
+            let (was, is) = (was.kept.version, cell.version);
+            self.incompatible
+                .push(format!("cell `{name}` of operator `{operator}` was of version {was} and is of {is}"));
         }
+    }
+}
+
+/// A cell as a checkpoint has it.
+struct Was<'a> {
+    kind: CellKind,
+    sub_key: Option<DataType>,
+    data_type: DataType,
+    kept: &'a StoredAs,
+}
+
+impl<'a> Was<'a> {
+    /// That of a list, map or broadcast cell. `None`: it is none.
+    fn entries(state: &'a StateSchema) -> Option<Self> {
+        let kind = CellKind::from_name(&state.kind)?;
+        let ([sub_key, value], [kept]) = (state.columns.as_slice(), state.cells.as_slice()) else { return None };
+        Some(Self { kind, sub_key: Some(sub_key.data_type), data_type: value.data_type, kept })
+    }
+}
+
+/// What a cell holds, in a few words.
+fn shape(kind: CellKind, sub_key: Option<DataType>, data_type: DataType) -> String {
+    match (kind, sub_key) {
+        (CellKind::Map | CellKind::Broadcast, Some(sub_key)) => format!("{} {sub_key} to {data_type}", kind.name()),
+        (CellKind::List, _) => format!("list of {data_type}"),
+        _ => data_type.to_string(),
     }
 }

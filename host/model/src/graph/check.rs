@@ -5,7 +5,7 @@ use crate::{
     fault::Code,
     schema::Schema,
     settings::{Error, did_you_mean},
-    spec::{OperatorSpec, VertexSpec},
+    spec::{ExchangeSpec, OperatorSpec, VertexSpec},
 };
 
 /// Most ports an operator can have.
@@ -53,10 +53,11 @@ pub(super) fn descriptor(
         return Err(refuse(message.to_owned()).coded(Code::KeyTypesDiffer));
     }
     let keyed = !keys.is_empty();
-    if !keyed && (descriptor.timers || !descriptor.cells.is_empty()) {
+    if !keyed && (descriptor.timers || descriptor.cells.iter().any(|cell| cell.kind.is_keyed())) {
         return Err(refuse("wants state or timers, but none of its inputs is keyed".to_owned()));
     }
     check_cells(descriptor, &refuse)?;
+    check_broadcast(vertex, operator, descriptor)?;
     check_ports(descriptor, inputs, keyed, &refuse)
 }
 
@@ -83,9 +84,20 @@ fn check_cells(descriptor: &Descriptor, refuse: Refuse<'_>) -> Result<(), Error>
         if descriptor.cells[..i].iter().any(|other| other.name == *name) {
             return Err(refuse(format!("names the cell `{name}` twice")));
         }
-        if cell.kind != "value" {
-            let message = format!("wants the cell `{name}` of kind `{}`; this version has `value`", cell.kind);
-            return Err(refuse(message).coded(Code::UnsupportedState));
+    }
+    Ok(())
+}
+
+/// All instances must be given the rows from which a broadcast cell is made.
+fn check_broadcast(vertex: &VertexSpec, operator: &OperatorSpec, descriptor: &Descriptor) -> Result<(), Error> {
+    let Some(cell) = descriptor.cells.iter().find(|cell| !cell.kind.is_keyed()) else { return Ok(()) };
+    for (reads, input) in descriptor.inputs.iter().zip(&operator.inputs) {
+        if !reads.keyed && input.exchange != Some(ExchangeSpec::Broadcast) {
+            let (vertex, cell) = (&vertex.name, &cell.name);
+            let message =
+                format!("operator `{vertex}` keeps `{cell}` in all its instances: they must be given the same rows");
+            let hint = "add `exchange = \"broadcast\"` to this input";
+            return Err(input.from.error_with_hint(message, hint.to_owned()).coded(Code::OperatorNotBroadcast));
         }
     }
     Ok(())

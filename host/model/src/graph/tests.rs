@@ -100,7 +100,7 @@ fn operator(inputs: Vec<Reads>, shapes: Vec<Shape>) -> Descriptor {
 }
 
 fn cell(name: &str) -> Cell {
-    Cell { name: name.into(), kind: "value".into(), data_type: DataType::Int64, ttl_ms: None, version: 1 }
+    Cell::value(name, DataType::Int64)
 }
 
 /// Two sources, `s` with one port and `m` with two, and `o` as given.

@@ -41,6 +41,7 @@ impl Operator {
             log: Arc::new(|line| panic!("{line:?}")),
             seed: 0,
             now_ms: AT.now_ms,
+            entries: None,
         };
         Self { instance: plugin().instantiate(options).expect("it starts") }
     }

@@ -2,12 +2,13 @@
 
 use wasmill_model::{
     DataType, Field, Schema,
-    descriptor::{Cell, Context, Descriptor, Input, Port, Reads, Shape},
+    descriptor::{Cell, CellKind, Context, Descriptor, Input, Port, Reads, Shape},
     fault::Code,
+    reply::TimeDomain,
 };
 use wasmtime::component::{ComponentType, Lift, Lower, flags};
 
-use super::ports::PORTS_MAX;
+use super::{ports::PORTS_MAX, reply::WitTimeDomain};
 use crate::instance::Misfit;
 
 /// Configuration, inputs.
@@ -112,6 +113,13 @@ pub(crate) struct WitCell {
     #[component(name = "ttl-ms")]
     ttl_ms: Option<u64>,
     version: u32,
+    #[component(name = "sub-key")]
+    sub_key: Option<String>,
+    encoding: Option<String>,
+    #[component(name = "ttl-domain")]
+    ttl_domain: WitTimeDomain,
+    #[component(name = "renamed-from")]
+    renamed_from: Option<String>,
 }
 
 flags! {
@@ -207,11 +215,18 @@ pub(crate) fn check(said: WitDescriptor, inputs: &[Input]) -> Result<Descriptor,
             return Err(format!("cell {} is named twice", quote(&cell.name)).into());
         }
         let name = quote(&cell.name);
+        if let Some(other) =
+            cells.iter().find(|other| other.renamed_from.is_some() && other.renamed_from == cell.renamed_from)
+        {
+            return Err(format!("cells {} and {name} are renamed from the same", quote(&other.name)).into());
+        }
         cells.push(check_cell(cell).map_err(|misfit| misfit.within(format_args!("cell {name}")))?);
     }
-    if !keyed && !cells.is_empty() {
+    if !keyed && cells.iter().any(|cell| cell.kind.is_keyed()) {
         return Err("it has cells, which need a keyed input".to_owned().into());
     }
+    check_renamed(&cells)?;
+    check_cell_inputs(&cells, &reads, inputs)?;
     if !keyed && said.timers {
         return Err("it sets timers, which need a keyed input".to_owned().into());
     }
@@ -320,17 +335,77 @@ fn fields(fields: Vec<WitField>) -> Result<Schema, String> {
     Schema::new(fields).map_err(|error| error.to_string())
 }
 
+/// No cell is renamed from one that is still there.
+fn check_renamed(cells: &[Cell]) -> Result<(), Misfit> {
+    let taken = cells.iter().filter_map(|cell| cell.renamed_from.as_ref());
+    match taken.into_iter().find(|from| cells.iter().any(|cell| cell.name == **from)) {
+        Some(from) => Err(format!("a cell is renamed from {}, which is a cell, too", quote(from)).into()),
+        None => Ok(()),
+    }
+}
+
+/// Whether there are inputs for what the cells need: rows without keys, and event times.
+fn check_cell_inputs(cells: &[Cell], reads: &[Reads], inputs: &[Input]) -> Result<(), Misfit> {
+    if let Some(cell) = cells.iter().find(|cell| !cell.kind.is_keyed())
+        && reads.iter().all(|reads| reads.keyed)
+    {
+        let what =
+            format!("broadcast cell {} needs an input that is not keyed, from which it is changed", quote(&cell.name));
+        return Err(what.into());
+    }
+    for cell in cells.iter().filter(|cell| cell.ttl_ms.is_some() && cell.ttl_domain == TimeDomain::EventTime) {
+        let changes = |reads: &Reads| reads.keyed == cell.kind.is_keyed();
+        let timeless = reads.iter().zip(inputs).position(|(reads, input)| changes(reads) && !input.event_times);
+        if let Some(input) = timeless {
+            let what =
+                format!("cell {} lives in event time, which the rows of input {input} do not have", quote(&cell.name));
+            return Err(Misfit { code: Code::OperatorNeedsEventTimes, what });
+        }
+    }
+    Ok(())
+}
+
 fn check_cell(cell: WitCell) -> Result<Cell, Misfit> {
     check_name(&cell.name)?;
-    if cell.kind != "value" {
-        let what = format!("there are no cells of kind {}, only `value`", quote(&cell.kind));
-        return Err(Misfit { code: Code::UnsupportedState, what });
+    if let Some(from) = &cell.renamed_from {
+        check_name(from).map_err(|what| format!("renamed from: {what}"))?;
     }
+    let Some(kind) = CellKind::from_name(&cell.kind) else {
+        let known = CellKind::ALL.map(CellKind::name).join(", ");
+        let what = format!("there are no cells of kind {}; there are {known}", quote(&cell.kind));
+        return Err(Misfit { code: Code::UnsupportedState, what });
+    };
+    let sub_key = match (kind, &cell.sub_key) {
+        (CellKind::Map | CellKind::Broadcast, Some(name)) => {
+            let sub_key = data_type(name)?;
+            if sub_key == DataType::Float64 {
+                return Err("its sub-keys are float64, which have no one order".to_owned().into());
+            }
+            Some(sub_key)
+        }
+        (CellKind::Map | CellKind::Broadcast, None) => return Err("it says no type of its sub-keys".to_owned().into()),
+        (CellKind::Value | CellKind::List, Some(_)) => {
+            return Err(format!("it says a type of sub-keys, which a {} has none of", kind.name()).into());
+        }
+        (CellKind::Value | CellKind::List, None) => None,
+    };
     if cell.ttl_ms == Some(0) {
         return Err("a value that lives for 0 ms is never seen".to_owned().into());
     }
     let data_type = data_type(&cell.data_type)?;
-    Ok(Cell { name: cell.name, kind: cell.kind, data_type, ttl_ms: cell.ttl_ms, version: cell.version })
+    match &cell.encoding {
+        None => {}
+        Some(encoding) if encoding != "cbor" => {
+            return Err(format!("its encoding is {}; only `cbor` is known", quote(encoding)).into());
+        }
+        Some(_) if data_type != DataType::Binary => {
+            return Err(format!("its encoding is cbor, which is for binary, and its type is {data_type}").into());
+        }
+        Some(_) => {}
+    }
+    let ttl_domain = cell.ttl_domain.into();
+    let WitCell { name, encoding, ttl_ms, version, renamed_from, .. } = cell;
+    Ok(Cell { name, kind, sub_key, data_type, encoding, ttl_ms, ttl_domain, version, renamed_from })
 }
 
 fn check_name(name: &str) -> Result<(), String> {

@@ -2,7 +2,7 @@
 
 use wasmill_model::{
     Field,
-    descriptor::{self, Cell, Descriptor},
+    descriptor::{self, Cell, CellKind, Descriptor},
 };
 
 /// Ports that an operator may have; one bit each when a reply is checked.
@@ -103,8 +103,13 @@ impl Ports {
         &self.ports[port].0
     }
 
-    pub(crate) fn cells(&self) -> &[Cell] {
-        &self.cells
+    pub(crate) fn value_cells(&self) -> impl Iterator<Item = &Cell> {
+        self.cells.iter().filter(|cell| cell.kind == CellKind::Value)
+    }
+
+    /// The cell at a place of the descriptor.
+    pub(crate) fn cell(&self, place: usize) -> Option<&Cell> {
+        self.cells.get(place)
     }
 
     pub(crate) fn timers(&self) -> bool {

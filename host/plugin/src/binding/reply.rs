@@ -12,6 +12,8 @@ use super::{
     ports::{Call, Ports, Shape},
 };
 
+mod entries;
+
 /// What the three functions return.
 pub(crate) type Results = (Result<WitReply, Failure>,);
 
@@ -29,6 +31,7 @@ pub(crate) struct WitReply {
     emissions: Vec<WitEmission>,
     cells: Vec<WitCellUpdate>,
     timers: Vec<WitTimerChanges>,
+    entries: Vec<WitEntryChanges>,
 }
 
 #[derive(Debug, ComponentType, Lift)]
@@ -100,11 +103,46 @@ pub(crate) struct MarkedValues {
 #[component(enum)]
 #[repr(u8)]
 #[expect(dead_code, reason = "its variants are made by lifting")]
+pub(crate) enum WitEntryAction {
+    #[component(name = "put")]
+    Put,
+    #[component(name = "append")]
+    Append,
+    #[component(name = "remove")]
+    Remove,
+    #[component(name = "clear")]
+    Clear,
+}
+
+#[derive(Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct WitEntryChanges {
+    cell: u32,
+    action: WitEntryAction,
+    groups: Vec<u8>,
+    #[component(name = "sub-keys")]
+    sub_keys: Option<Column>,
+    values: Option<Column>,
+}
+
+#[derive(Debug, Clone, Copy, ComponentType, Lift)]
+#[component(enum)]
+#[repr(u8)]
+#[expect(dead_code, reason = "its variants are made by lifting")]
 pub(crate) enum WitTimeDomain {
     #[component(name = "event-time")]
     EventTime,
     #[component(name = "processing-time")]
     ProcessingTime,
+}
+
+impl From<WitTimeDomain> for TimeDomain {
+    fn from(domain: WitTimeDomain) -> Self {
+        match domain {
+            WitTimeDomain::EventTime => Self::EventTime,
+            WitTimeDomain::ProcessingTime => Self::ProcessingTime,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ComponentType, Lift)]
@@ -166,7 +204,12 @@ pub(crate) fn check(reply: WitReply, ports: &Ports, call: &Call) -> Result<Reply
         }
         emissions.push(Emission { port, rows: outcome(emission.rows, shape, call).map_err(named)? });
     }
-    Ok(Reply { emissions, cells: cells(reply.cells, ports, call)?, timers: timers(reply.timers, ports, call)? })
+    Ok(Reply {
+        emissions,
+        cells: cells(reply.cells, ports, call)?,
+        entries: entries::check(reply.entries, ports, call)?,
+        timers: timers(reply.timers, ports, call)?,
+    })
 }
 
 /// How much a reply hands over.
@@ -197,9 +240,12 @@ pub(crate) fn size(reply: &WitReply) -> Size {
     };
     let emitted = reply.emissions.iter().map(|emission| of_outcome(&emission.rows)).sum::<usize>();
     let cells = reply.cells.iter().map(of_cell).sum::<usize>();
+    let column = |column: &Option<Column>| column.as_ref().map_or(0, Column::bytes);
+    let of_entries = |change: &WitEntryChanges| change.groups.len() + column(&change.sub_keys) + column(&change.values);
+    let entries = reply.entries.iter().map(of_entries).sum::<usize>();
     let timers = reply.timers.iter().map(|change| change.groups.len() + change.times.len()).sum::<usize>();
     let rows = reply.emissions.iter().map(|emission| made_rows(&emission.rows)).fold(0, usize::saturating_add);
-    Size { bytes: emitted + cells + timers, rows }
+    Size { bytes: emitted + cells + entries + timers, rows }
 }
 
 /// Rows that the guest made, as opposed to let through.
@@ -295,9 +341,9 @@ fn cells(updates: Vec<WitCellUpdate>, ports: &Ports, call: &Call) -> Result<Vec<
     if updates.is_empty() {
         return Ok(Vec::new());
     }
-    let declared = ports.cells();
-    if updates.len() != declared.len() {
-        return Err(format!("updates for {} of {} cells", updates.len(), declared.len()));
+    let declared = ports.value_cells().count();
+    if updates.len() != declared {
+        return Err(format!("updates for {} of {declared} value cells", updates.len()));
     }
     let check = |(update, cell): (WitCellUpdate, &wasmill_model::descriptor::Cell)| {
         let named = |what| format!("cell `{}` ({}): {what}", cell.name, cell.data_type);
@@ -315,7 +361,7 @@ fn cells(updates: Vec<WitCellUpdate>, ports: &Ports, call: &Call) -> Result<Vec<
             }
         })
     };
-    updates.into_iter().zip(declared).map(check).collect()
+    updates.into_iter().zip(ports.value_cells()).map(check).collect()
 }
 
 fn timers(changes: Vec<WitTimerChanges>, ports: &Ports, call: &Call) -> Result<Vec<TimerChanges>, String> {
@@ -331,10 +377,7 @@ fn timers(changes: Vec<WitTimerChanges>, ports: &Ports, call: &Call) -> Result<V
         if times.len() != groups.len() {
             return Err(named(format!("{} times for {} groups", times.len(), groups.len())));
         }
-        let domain = match change.domain {
-            WitTimeDomain::EventTime => TimeDomain::EventTime,
-            WitTimeDomain::ProcessingTime => TimeDomain::ProcessingTime,
-        };
+        let domain = change.domain.into();
         Ok(TimerChanges { domain, set: matches!(change.action, TimerAction::Set), groups, times })
     };
     changes.into_iter().map(check).collect()

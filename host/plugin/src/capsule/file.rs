@@ -14,7 +14,7 @@ use wasmill_model::{
 };
 
 use super::{Arguments, Call, Capsule, Column, Error, Failure, SIZE_MAX};
-use crate::{digest::Digest, guest::CallTime, instance::Notice, limits::Limits};
+use crate::{digest::Digest, entries::Answer, guest::CallTime, instance::Notice, limits::Limits};
 
 /// The first bytes, with the version of the format.
 const MAGIC: &[u8] = b"wasmill capsule 1\n";
@@ -35,6 +35,9 @@ struct Header {
     started_ms: Timestamp,
     at: Option<At>,
     call: HeaderCall,
+    /// Buffers behind those of the call: counts, sub-keys, values.
+    #[serde(default)]
+    reads: Vec<(usize, HeaderColumn, HeaderColumn)>,
     failure: Failure,
 }
 
@@ -121,6 +124,12 @@ fn encode(capsule: &Capsule, with_component: bool) -> Result<Vec<u8>, Error> {
         Call::OnNotice(Notice::Watermark(time)) => HeaderCall::OnNotice { watermark: Some(*time) },
         Call::OnNotice(Notice::EndOfInput) => HeaderCall::OnNotice { watermark: None },
     };
+    let read = |answer| {
+        let Answer { counts, sub_keys, values }: &Answer = answer;
+        buffers.push(counts);
+        (counts.len(), HeaderColumn::of(sub_keys, &mut buffers), HeaderColumn::of(values, &mut buffers))
+    };
+    let reads = capsule.reads.iter().map(read).collect();
     let header = Header {
         digest: capsule.digest,
         component: component.map(Vec::len),
@@ -132,6 +141,7 @@ fn encode(capsule: &Capsule, with_component: bool) -> Result<Vec<u8>, Error> {
         started_ms: capsule.started_ms,
         at: capsule.at.map(|CallTime { now_ms, watermark }| At { now_ms, watermark }),
         call,
+        reads,
         failure: capsule.failure.clone(),
     };
     let header = serde_json::to_vec(&header).expect("a header has text for keys");
@@ -167,6 +177,12 @@ fn decode(bytes: &[u8]) -> Result<Capsule, String> {
         },
         HeaderCall::OnNotice { watermark } => Call::OnNotice(watermark.map_or(Notice::EndOfInput, Notice::Watermark)),
     };
+    let mut reads = Vec::new();
+    for (counts, sub_keys, values) in header.reads {
+        let counts = buffers.next(counts)?;
+        let sub_keys = sub_keys.into_column(&mut buffers)?;
+        reads.push(Answer { counts, sub_keys, values: values.into_column(&mut buffers)? });
+    }
     if !buffers.0.is_empty() {
         return Err(format!("there are {} bytes behind its last buffer", buffers.0.len()));
     }
@@ -181,6 +197,7 @@ fn decode(bytes: &[u8]) -> Result<Capsule, String> {
         started_ms: header.started_ms,
         at: header.at.map(|At { now_ms, watermark }| CallTime { now_ms, watermark }),
         call,
+        reads,
         failure: header.failure,
     })
 }

@@ -64,6 +64,7 @@ impl Recording {
                 started_ms: self.started_ms,
                 at,
                 call: call()?,
+                reads: guest.store.data().reads.kept().to_vec(),
                 failure: Failure::of(error),
             })
         };
@@ -122,6 +123,7 @@ impl Instance {
     /// Makes the call of a capsule. The instance has been opened and has had no other call.
     pub(crate) fn call_again(&mut self, capsule: &Capsule) -> Result<(), CallError> {
         self.guest.calls = capsule.calls_before;
+        self.guest.store.data_mut().reads.answer_again(&capsule.reads);
         let at = capsule.at;
         match &capsule.call {
             capsule::Call::Open => Ok(()),

@@ -11,13 +11,7 @@ use crate::fixture::Setup;
 #[test]
 fn a_descriptor_is_read_in_full() {
     let said = Setup::new("count").describe().unwrap();
-    let cell = |name: &str, data_type| Cell {
-        name: name.into(),
-        kind: "value".into(),
-        data_type,
-        ttl_ms: Some(60_000),
-        version: 2,
-    };
+    let cell = |name: &str, data_type| Cell { ttl_ms: Some(60_000), version: 2, ..Cell::value(name, data_type) };
     let reads = |keyed| Reads { columns: vec![], keyed, event_times: false };
     let shape = Shape::Key { columns: vec![Field::new("count", DataType::Int64)] };
     let expect = Descriptor {
@@ -56,7 +50,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("no-fields", "port `pass`: its rows have no columns"),
     ("key-replaced", "port `key`: column `k` is a key column already"),
     ("key-unkeyed", "port `key`: it emits keys, and no input is keyed"),
-    ("cell-kind", "cell `count`: there are no cells of kind `heap`, only `value`"),
+    ("cell-kind", "cell `count`: there are no cells of kind `heap`; there are value, list, map, broadcast"),
     ("cell-name", "cell ``: a name is 1 to 128 bytes without control characters"),
     ("cell-twice", "cell `count` is named twice"),
     ("cell-type", "cell `note`: `decimal` is no data type; there are int64, float64, timestamp, boolean, utf8, binary"),

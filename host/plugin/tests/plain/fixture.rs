@@ -91,6 +91,7 @@ impl Setup {
             log: Arc::new(move |line| lines.lock().unwrap().push(line)),
             seed: self.seed,
             now_ms: AT.now_ms,
+            entries: None,
         };
         let mut instance = plugin.instantiate(options)?;
         instance.open()?;

@@ -3,13 +3,19 @@
 use std::{fs, sync::Arc};
 
 use serde_json::Value;
-use wasmill_model::{JobGraph, descriptor::Cell, graph::Role, ids::JobId, keys::KeyGroups};
+use wasmill_model::{
+    Field, JobGraph,
+    descriptor::{Cell, CellKind},
+    graph::Role,
+    ids::JobId,
+    keys::KeyGroups,
+};
 use wasmill_snapshot::{
-    file::{Reader, Row, Rows, StateSchema},
+    file::{Reader, Row, Rows, StateSchema, StoredAs},
     manifest::{Manifest, SnapshotFile, Vertex},
     merge::{Merge, Tombstones},
 };
-use wasmill_state::{KeyedState, Restore, StoredCell, VALUES};
+use wasmill_state::{KeyedState, Restore, Stored, StoredCell, StoredEntries, VALUES};
 
 use crate::{checkpoint::Checkpointing, error::Error};
 
@@ -92,11 +98,15 @@ impl Restored {
         let Some(vertex) = self.vertex(operator) else { return Ok(()) };
         let failed = |reason: String| Error::Restore { vertex: operator.to_owned(), subtask, reason };
         let stored = stored_cells(&vertex.schema, cells);
+        let own = key_groups.range(subtask, parallelism);
+        // What all instances have is among the rows of the first key group.
+        let first = (own.start > 0 && stored.entries.iter().any(|entries| !entries.is_keyed)).then_some(0..1);
         let folder = tempfile::tempdir_in(&self.from.scratch)
             .map_err(|e| failed(format!("could not make a folder in {}: {e}", self.from.scratch.display())))?;
         let mut number = 0;
         let mut restore = Restore::new(state, &stored);
-        for segment in vertex.segments(key_groups.range(subtask, parallelism)) {
+        for segment in first.clone().into_iter().chain([own]).flat_map(|range| vertex.segments(range)) {
+            let is_first = first.as_ref() == Some(&segment.key_groups);
             let mut inputs: Vec<Rows> = Vec::new();
             for file in &segment.files {
                 number += 1;
@@ -110,6 +120,9 @@ impl Restored {
             let mut merge = Merge::new(inputs, Tombstones::Drop).map_err(|e| failed(e.to_string()))?;
             while let Some(Row { key, value }) = merge.next().map_err(|e| failed(e.to_string()))? {
                 let value = value.unwrap_or_default();
+                if is_first && !stored.is_broadcast(key) {
+                    continue;
+                }
                 restore.row(key, value).map_err(|e| failed(e.to_string()))?;
             }
         }
@@ -117,49 +130,74 @@ impl Restored {
     }
 }
 
-/// What is in the rows of value cells, and which cell has it now.
-fn stored_cells(schema: &[StateSchema], cells: &[Cell]) -> Vec<StoredCell> {
-    let Some(values) = schema.iter().find(|state| state.id == VALUES) else { return Vec::new() };
-    let stored = values.columns.iter().enumerate().map(|(place, column)| StoredCell {
+/// What is in the rows of cells, and which cell has it now.
+fn stored_cells(schema: &[StateSchema], cells: &[Cell]) -> Stored {
+    let was = |cell: &&Cell, name: &str| cell.name == name || cell.renamed_from.as_deref() == Some(name);
+    let value_cells = || cells.iter().filter(|cell| cell.kind == CellKind::Value);
+    let columns = schema.iter().find(|state| state.id == VALUES).into_iter();
+    let columns = columns.flat_map(|values| values.columns.iter().zip(&values.cells));
+    let values = columns.map(|(column, kept)| StoredCell {
         data_type: column.data_type,
-        is_stamped: values.ttls_ms.get(place).is_some_and(Option::is_some),
-        now: cells.iter().position(|cell| cell.name == column.name && cell.data_type == column.data_type),
+        is_stamped: kept.ttl_ms.is_some(),
+        now: value_cells().position(|cell| was(&cell, &column.name) && cell.data_type == column.data_type),
     });
-    stored.collect()
+    let entries = schema.iter().filter_map(|state| {
+        let kind = CellKind::from_name(&state.kind).filter(|kind| *kind != CellKind::Value)?;
+        let [sub_key, value] = state.columns.as_slice() else { return None };
+        let same = |cell: &&Cell| {
+            was(cell, &state.name)
+                && (cell.kind, cell.sub_key_type(), cell.data_type) == (kind, Some(sub_key.data_type), value.data_type)
+        };
+        Some(StoredEntries {
+            part: state.id,
+            is_stamped: state.cells.iter().any(|kept| kept.ttl_ms.is_some()),
+            is_keyed: kind.is_keyed(),
+            now: cells.iter().position(|cell| same(&cell)),
+        })
+    });
+    Stored { values: values.collect(), entries: entries.collect() }
 }
 
 /// How the state of an operator looks in snapshot files.
 pub(crate) fn schema_of(graph: &JobGraph, vertex: usize) -> Vec<StateSchema> {
     let Role::Operator { descriptor, inputs, .. } = &graph.vertices[vertex].role else { return Vec::new() };
-    if !descriptor.inputs.iter().any(|reads| reads.keyed) {
+    if !descriptor.inputs.iter().any(|reads| reads.keyed) && descriptor.cells.is_empty() {
         return Vec::new();
     }
     let key = descriptor.key_fields(inputs);
-    let columns = descriptor
-        .cells
-        .iter()
-        .map(|cell| wasmill_model::Field { nullable: true, ..wasmill_model::Field::new(&cell.name, cell.data_type) });
     let state = |id: u16, name: &str, kind: &str| StateSchema {
         id,
         name: name.to_owned(),
         kind: kind.to_owned(),
         key: key.clone(),
         columns: Vec::new(),
-        versions: Vec::new(),
-        ttls_ms: Vec::new(),
-        version: 1,
-        ttl_ms: None,
+        cells: Vec::new(),
     };
-    let values = StateSchema {
-        columns: columns.collect(),
-        versions: descriptor.cells.iter().map(|cell| cell.version).collect(),
-        ttls_ms: descriptor.cells.iter().map(|cell| cell.ttl_ms).collect(),
+    let kept = |cell: &Cell| StoredAs {
+        version: cell.version,
+        ttl_ms: cell.ttl_ms,
+        ttl_domain: cell.ttl_domain,
+        encoding: cell.encoding.clone(),
+    };
+    let column = |cell: &Cell| Field { nullable: true, ..Field::new(&cell.name, cell.data_type) };
+    let mut schema = vec![StateSchema {
+        columns: descriptor.value_cells().map(column).collect(),
+        cells: descriptor.value_cells().map(kept).collect(),
         ..state(VALUES, "values", "value")
-    };
-    let mut schema = vec![values];
+    }];
     if descriptor.timers {
         schema.push(state(wasmill_state::EVENT_TIME_TIMERS, "event-time timers", "timer"));
         schema.push(state(wasmill_state::PROCESSING_TIME_TIMERS, "processing-time timers", "timer"));
     }
+    let entries = descriptor.cells.iter().zip(wasmill_state::ENTRIES..);
+    schema.extend(entries.filter_map(|(cell, id)| {
+        let sub_key = cell.sub_key_type()?;
+        Some(StateSchema {
+            key: if cell.kind.is_keyed() { key.clone() } else { Vec::new() },
+            columns: vec![Field::new("sub-key", sub_key), Field::new("value", cell.data_type)],
+            cells: vec![kept(cell)],
+            ..state(id, &cell.name, cell.kind.name())
+        })
+    }));
     schema
 }

@@ -1,5 +1,7 @@
 //! What a keyed operator keeps: its state, and how the keys of each input are read.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use arrow_array::ArrayRef;
 use arrow_buffer::ScalarBuffer;
 use wasmill_model::{
@@ -10,7 +12,11 @@ use wasmill_model::{
     schema::Field,
     spec::LimitsSpec,
 };
-use wasmill_state::{KeyedState, StateLimits};
+use wasmill_plugin::{
+    EntryReader,
+    entries::{Scan, Scanned},
+};
+use wasmill_state::{Entries, KeyedState, StateLimits, TooMuch};
 
 use crate::error::Error;
 
@@ -41,7 +47,7 @@ struct KeyedInput {
 }
 
 impl Keyed {
-    /// `None` if no input is keyed.
+    /// `None` if no input is keyed and there are no cells.
     pub(super) fn new(
         vertex: &str,
         subtask: u32,
@@ -49,7 +55,7 @@ impl Keyed {
         inputs: &[Input],
         limits: &LimitsSpec,
     ) -> Result<Option<Self>, Error> {
-        if !descriptor.inputs.iter().any(|reads| reads.keyed) {
+        if !descriptor.inputs.iter().any(|reads| reads.keyed) && descriptor.cells.is_empty() {
             return Ok(None);
         }
         let keys_error = |source| Error::Keys { vertex: vertex.to_owned(), source };
@@ -65,18 +71,22 @@ impl Keyed {
             keyed_inputs.push(Some(KeyedInput { columns, encoder }));
         }
         let limits = state_limits(limits);
-        let state = KeyedState::new(&descriptor.cells, limits).map_err(|source| Error::State {
-            vertex: vertex.to_owned(),
-            subtask,
-            source,
-        })?;
+        let failed = |source| Error::State { vertex: vertex.to_owned(), subtask, source };
+        let mut state = KeyedState::new(&descriptor.cells, limits).map_err(failed)?;
+        state.set_keeps_broadcast(subtask == 0);
         Ok(Some(Self { state, inputs: keyed_inputs, fields: descriptor.key_fields(inputs), limits }))
     }
 
     /// Forgets all state.
-    pub(super) fn empty(&mut self, cells: &[Cell]) -> Result<(), wasmill_state::Error> {
+    pub(super) fn empty(&mut self, cells: &[Cell], subtask: u32) -> Result<(), wasmill_state::Error> {
         self.state = KeyedState::new(cells, self.limits)?;
+        self.state.set_keeps_broadcast(subtask == 0);
         Ok(())
+    }
+
+    /// What the operator can read of its entries. `None`: it has no cells that have any.
+    pub(super) fn reader(&self) -> Option<Arc<dyn EntryReader>> {
+        Some(Arc::new(Reader(self.state.entries()?)))
     }
 
     /// Key columns of an input, and what encodes them. `None`: it is not keyed.
@@ -87,19 +97,23 @@ impl Keyed {
         Ok(Some(encoder.hash()))
     }
 
-    /// The groups of a batch and their state; `None` if the input is not keyed.
+    /// The groups of a batch and their state; `None` if the input is not keyed. Begins the call.
     pub(super) fn group(
         &mut self,
         input: usize,
         batch: &Batch,
     ) -> Result<Option<(Groups, Vec<ArrayRef>)>, keys::Error> {
-        let Some(KeyedInput { columns, encoder }) = &mut self.inputs[input] else { return Ok(None) };
+        let Some(KeyedInput { columns, encoder }) = &mut self.inputs[input] else {
+            self.state.begin_without_keys();
+            return Ok(None);
+        };
         let columns: Vec<&ArrayRef> = columns.iter().map(|&i| batch.column(i)).collect();
         encoder.encode(&columns, batch.rows)?;
         let groups = match &batch.key_hashes {
             Some(hashes) => self.state.group(encoder.keys(), hashes),
             None => self.state.group(encoder.keys(), &encoder.hash()),
         };
+        self.note_times(&groups, batch);
         Ok(Some((groups, self.state.lookup())))
     }
 
@@ -119,9 +133,42 @@ impl Keyed {
         Ok(Some((rows, due.keys)))
     }
 
-    /// The groups of due timers and their state.
-    pub(super) fn group_keys(&mut self, keys: &EncodedKeys) -> (Groups, Vec<ArrayRef>) {
+    /// The groups of due timers and their state. Begins the call.
+    pub(super) fn group_keys(&mut self, keys: &EncodedKeys, due: &Batch) -> (Groups, Vec<ArrayRef>) {
         let groups = self.state.group(keys, &keys.hash());
+        self.note_times(&groups, due);
         (groups, self.state.lookup())
     }
+
+    fn note_times(&mut self, groups: &Groups, batch: &Batch) {
+        if let Some(times) = batch.event_times.as_ref().filter(|_| self.state.wants_event_times()) {
+            self.state.set_event_times(groups, times);
+        }
+    }
+}
+
+/// Entries, as a plugin asks for them.
+#[derive(Debug)]
+struct Reader(Arc<Mutex<Entries>>);
+
+impl Reader {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EntryReader for Reader {
+    fn get(&self, cell: usize, groups: &[u32], sub_keys: &ArrayRef, bytes_max: usize) -> Result<ArrayRef, String> {
+        self.lock().get(cell, groups, sub_keys, bytes_max).map_err(too_much)
+    }
+
+    fn scan(&self, scan: &Scan<'_>) -> Result<Scanned, String> {
+        let Scan { cell, groups, start, end, descending, limit, bytes_max } = *scan;
+        let found = self.lock().scan(cell, groups, (start, end), (descending, limit), bytes_max).map_err(too_much)?;
+        Ok(Scanned { counts: found.counts, sub_keys: found.sub_keys, values: found.values })
+    }
+}
+
+fn too_much(error: TooMuch) -> String {
+    format!("{error} of state (`limits.output`): ask for fewer entries at once, by `limit` of a scan")
 }

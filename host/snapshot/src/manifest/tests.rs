@@ -20,10 +20,7 @@ fn manifest() -> Manifest {
         kind: "value".to_owned(),
         key: Vec::new(),
         columns: Vec::new(),
-        versions: Vec::new(),
-        ttls_ms: Vec::new(),
-        version: 1,
-        ttl_ms: None,
+        cells: Vec::new(),
     };
     let source = Vertex {
         name: "orders".to_owned(),

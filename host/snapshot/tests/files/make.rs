@@ -10,8 +10,9 @@ use tempfile::TempDir;
 use wasmill_model::{
     DataType, Field,
     ids::{CheckpointId, JobId},
+    reply::TimeDomain,
 };
-use wasmill_snapshot::file::{Error, Expected, Kind, Meta, Reader, Row, Rows, StateSchema, Writer, Written};
+use wasmill_snapshot::file::{Error, Expected, Kind, Meta, Reader, Row, Rows, StateSchema, StoredAs, Writer, Written};
 
 /// Rows, as a test keeps them.
 pub(crate) type Model = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -44,10 +45,12 @@ pub(crate) fn schema() -> Vec<StateSchema> {
         kind: "value".to_owned(),
         key: vec![Field::new("user", DataType::Utf8)],
         columns: vec![Field::nullable("count", DataType::Int64)],
-        versions: Vec::new(),
-        ttls_ms: Vec::new(),
-        version: 3,
-        ttl_ms: Some(60_000),
+        cells: vec![StoredAs {
+            version: 3,
+            ttl_ms: Some(60_000),
+            ttl_domain: TimeDomain::ProcessingTime,
+            encoding: None,
+        }],
     };
     STATES.map(state).to_vec()
 }

@@ -9,7 +9,7 @@ use arrow_array::{
 use arrow_buffer::NullBuffer;
 use wasmill_model::{
     DataType,
-    reply::{CellUpdate, TimerChanges},
+    reply::{CellUpdate, EntryChanges, TimerChanges},
 };
 
 use crate::{
@@ -49,17 +49,23 @@ fn values(update: &CellUpdate) -> Option<&ArrayRef> {
 }
 
 impl KeyedState {
-    /// Applies new values of cells, one update a cell or none at all, then changes of timers in their order, for the
-    /// groups of the call. On an error nothing has been applied.
+    /// Applies new values of value cells, one update a cell or none at all, then changes of entries and of timers in their order,
+    /// for the groups of the call. On an error nothing has been applied.
     ///
     /// # Panics
     /// If an update has another type than its cell, or not one value for each group it names.
-    pub fn apply(&mut self, cells: &[CellUpdate], timers: &[TimerChanges]) -> Result<(), Error> {
+    pub fn apply(
+        &mut self,
+        cells: &[CellUpdate],
+        entries: &[EntryChanges],
+        timers: &[TimerChanges],
+    ) -> Result<(), Error> {
         self.check_shape(cells);
         let changed = cells.iter().any(|update| values(update).is_some());
         let cell_bytes = if changed { self.plan(cells)? } else { self.arena.bytes() + self.index.bytes_with(0) };
-        let timer_bytes = self.check_timers(timers, cell_bytes)?;
-        let (bytes, bytes_max) = (cell_bytes + timer_bytes, self.limits.bytes_max);
+        let entry_bytes = self.lock_entries().map_or(Ok(0), |held| held.check(entries))?;
+        let timer_bytes = self.check_timers(timers, cell_bytes + entry_bytes)?;
+        let (bytes, bytes_max) = (cell_bytes + entry_bytes + timer_bytes, self.limits.bytes_max);
         if bytes > bytes_max && bytes > self.bytes() {
             return Err(Error::StateFull { bytes, bytes_max });
         }
@@ -71,6 +77,9 @@ impl KeyedState {
             }
             self.write_texts(cells);
             self.remove_empty(cells);
+        }
+        if let Some(mut held) = self.lock_entries().filter(|_| !entries.is_empty()) {
+            held.apply(entries);
         }
         self.change_timers(timers);
         Ok(())
@@ -302,10 +311,15 @@ impl KeyedState {
     /// Writes when the values of a cell with a time to live were written.
     fn stamp(&mut self, cell: usize, update: &CellUpdate) {
         let Some(life) = self.layout.lives[cell] else { return };
-        let Self { arena, call, now_ms, .. } = self;
+        let Self { layout, arena, call, now, .. } = self;
         each_update(update, |group, _| match call.positions[group] {
             Position::NOWHERE => {}
-            position => set_word(arena.at_mut(position), life.stamp_at, *now_ms as u64),
+            position => {
+                let record = arena.at(position);
+                let before = layout.is_alive(record, cell, *now).then(|| life.stamp(record));
+                let stamp = life.ttl.stamp(*now, call.latest.get(group).copied(), before);
+                set_word(arena.at_mut(position), life.stamp_at, stamp as u64);
+            }
         });
     }
 
@@ -361,12 +375,12 @@ impl KeyedState {
 
     /// Removes the records in which a cell was cleared and none is left.
     fn remove_empty(&mut self, cells: &[CellUpdate]) {
-        let Self { layout, arena, index, call, gone, now_ms, .. } = self;
+        let Self { layout, arena, index, call, gone, now, .. } = self;
         for update in cells {
             let Some(nulls) = values(update).and_then(|v| v.nulls()).filter(|n| n.null_count() > 0) else { continue };
             each_update(update, |group, i| {
                 let position = call.positions[group];
-                if nulls.is_null(i) && position != Position::NOWHERE && layout.is_empty(arena.at(position), *now_ms) {
+                if nulls.is_null(i) && position != Position::NOWHERE && layout.is_empty(arena.at(position), *now) {
                     index.remove(call.hashes[group], position);
                     if arena.is_tracked() && arena.was_sealed(position) {
                         gone.push(call.keys.get(group));

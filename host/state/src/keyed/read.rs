@@ -16,7 +16,7 @@ impl KeyedState {
             None => self.read_cell(positions, cell, data_type, slot),
             // What is gone is not to be seen below a null either.
             Some(_) => {
-                let is_alive = |record| self.layout.is_alive(record, cell, self.now_ms);
+                let is_alive = |record| self.layout.is_alive(record, cell, self.now);
                 let alive = |p: &Position| if self.record(*p).is_some_and(is_alive) { *p } else { Position::NOWHERE };
                 let positions: Vec<Position> = positions.iter().map(alive).collect();
                 self.read_cell(&positions, cell, data_type, slot)
@@ -61,9 +61,9 @@ impl KeyedState {
     }
 
     fn read_nulls(&self, positions: &[Position], cell: usize) -> Option<NullBuffer> {
-        let now_ms = self.now_ms;
+        let now = self.now;
         let present =
-            |i: usize| self.record(positions[i]).is_some_and(|record| self.layout.is_alive(record, cell, now_ms));
+            |i: usize| self.record(positions[i]).is_some_and(|record| self.layout.is_alive(record, cell, now));
         let nulls = NullBuffer::new(BooleanBuffer::collect_bool(positions.len(), present));
         (nulls.null_count() > 0).then_some(nulls)
     }
@@ -72,7 +72,7 @@ impl KeyedState {
         let mut values = BinaryViewBuilder::with_capacity(positions.len());
         for &position in positions {
             match self.record(position) {
-                Some(record) if self.layout.is_alive(record, cell, self.now_ms) => {
+                Some(record) if self.layout.is_alive(record, cell, self.now) => {
                     values.append_value(self.layout.text(record, self.arena.header(position), text));
                 }
                 _ => values.append_null(),

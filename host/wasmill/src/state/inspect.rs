@@ -9,10 +9,11 @@ use wasmill_cli::numbers;
 use wasmill_model::{
     Field,
     fault::{Code, Coded},
+    reply::TimeDomain,
 };
 use wasmill_snapshot::{
     Hash,
-    file::{Error as FileError, FORMAT, Keys, Kind, Reader, StateSchema, Verified},
+    file::{Error as FileError, FORMAT, Keys, Kind, Reader, StateSchema, StoredAs, Verified},
 };
 
 use super::hex;
@@ -20,6 +21,8 @@ use crate::{Output, REFUSED, error::Error, harmless, refused, show, tell};
 
 /// Characters of a name that are shown.
 const NAME_MAX: usize = 200;
+/// Characters of a line about a cell.
+const LINE_MAX: usize = 2 * NAME_MAX;
 /// Bytes of a key that are shown.
 const KEY_MAX: usize = 24;
 
@@ -138,18 +141,28 @@ impl Inspection {
 
 /// A state in a line, and what its keys and values are in two more.
 fn described(state: &StateSchema, rows: &str) -> String {
-    let StateSchema { id, name, kind, key, columns, version, ttl_ms, versions: _, ttls_ms: _ } = state;
+    let StateSchema { id, name, kind, key, columns, cells } = state;
     let columns_of = |fields: &[Field]| {
         let all: Vec<String> = fields.iter().map(Field::to_string).collect();
         harmless::line(&if all.is_empty() { "not said".to_owned() } else { all.join(", ") }, NAME_MAX)
     };
     let (name, kind) = (harmless::line(name, NAME_MAX), harmless::line(kind, NAME_MAX));
-    let ttl = ttl_ms.map_or_else(String::new, |ttl| format!(", kept for {ttl} ms"));
-    format!(
-        "  {id} {name}: {kind}, version {version}{ttl}, {rows}\n    key    {}\n    value  {}\n",
-        columns_of(key),
-        columns_of(columns)
-    )
+    let mut text =
+        format!("  {id} {name}: {kind}, {rows}\n    key    {}\n    value  {}\n", columns_of(key), columns_of(columns));
+    // Of value cells one a column, of any other the one it is.
+    let names = columns.iter().map(|column| column.name.as_str());
+    let names = if cells.len() == columns.len() { names.collect() } else { vec![state.name.as_str()] };
+    for (name, StoredAs { version, ttl_ms, ttl_domain, encoding }) in names.iter().zip(cells) {
+        let clock = match ttl_domain {
+            TimeDomain::EventTime => "event time",
+            TimeDomain::ProcessingTime => "processing time",
+        };
+        let ttl = ttl_ms.map_or_else(String::new, |ttl| format!(", kept for {ttl} ms of {clock}"));
+        let encoding = encoding.as_ref().map_or_else(String::new, |encoding| format!(", {encoding}"));
+        text += &harmless::line(&format!("    {name}: version {version}{ttl}{encoding}"), LINE_MAX);
+        text.push('\n');
+    }
+    text
 }
 
 /// A key, or the beginning of a long one.

@@ -281,7 +281,7 @@ fn descriptor(plugin: &str, inputs: &[Input]) -> Descriptor {
         }
         _ => ports.push(port("out", Shape::Pass { input: u32::from(lies) * 7 })),
     }
-    let cell = Cell { name: "c".into(), kind: "value".into(), data_type: DataType::Utf8, ttl_ms: None, version: 1 };
+    let cell = Cell::value("c", DataType::Utf8);
     Descriptor {
         inputs: inputs.iter().map(reads).collect(),
         ports,

@@ -18,7 +18,7 @@ use arrow_array::{ArrayRef, BinaryViewArray, new_null_array};
 use wasmill_hostile::template;
 use wasmill_model::{
     Batch, DataType, Field, JobGraph, Plan, Schema,
-    descriptor::{Cell, Context, Descriptor, Input, Port, Reads, Shape},
+    descriptor::{Cell, CellKind, Context, Descriptor, Input, Port, Reads, Shape},
     graph::Catalogue,
     reply::{Groups, TimeDomain},
     settings::{Error, Settings},
@@ -106,7 +106,8 @@ impl Replies {
             extra: Vec::new(),
         };
         let (limits, descriptor) = (self.limits.clone(), descriptor.clone());
-        let options = InstanceOptions { limits, context, descriptor, log: Arc::new(|_| {}), seed: 1, now_ms: 0 };
+        let log = Arc::new(|_| {});
+        let options = InstanceOptions { limits, context, descriptor, log, seed: 1, now_ms: 0, entries: None };
         let mut instance = self.plugin.instantiate(options).map_err(|e| format!("it does not start: {e}"))?;
         instance.open().map_err(|e| format!("it does not open: {e}"))?;
         Ok(instance)
@@ -121,7 +122,7 @@ impl Replies {
         let (rows, count) = sizes;
         let batch = rows_that_say(memory, rows);
         let groups = Groups { count: count as u32, of_row: (0..rows).map(|row| (row % count) as u32).collect() };
-        let state = descriptor.cells.iter().map(|cell| new_null_array(&cell.data_type.arrow(), count));
+        let state = descriptor.value_cells().map(|cell| new_null_array(&cell.data_type.arrow(), count));
         let state: Vec<ArrayRef> = state.collect();
         let keyed = descriptor.inputs[0].keyed;
         let groups = keyed.then_some(&groups);
@@ -205,17 +206,15 @@ fn operators() -> Vec<Descriptor> {
         notice_end_of_input: true,
         extra: Vec::new(),
     };
-    let cell = |data_type: DataType| Cell {
-        name: data_type.to_string(),
-        kind: "value".into(),
-        data_type,
-        ttl_ms: None,
-        version: 1,
-    };
+    let cell = |data_type: DataType| Cell::value(&data_type.to_string(), data_type);
+    let entries = |name: &str, kind, sub_key, data_type| Cell { kind, sub_key, ..Cell::value(name, data_type) };
     let mut keyed = plain.clone();
     keyed.inputs = vec![reads(true), reads(false)];
     keyed.ports.push(port("key", Shape::Key { columns: of(true) }, false));
     keyed.cells = DataType::ALL.into_iter().map(cell).collect();
+    keyed.cells.insert(2, entries("list", CellKind::List, None, DataType::Utf8));
+    keyed.cells.push(entries("map", CellKind::Map, Some(DataType::Utf8), DataType::Int64));
+    keyed.cells.push(entries("all", CellKind::Broadcast, Some(DataType::Int64), DataType::Boolean));
     keyed.timers = true;
     vec![plain, keyed]
 }

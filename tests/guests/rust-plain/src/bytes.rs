@@ -107,7 +107,7 @@ pub(crate) fn texts(column: &Column) -> impl ExactSizeIterator<Item = &str> {
 
 /// A reply that only emits rows on port 0.
 pub(crate) fn emit(rows: Outcome) -> Reply {
-    Reply { emissions: vec![Emission { port: 0, rows }], cells: vec![], timers: vec![] }
+    Reply { emissions: vec![Emission { port: 0, rows }], cells: vec![], timers: vec![], entries: vec![] }
 }
 
 pub(crate) fn extension(take: Option<Vec<u8>>, columns: Vec<Column>) -> Outcome {

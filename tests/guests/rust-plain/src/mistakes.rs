@@ -13,11 +13,11 @@ fn column(validity: Option<Vec<u8>>, offsets: Option<Vec<u32>>, values: &[u8]) -
 }
 
 fn on(port: u32, rows: Outcome) -> Reply {
-    Reply { emissions: vec![Emission { port, rows }], cells: vec![], timers: vec![] }
+    Reply { emissions: vec![Emission { port, rows }], cells: vec![], timers: vec![], entries: vec![] }
 }
 
 fn cells(cells: Vec<CellUpdate>) -> Reply {
-    Reply { emissions: vec![], cells, timers: vec![] }
+    Reply { emissions: vec![], cells, timers: vec![], entries: vec![] }
 }
 
 fn rows(count: u32, event_times: Option<Vec<u8>>, columns: Vec<Column>) -> Outcome {
@@ -26,7 +26,7 @@ fn rows(count: u32, event_times: Option<Vec<u8>>, columns: Vec<Column>) -> Outco
 
 fn timers(groups: Vec<u8>, times: Vec<u8>) -> Reply {
     let change = TimerChanges { domain: TimeDomain::EventTime, action: TimerAction::Set, groups, times };
-    Reply { emissions: vec![], cells: vec![], timers: vec![change] }
+    Reply { emissions: vec![], cells: vec![], timers: vec![change], entries: vec![] }
 }
 
 /// For calls of 3 rows and 2 groups.
@@ -57,7 +57,7 @@ fn shapes(what: &str, call: &Rows) -> Option<Reply> {
         "port" => on(9, Outcome::DropAll),
         "port-twice" => {
             let one = || Emission { port: 0, rows: Outcome::DropAll };
-            Reply { emissions: vec![one(), one()], cells: vec![], timers: vec![] }
+            Reply { emissions: vec![one(), one()], cells: vec![], timers: vec![], entries: vec![] }
         }
         "other-input" => on(5, Outcome::Unchanged),
         "pass-extend" => on(0, extension(None, vec![])),

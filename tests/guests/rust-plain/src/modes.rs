@@ -3,7 +3,7 @@
 use crate::{
     exports::wasmill::operator::guest::{Descriptor, Input},
     wasmill::operator::{
-        data::Field,
+        data::{Field, TimeDomain},
         description::{Cell, Extended, Notices, Port, Reads, Shape},
     },
 };
@@ -36,7 +36,17 @@ fn extended(name: &str, data_type: &str) -> Shape {
 }
 
 fn cell(name: &str, data_type: &str) -> Cell {
-    Cell { name: name.into(), kind: "value".into(), data_type: data_type.into(), ttl_ms: Some(60_000), version: 2 }
+    Cell {
+        name: name.into(),
+        kind: "value".into(),
+        data_type: data_type.into(),
+        ttl_ms: Some(60_000),
+        version: 2,
+        sub_key: None,
+        encoding: None,
+        ttl_domain: TimeDomain::ProcessingTime,
+        renamed_from: None,
+    }
 }
 
 /// The fields a `types` or `rewrite` port has: those of the input.

@@ -119,7 +119,7 @@ fn count(groups: Groups, state: &[Column], domain: TimeDomain, at: i64) -> Reply
     };
     let mut cells = vec![CellUpdate::All(fixed(of_i64s(counts.into_iter())))];
     cells.extend(state[1..].iter().map(|_| CellUpdate::Unchanged));
-    Reply { emissions: vec![], cells, timers: if new.is_empty() { vec![] } else { vec![timers] } }
+    Reply { emissions: vec![], cells, timers: if new.is_empty() { vec![] } else { vec![timers] }, entries: vec![] }
 }
 
 /// Adds to the counts of every other key only, clears the note of the first, and emits the running count of each row.
@@ -142,6 +142,7 @@ fn count_marked(groups: &Groups, state: &[Column]) -> Reply {
         emissions: vec![Emission { port: 0, rows: extension(None, vec![running]) }],
         cells: vec![CellUpdate::Marked(numbers), CellUpdate::Marked(note)],
         timers: vec![clear],
+        entries: vec![],
     }
 }
 
@@ -188,6 +189,7 @@ pub(crate) fn on_timers(
         emissions: vec![Emission { port: 0, rows: extension(None, vec![emitted]) }],
         cells: vec![CellUpdate::All(cleared), CellUpdate::Unchanged],
         timers: vec![],
+        entries: vec![],
     })
 }
 

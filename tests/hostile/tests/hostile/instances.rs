@@ -64,8 +64,15 @@ pub(crate) fn start(plugin: &Plugin, limits: &Limits, log: LogSink) -> Result<(I
         inputs: inputs(),
         extra: Vec::new(),
     };
-    let options =
-        InstanceOptions { limits: limits.clone(), context, descriptor: descriptor.clone(), log, seed: 1, now_ms: 0 };
+    let options = InstanceOptions {
+        limits: limits.clone(),
+        context,
+        descriptor: descriptor.clone(),
+        log,
+        seed: 1,
+        now_ms: 0,
+        entries: None,
+    };
     let mut instance = plugin.instantiate(options)?;
     instance.open()?;
     Ok((instance, descriptor))

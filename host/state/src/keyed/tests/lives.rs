@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use wasmill_model::keys::KeyGroups;
 
 use super::*;
-use crate::{Restore, StoredCell};
+use crate::{Restore, Stored};
 
 const TTL_MS: i64 = 100;
 
@@ -15,6 +15,10 @@ fn mortal() -> Vec<Cell> {
     cells[0].ttl_ms = Some(TTL_MS as u64);
     cells[1].ttl_ms = Some(3 * TTL_MS as u64);
     cells
+}
+
+fn at(now_ms: i64) -> Clocks {
+    Clocks { processing_time: now_ms, ..Clocks::default() }
 }
 
 fn mortal_state(cells: &[Cell]) -> KeyedState {
@@ -28,24 +32,53 @@ fn a_value_is_gone_after_its_time_unless_it_is_written_again() {
     let mut cells = cells(&[DataType::Int64]);
     cells[0].ttl_ms = Some(TTL_MS as u64);
     let mut state = mortal_state(&cells);
-    state.set_now(1_000);
+    state.set_now(at(1_000));
     group(&mut state, &["1", "2"]);
-    state.apply(&all(&[Some(1), Some(2)]), &[]).expect("no limit");
-    state.set_now(1_000 + TTL_MS - 1);
+    state.apply(&all(&[Some(1), Some(2)]), &[], &[]).expect("no limit");
+    state.set_now(at(1_000 + TTL_MS - 1));
     group(&mut state, &["2", "1"]);
     assert_eq!(look(&mut state), [Some(2), Some(1)]);
     let update = CellUpdate::Marked { groups: BooleanBuffer::from(vec![true, false]), values: ints(&[Some(3)]) };
-    state.apply(&[update], &[]).expect("no limit");
-    state.set_now(1_000 + TTL_MS);
+    state.apply(&[update], &[], &[]).expect("no limit");
+    state.set_now(at(1_000 + TTL_MS));
     group(&mut state, &["1", "2"]);
     assert_eq!(look(&mut state), [None, Some(3)], "1 was not written again");
     let values = state.lookup()[0].as_primitive::<Int64Type>().values().to_vec();
     assert_eq!(values, [0, 3], "what is gone is not below the null either");
-    state.set_now(i64::MAX);
+    state.set_now(at(i64::MAX));
     for _ in 0..3 {
         group(&mut state, &["3"]);
     }
     assert_eq!(state.keys(), 0, "what is gone takes no room");
+}
+
+#[test]
+fn in_event_time_a_value_lives_since_the_latest_row_of_its_key() {
+    let mut cells = cells(&[DataType::Int64]);
+    (cells[0].ttl_ms, cells[0].ttl_domain) = (Some(TTL_MS as u64), TimeDomain::EventTime);
+    // However the rows are cut into calls.
+    for calls in [&[&[(1, 50), (1, 20), (2, 30)][..]][..], &[&[(1, 50)], &[(1, 20)], &[(2, 30)]]] {
+        let mut state = mortal_state(&cells);
+        assert!(state.wants_event_times());
+        for rows in calls {
+            let keys: Vec<String> = rows.iter().map(|(key, _)| key.to_string()).collect();
+            let of_row = group(&mut state, &keys.iter().map(String::as_str).collect::<Vec<_>>());
+            let count = of_row.iter().max().expect("there are rows") + 1;
+            let times: Vec<i64> = rows.iter().map(|(_, time)| *time).collect();
+            state.set_event_times(&Groups { count, of_row: of_row.into() }, &times);
+            state.apply(&all(&vec![Some(7); count as usize]), &[], &[]).expect("no limit");
+        }
+        let mut check = |watermark, expect: &[Option<i64>]| {
+            state.set_now(Clocks { event_time: watermark, processing_time: i64::MAX });
+            group(&mut state, &["1", "2"]);
+            assert_eq!(look(&mut state), expect, "at watermark {watermark}");
+        };
+        check(i64::MIN, &[Some(7), Some(7)]);
+        check(TTL_MS + 29, &[Some(7), Some(7)]);
+        check(TTL_MS + 30, &[Some(7), None]);
+        check(TTL_MS + 49, &[Some(7), None]);
+        check(TTL_MS + 50, &[None, None]);
+    }
 }
 
 /// What each key has: the value of each cell and when it was written.
@@ -76,8 +109,8 @@ fn through(stored: &mut BTreeMap<Vec<u8>, Vec<u8>>, state: &mut KeyedState, cell
     });
     taken.expect("nothing can fail");
     let mut restored = KeyedState::new(cells, NO_LIMITS).expect("these cells are known");
-    restored.set_now(now);
-    let same = StoredCell::same(cells);
+    restored.set_now(at(now));
+    let same = Stored::same(cells);
     let mut restore = Restore::new(&mut restored, &same);
     for (key, value) in stored.iter() {
         restore.row(key, value).expect("it is a row of this state");
@@ -122,7 +155,7 @@ proptest! {
             match step {
                 Step::Write { cell, keys } => {
                     let names: Vec<String> = keys.iter().map(|(key, _)| key.to_string()).collect();
-                    state.set_now(now);
+                    state.set_now(at(now));
                     group(&mut state, &names.iter().map(String::as_str).collect::<Vec<_>>());
                     let values: Vec<Option<String>> = keys.iter().map(|(_, v)| v.map(|v| v.to_string())).collect();
                     let column = match cell {
@@ -132,7 +165,7 @@ proptest! {
                     let updates: Vec<CellUpdate> = (0..3)
                         .map(|at| if at == cell { CellUpdate::All(column.clone()) } else { CellUpdate::Unchanged })
                         .collect();
-                    state.apply(&updates, &[]).expect("no limit");
+                    state.apply(&updates, &[], &[]).expect("no limit");
                     for ((key, _), value) in keys.iter().zip(values) {
                         model.entry(*key).or_default()[cell] = value.map(|value| (value, now));
                     }
@@ -157,7 +190,7 @@ proptest! {
                 }
             }
             let names: Vec<String> = (0..12).map(|key| key.to_string()).collect();
-            state.set_now(now);
+            state.set_now(at(now));
             group(&mut state, &names.iter().map(String::as_str).collect::<Vec<_>>());
             for cell in 0..3 {
                 let expected: Vec<Option<String>> =

@@ -8,10 +8,10 @@ use std::{
 use wasmill_model::keys::KeyGroups;
 
 use super::*;
-use crate::{RowError, SealedState, StoredCell};
+use crate::{RowError, SealedState, Stored, StoredCell};
 
 /// The rows of all snapshots so far, the newest of each key.
-type Stored = BTreeMap<Vec<u8>, Vec<u8>>;
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Everything that can be seen of a state.
 #[derive(Debug, PartialEq)]
@@ -35,7 +35,7 @@ fn key_groups() -> KeyGroups {
 }
 
 /// Adds the rows of a snapshot to those before it. Returns how many there are.
-fn add(stored: &mut Stored, sealed: &SealedState) -> usize {
+fn add(stored: &mut Rows, sealed: &SealedState) -> usize {
     let (mut count, mut last) = (0, None);
     let taken: Result<(), Infallible> = sealed.rows(key_groups(), |key, value| {
         assert!(last.as_deref().is_none_or(|last: &[u8]| last < key), "{key:?} comes after {last:?}");
@@ -51,8 +51,8 @@ fn add(stored: &mut Stored, sealed: &SealedState) -> usize {
     count
 }
 
-fn restored(stored: &Stored, types: &[DataType]) -> KeyedState {
-    let (mut state, cells) = (state(types, NO_LIMITS), StoredCell::same(&cells(types)));
+fn restored(stored: &Rows, types: &[DataType]) -> KeyedState {
+    let (mut state, cells) = (state(types, NO_LIMITS), Stored::same(&cells(types)));
     let mut restore = Restore::new(&mut state, &cells);
     for (key, value) in stored {
         restore.row(key, value).expect("it is a row of this state");
@@ -69,17 +69,17 @@ fn tracked(types: &[DataType]) -> KeyedState {
 #[test]
 fn a_snapshot_has_what_changed_and_nothing_else() {
     let mut state = tracked(&[DataType::Int64]);
-    let mut stored = Stored::new();
+    let mut stored = Rows::new();
     let keys: Vec<String> = (0..1_000).map(|i| i.to_string()).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     group(&mut state, &keys);
     let timers: Vec<(u32, i64)> = (0..1_000).map(|i| (i, i64::from(i) - 500)).collect();
-    state.apply(&all(&vec![Some(1); 1_000]), &[set_timers(TimeDomain::EventTime, &timers)]).expect("no limit");
+    state.apply(&all(&vec![Some(1); 1_000]), &[], &[set_timers(TimeDomain::EventTime, &timers)]).expect("no limit");
     assert_eq!(add(&mut stored, &state.seal()), 2_000);
     assert_eq!(add(&mut stored, &state.seal()), 0, "nothing has changed");
 
     group(&mut state, &["5", "6", "7", "new"].map(|key| if key == "new" { "1000" } else { key }));
-    state.apply(&all(&[Some(2), None, Some(3), Some(4)]), &[]).expect("no limit");
+    state.apply(&all(&[Some(2), None, Some(3), Some(4)]), &[], &[]).expect("no limit");
     assert_eq!(state.take_due(TimeDomain::EventTime, -498, 10).len(), 3);
     let sealed = state.seal();
     assert_eq!(add(&mut stored, &sealed), 4 + 3);
@@ -89,8 +89,8 @@ fn a_snapshot_has_what_changed_and_nothing_else() {
     for _ in 0..3 {
         group(&mut state, &["9999"]);
         let timer = |set| change_timers(TimeDomain::ProcessingTime, set, &[(0, 7)]);
-        state.apply(&all(&[Some(1)]), &[timer(true)]).expect("no limit");
-        state.apply(&all(&[None]), &[timer(false)]).expect("no limit");
+        state.apply(&all(&[Some(1)]), &[], &[timer(true)]).expect("no limit");
+        state.apply(&all(&[None]), &[], &[timer(false)]).expect("no limit");
     }
     assert_eq!(add(&mut stored, &state.seal()), 0);
     assert_eq!(seen(&restored(&stored, &[DataType::Int64])), seen(&state));
@@ -106,7 +106,7 @@ fn a_snapshot_takes_nothing_from_the_limit_of_bytes() {
     let mut room = 3_000;
     while {
         group(&mut state, &keys[..room]);
-        state.apply(&all(&vec![Some(0); room]), &[]).is_err()
+        state.apply(&all(&vec![Some(0); room]), &[], &[]).is_err()
     } {
         room -= 1;
     }
@@ -114,7 +114,7 @@ fn a_snapshot_takes_nothing_from_the_limit_of_bytes() {
     for round in 1..5 {
         held.push(state.seal());
         group(&mut state, &keys[..room]);
-        state.apply(&all(&vec![Some(round); room]), &[]).expect("there was room for it");
+        state.apply(&all(&vec![Some(round); room]), &[], &[]).expect("there was room for it");
         assert_eq!(state.bytes(), full);
     }
     held.clear();
@@ -133,7 +133,7 @@ fn snapshots_do_not_leak() {
         let sealed = state.seal();
         group(&mut state, &keys);
         let text = "x".repeat(round * 37 % 300);
-        state.apply(&[CellUpdate::All(texts(&vec![Some(text.as_str()); 2_000]))], &[]).expect("no limit");
+        state.apply(&[CellUpdate::All(texts(&vec![Some(text.as_str()); 2_000]))], &[], &[]).expect("no limit");
         drop(sealed);
         if round == 100 {
             high = state.arena.held_bytes();
@@ -144,7 +144,7 @@ fn snapshots_do_not_leak() {
 
 #[test]
 fn rows_that_are_none_are_refused() {
-    let (mut state, cells) = (state(&[DataType::Utf8], NO_LIMITS), StoredCell::same(&cells(&[DataType::Utf8])));
+    let (mut state, cells) = (state(&[DataType::Utf8], NO_LIMITS), Stored::same(&cells(&[DataType::Utf8])));
     let mut restore = Restore::new(&mut state, &cells);
     let mut check = |key: &[u8], value: &[u8], expected: RowError| {
         assert_eq!(restore.row(key, value).expect_err("it is none"), expected, "{key:?} {value:?}");
@@ -170,13 +170,16 @@ fn cells_find_their_values_where_they_are_now() {
     group(&mut old, &["a", "b"]);
     let booleans: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), None]));
     let updates = [ints(&[Some(1), Some(2)]), texts(&[Some("x"), Some("y")]), booleans].map(CellUpdate::All);
-    old.apply(&updates, &[]).expect("no limit");
-    let mut stored = Stored::new();
+    old.apply(&updates, &[], &[]).expect("no limit");
+    let mut stored = Rows::new();
     add(&mut stored, &old.seal());
 
     let mut new = state(&[DataType::Boolean, DataType::Float64, DataType::Utf8], NO_LIMITS);
     let cell = |data_type, now| StoredCell { data_type, is_stamped: false, now };
-    let moved = [cell(DataType::Int64, None), cell(DataType::Utf8, Some(2)), cell(DataType::Boolean, Some(0))];
+    let moved = Stored {
+        values: [cell(DataType::Int64, None), cell(DataType::Utf8, Some(2)), cell(DataType::Boolean, Some(0))].to_vec(),
+        ..Stored::default()
+    };
     let mut restore = Restore::new(&mut new, &moved);
     stored.iter().for_each(|(key, value)| restore.row(key, value).expect("it is a row of this state"));
     group(&mut new, &["a", "b"]);
@@ -187,6 +190,7 @@ fn cells_find_their_values_where_they_are_now() {
 
     // A key of which nothing is left is not there.
     let dropped = [DataType::Int64, DataType::Utf8, DataType::Boolean].map(|data_type| cell(data_type, None));
+    let dropped = Stored { values: dropped.to_vec(), ..Stored::default() };
     let mut empty = state(&[DataType::Boolean], NO_LIMITS);
     let mut restore = Restore::new(&mut empty, &dropped);
     stored.iter().for_each(|(key, value)| restore.row(key, value).expect("it is a row of this state"));
@@ -214,7 +218,7 @@ fn change_all_timers(state: &mut KeyedState, step: &Step) {
         .iter()
         .map(|&(event_time, set, group, time)| change_timers(domain(event_time), set, &[(group % groups, time)]))
         .collect();
-    state.apply(&[], &changes).expect("no limit");
+    state.apply(&[], &[], &changes).expect("no limit");
     if let Some((event_time, up_to, max)) = step.fire {
         let due = state.take_due(domain(event_time), up_to, max);
         if up_to % 2 == 0 {
@@ -227,7 +231,7 @@ proptest! {
     #[test]
     fn what_is_restored_is_what_was_sealed(steps in steps(), takes in vec(take(), 30), numbers in any::<bool>()) {
         let mut state = tracked(&DataType::ALL);
-        let (mut model, mut stored, mut waiting) = (Model::new(), Stored::new(), VecDeque::new());
+        let (mut model, mut stored, mut waiting) = (Model::new(), Rows::new(), VecDeque::new());
         for (step, take) in steps.iter().zip(&takes) {
             run_step(&mut state, &mut model, step, numbers);
             change_all_timers(&mut state, step);

@@ -2,7 +2,7 @@
 
 use wasmill_model::{
     DataType, Field,
-    descriptor::{Descriptor, Input, Shape},
+    descriptor::{Cell, CellKind, Descriptor, Input, Shape},
 };
 
 use super::image::Image;
@@ -11,13 +11,17 @@ use crate::random::Random;
 const READS: usize = 12;
 const PORT: usize = 28;
 const FIELD: usize = 20;
-const CELL: usize = 48;
+const CELL: usize = 88;
 
 /// What the contract leaves room for.
 const PORTS_MAX: usize = 64;
 const CELLS_MAX: usize = 64;
 const COLUMNS_MAX: usize = 1_024;
 const NAME_BYTES_MAX: usize = 128;
+
+/// What sub-keys can be.
+const SUB_KEYS: [DataType; 5] =
+    [DataType::Int64, DataType::Timestamp, DataType::Boolean, DataType::Utf8, DataType::Binary];
 
 /// An operator that fits `super::inputs`.
 pub(super) fn make(random: &mut Random) -> Vec<u8> {
@@ -49,7 +53,15 @@ pub(super) fn make(random: &mut Random) -> Vec<u8> {
     for place in 0..count {
         let at = cells + place * CELL;
         image.put_bytes(at, format!("cell {place}").as_bytes());
-        image.put_bytes(at + 8, b"value");
+        let kind = *random.pick(&CellKind::ALL);
+        image.put_bytes(at + 8, kind.name().as_bytes());
+        if matches!(kind, CellKind::Map | CellKind::Broadcast) {
+            image.put_some_bytes(at + 44, random.pick(&SUB_KEYS).name().as_bytes());
+        }
+        image.put_u8(at + 68, u8::from(random.once_in(2)));
+        if random.once_in(4) {
+            image.put_some_bytes(at + 72, format!("renamed {place}").as_bytes());
+        }
         image.put_bytes(at + 16, random.pick(&DataType::ALL).name().as_bytes());
         if random.once_in(2) {
             image.put_u8(at + 24, 1);
@@ -110,7 +122,7 @@ pub(super) fn check(found: &Descriptor, inputs: &[Input]) -> Result<(), String> 
         }
     }
     let keyed = found.inputs.iter().any(|reads| reads.keyed);
-    if !keyed && (found.timers || !found.cells.is_empty()) {
+    if !keyed && (found.timers || found.cells.iter().any(|cell| cell.kind.is_keyed())) {
         return Err("state without a key".to_owned());
     }
     names(found.ports.iter().map(|port| port.name.as_str()), 1, PORTS_MAX)?;
@@ -128,7 +140,17 @@ pub(super) fn check(found: &Descriptor, inputs: &[Input]) -> Result<(), String> 
             return Err(format!("port {} has event times of its own", port.name));
         }
     }
-    match found.cells.iter().find(|cell| cell.kind != "value" || cell.ttl_ms == Some(0)) {
+    let wrong = |cell: &&Cell| {
+        let has_sub_keys = matches!(cell.kind, CellKind::Map | CellKind::Broadcast);
+        let renamed = found.cells.iter().any(|other| cell.renamed_from.as_ref() == Some(&other.name));
+        cell.ttl_ms == Some(0)
+            || has_sub_keys != cell.sub_key.is_some()
+            || cell.sub_key == Some(DataType::Float64)
+            || cell.encoding.is_some() && cell.data_type != DataType::Binary
+            || cell.kind == CellKind::Broadcast && found.inputs.iter().all(|reads| reads.keyed)
+            || renamed
+    };
+    match found.cells.iter().find(wrong) {
         Some(cell) => Err(format!("{cell:?}")),
         None => Ok(()),
     }

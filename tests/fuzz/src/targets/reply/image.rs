@@ -1,6 +1,9 @@
 //! A guest's memory with an answer in it, as the canonical ABI lays it out. The offsets are those of `wit/operator.wit`.
 
-use wasmill_model::{DataType, Field, descriptor::Shape};
+use wasmill_model::{
+    DataType, Field,
+    descriptor::{Cell, CellKind, Shape},
+};
 
 use super::oracle::Call;
 use crate::random::Random;
@@ -48,7 +51,7 @@ impl Image {
     }
 
     /// Some bytes.
-    fn put_some_bytes(&mut self, at: usize, bytes: &[u8]) {
+    pub(super) fn put_some_bytes(&mut self, at: usize, bytes: &[u8]) {
         self.put_u8(at, 1);
         self.put_bytes(at + 4, bytes);
     }
@@ -62,11 +65,12 @@ const EMISSION: usize = 32;
 const COLUMN: usize = 32;
 const CELL_UPDATE: usize = 44;
 const TIMER_CHANGES: usize = 20;
+const ENTRY_CHANGES: usize = 88;
 
 /// An answer that the contract allows.
 pub(super) fn reply(call: &Call<'_>, random: &mut Random) -> Vec<u8> {
     let mut image = Image::default();
-    let top = image.room(28);
+    let top = image.room(36);
     let ports: Vec<usize> = (0..call.descriptor.ports.len()).filter(|_| random.once_in(2)).collect();
     let emissions = image.room(ports.len() * EMISSION);
     image.put_list(top + 4, emissions, ports.len());
@@ -81,6 +85,9 @@ pub(super) fn reply(call: &Call<'_>, random: &mut Random) -> Vec<u8> {
         }
         if call.descriptor.timers && random.once_in(2) {
             timers(&mut image, top + 20, groups, random);
+        }
+        if random.once_in(2) {
+            entries(&mut image, top + 28, call, groups, random);
         }
     }
     image.into_bytes()
@@ -153,10 +160,10 @@ fn outcome(image: &mut Image, at: usize, port: usize, call: &Call<'_>, random: &
 }
 
 fn cells(image: &mut Image, at: usize, call: &Call<'_>, groups: usize, random: &mut Random) {
-    let declared = &call.descriptor.cells;
-    let list = image.room(declared.len() * CELL_UPDATE);
-    image.put_list(at, list, declared.len());
-    for (place, cell) in declared.iter().enumerate() {
+    let declared = call.descriptor.value_cells().count();
+    let list = image.room(declared * CELL_UPDATE);
+    image.put_list(at, list, declared);
+    for (place, cell) in call.descriptor.value_cells().enumerate() {
         let at = list + place * CELL_UPDATE;
         let field = Field::nullable("", cell.data_type);
         match random.below(3) {
@@ -187,6 +194,38 @@ fn timers(image: &mut Image, at: usize, groups: usize, random: &mut Random) {
         let times = random.bytes(of.len() * 2);
         image.put_bytes(at + 4, &of);
         image.put_bytes(at + 12, &times);
+    }
+}
+
+/// Changes of cells that have a key and entries.
+fn entries(image: &mut Image, at: usize, call: &Call<'_>, groups: usize, random: &mut Random) {
+    let all = call.descriptor.cells.iter().enumerate();
+    let declared: Vec<(usize, &Cell)> =
+        all.filter(|(_, cell)| cell.kind.is_keyed() && cell.sub_key_type().is_some()).collect();
+    let count = if declared.is_empty() { 0 } else { random.below(4) };
+    let list = image.room(count * ENTRY_CHANGES);
+    image.put_list(at, list, count);
+    for change in 0..count {
+        let at = list + change * ENTRY_CHANGES;
+        let (place, cell) = declared[random.below(declared.len())];
+        image.put_u32(at, place);
+        let of = take(groups, random);
+        image.put_bytes(at + 8, &of);
+        const REMOVE: u8 = 2;
+        const CLEAR: u8 = 3;
+        let write = u8::from(cell.kind == CellKind::List);
+        let action = *random.pick(&[write, write, REMOVE, CLEAR]);
+        image.put_u8(at + 4, action);
+        let full = |data_type| Field { nullable: false, ..Field::nullable("", data_type) };
+        if action == REMOVE || action == 0 {
+            let sub_key = full(cell.sub_key_type().unwrap_or(DataType::Int64));
+            image.put_u8(at + 16, 1);
+            column(image, at + 20, of.len() / 4, &sub_key, random);
+        }
+        if action == write {
+            image.put_u8(at + 52, 1);
+            column(image, at + 56, of.len() / 4, &full(cell.data_type), random);
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use arrow_array::{Array, ArrayRef};
 use wasmill_model::{
     DataType, Field,
-    descriptor::{Descriptor, Shape},
-    reply::{CellUpdate, Emission, Outcome, Reply},
+    descriptor::{CellKind, Descriptor, Shape},
+    reply::{CellUpdate, Emission, EntryAction, EntryChanges, Outcome, Reply},
 };
 
 /// Whose answer it is.
@@ -68,6 +68,9 @@ pub(super) fn check(reply: &Reply, call: &Call<'_>, made_max: usize) -> Result<(
         return Err(format!("it made {made} rows, of {made_max} that it may"));
     }
     cells(&reply.cells, call)?;
+    for change in &reply.entries {
+        entries(change, call).map_err(|e| format!("entries of cell {}: {e}", change.cell))?;
+    }
     for change in &reply.timers {
         let count = call.groups().filter(|_| call.descriptor.timers).ok_or("timers, where there can be none")?;
         if change.groups.len() != change.times.len() || change.groups.iter().any(|&group| group as usize >= count) {
@@ -132,12 +135,41 @@ fn values(array: &ArrayRef, data_type: DataType, count: usize) -> Result<(), Str
     array.to_data().validate_full().map_err(|e| e.to_string())
 }
 
-fn cells(updates: &[CellUpdate], call: &Call<'_>) -> Result<(), String> {
-    let declared = &call.descriptor.cells;
-    if !updates.is_empty() && updates.len() != declared.len() {
-        return Err(format!("updates of {} cells, of {}", updates.len(), declared.len()));
+fn entries(change: &EntryChanges, call: &Call<'_>) -> Result<(), String> {
+    let cell = call.descriptor.cells.get(change.cell).ok_or("there is no such cell")?;
+    let groups = match cell.kind {
+        CellKind::Value => return Err("it has none".to_owned()),
+        CellKind::Broadcast if call.caller == Caller::Input && call.groups().is_none() => 1,
+        CellKind::Broadcast => return Err("it cannot be changed here".to_owned()),
+        CellKind::List | CellKind::Map => call.groups().ok_or("there are no keys")?,
+    };
+    let count = change.groups.len();
+    if change.groups.iter().any(|&group| group as usize >= groups) {
+        return Err(format!("groups {:?} of {groups}", change.groups));
     }
-    for (update, cell) in updates.iter().zip(declared) {
+    let full = |array: &ArrayRef, data_type: DataType| {
+        values(array, data_type, count)?;
+        if array.null_count() > 0 { Err("nulls".to_owned()) } else { Ok(()) }
+    };
+    let sub_key = cell.sub_key_type().unwrap_or(DataType::Float64);
+    match (&change.action, cell.kind) {
+        (EntryAction::Put { sub_keys, values }, CellKind::Map | CellKind::Broadcast) => {
+            full(sub_keys, sub_key)?;
+            full(values, cell.data_type)
+        }
+        (EntryAction::Append { values }, CellKind::List) => full(values, cell.data_type),
+        (EntryAction::Remove { sub_keys }, _) => full(sub_keys, sub_key),
+        (EntryAction::Clear, _) => Ok(()),
+        (action, kind) => Err(format!("{action:?} of a {}", kind.name())),
+    }
+}
+
+fn cells(updates: &[CellUpdate], call: &Call<'_>) -> Result<(), String> {
+    let declared = call.descriptor.value_cells().count();
+    if !updates.is_empty() && updates.len() != declared {
+        return Err(format!("updates of {} cells, of {declared}", updates.len()));
+    }
+    for (update, cell) in updates.iter().zip(call.descriptor.value_cells()) {
         let groups = || call.groups().ok_or_else(|| format!("cell {} is changed without a key", cell.name));
         match update {
             CellUpdate::Unchanged => {}
