@@ -53,6 +53,72 @@ fn state(folder: &TempDir, arguments: &[&str]) -> Ended {
     Running::start(command).end()
 }
 
+/// Rows of every kind of state, as a job writes them.
+fn write_real(path: &Path) {
+    let meta = Meta {
+        cluster: "cluster-1".to_owned(),
+        job: JobId(7),
+        operator: "count".to_owned(),
+        subtask: 0,
+        parallelism: 1,
+        key_groups_all: 1_024,
+        key_groups: 0..1_024,
+        checkpoint: CheckpointId(41),
+        kind: Kind::Delta,
+        engine: "0.1.0".to_owned(),
+        time_ms: 1_700_000_000_000,
+    };
+    let kept = |ttl_ms, encoding: Option<&str>| StoredAs {
+        version: 1,
+        ttl_ms,
+        ttl_domain: TimeDomain::ProcessingTime,
+        encoding: encoding.map(str::to_owned),
+    };
+    let state = |id, name: &str, kind: &str, columns, cells| StateSchema {
+        id,
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        key: vec![Field::new("word", DataType::Utf8)],
+        columns,
+        cells,
+    };
+    let values = vec![Field::nullable("count", DataType::Int64), Field::nullable("note", DataType::Utf8)];
+    let entries = vec![Field::new("sub-key", DataType::Int64), Field::new("value", DataType::Binary)];
+    let schema = [
+        state(0, "values", "value", values, vec![kept(None, None), kept(Some(9), None)]),
+        state(1, "event-time timers", "timer", Vec::new(), Vec::new()),
+        state(5, "by_day", "map", entries, vec![kept(None, Some("cbor"))]),
+    ];
+    let key = b"\x01\0\0\0\x01a";
+    let row = |state: u8, rest: &[u8]| [&[0, 3, 0, state], rest].concat();
+    let sub_key = (7_u64 ^ 1 << 63).to_be_bytes();
+    let rows = [
+        (row(0, key), Some([&[3][..], &5_i64.to_le_bytes(), &9_i64.to_le_bytes(), &[2, 0, 0, 0], b"hi"].concat())),
+        (row(1, &[&sub_key[..], key].concat()), Some(Vec::new())),
+        (row(5, &[&[0, 0, 0, 6][..], key, &sub_key].concat()), Some(b"\xa1\x61n\x02".to_vec())),
+        (row(5, &[&[0, 0, 0, 6][..], key, &(8_u64 ^ 1 << 63).to_be_bytes()].concat()), None),
+    ];
+    let mut writer = Writer::create(path, &meta, &schema).expect("there is room");
+    rows.iter().for_each(|(key, value)| writer.push(key, value.as_deref()).expect("they are in order"));
+    writer.finish().expect("there is room");
+}
+
+#[test]
+fn rows_are_told_in_the_words_of_their_operator() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_real(&folder.path().join("a.redb"));
+    let shown = state(&folder, &["scan", "a.redb"]).stdout;
+    let expect = r#"    3  values  {"key":{"word":"a"},"values":{"count":5,"note":"hi"},"written_ms":{"note":9}}
+    3  event-time timers  {"key":{"word":"a"},"time":7}
+    3  by_day  {"key":{"word":"a"},"sub_key":7,"value":{"n":2}}
+    3  by_day  {"key":{"word":"a"},"sub_key":8}  gone
+"#;
+    assert_eq!(shown, expect);
+    let export = state(&folder, &["export", "a.redb"]).stdout;
+    let last: Value = serde_json::from_str(export.lines().last().expect("there are rows")).expect("it is JSON");
+    assert_eq!(last["row"], json!({ "key": { "word": "a" }, "sub_key": 8 }));
+}
+
 /// A folder with `count-0.redb` in it.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
@@ -81,12 +147,14 @@ fn a_file_is_inspected() {
   first key   0x000300006170706c65
   last key    0x010200010180
 states
-  0 count: value, version 1, 2 rows
+  0 count: value, 2 rows
     key    word: utf8
     value  count: int64?
-  1 seen\\u{1b}[31m: value, version 1, kept for 60000 ms, 1 row
+    count: version 1
+  1 seen\\u{1b}[31m: value, 1 row
     key    word: utf8
     value  seen\\u{1b}[31m: int64?
+    seen\\u{1b}[31m: version 1, kept for 60000 ms of event time
 ";
     assert_eq!(ended.stdout.replace(&blake3, "BLAKE3"), expect);
 

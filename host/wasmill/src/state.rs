@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+mod decoded;
 mod inspect;
 mod rows;
 

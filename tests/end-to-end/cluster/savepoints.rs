@@ -168,3 +168,53 @@ fn what_cannot_go_on_is_refused_before_it_runs() {
     let allowed = succeed(&cluster, &["deploy", "renamed.toml", "--from", &id, "--allow-dropped-state", "--no-wait"]);
     assert!(allowed.contains("job-"), "{allowed}");
 }
+
+/// Counts in a map how often each bidder has bid on each of twenty lots, and keeps all bids in a list.
+fn lots() -> String {
+    LEDGER
+        .replace("name = \"ledger\"", "name = \"lots\"")
+        .replace("events = 50000", "events = 20000")
+        .replace(
+            "[operator.count]\nplugin = \"PLUGINS/keyed-counter.wasm\"\ninput = \"events.bids\"",
+            "[operator.lot]\nplugin = \"PLUGINS/map.wasm\"\ninput = \"events.bids\"\nconfig = { columns = { a = \"auction % 20\" } }\n\
+             [operator.count]\nplugin = \"PLUGINS/rust-plain.wasm\"\ninput = \"lot\"",
+        )
+        .replace("{ emit = \"updates\" }", "{ mode = \"entries\", lasting = true }")
+}
+
+/// Entries of maps and lists go on as values do, under another name if the operator says which they had.
+#[test]
+fn entries_are_kept_over_a_savepoint_a_kill_a_rename_and_other_parallelisms() {
+    let mut cluster = Cluster::start(2, 4);
+    let job = cluster.put_job("lots.toml", &lots());
+    let id = cluster.deploy(&job, &[]);
+    wait_for_checkpoint(&cluster, &id);
+    succeed(&cluster, &["stop", &id, "--savepoint", "lots"]);
+    let before = visible(&cluster).len();
+    assert!(before < 20_000, "it was stopped before its end");
+
+    // Neither its cells under other names, nor other cells, have a place for what is kept.
+    let renamed = lots().replace("lasting = true", "lasting = true, renamed = true");
+    cluster.put_job("other.toml", &lots().replace("mode = \"entries\"", "mode = \"count-one\""));
+    check_refused(&cluster, &["deploy", "other.toml", "--from", "lots"], "state-incompatible");
+    let job = cluster.put_job("renamed.toml", &renamed);
+    let again = cluster.deploy(&job, &["--from", "lots"]);
+    cluster.wait_for(&again, "RUNNING");
+    succeed(&cluster, &["scale", &format!("{again}.count=3")]);
+    wait_for_checkpoint(&cluster, &again);
+    cluster.kill_taskmanager(0);
+    cluster.restart_taskmanager(0);
+    cluster.wait_for(&again, "FINISHED");
+
+    let mut seen: BTreeMap<(i64, i64), BTreeSet<i64>> = BTreeMap::new();
+    let rows = visible(&cluster);
+    for row in &rows {
+        let number = |name: &str| row[name].as_i64().expect("a number");
+        let lot = seen.entry((number("bidder"), number("a"))).or_default();
+        assert!(lot.insert(number("seen")), "twice: {row}");
+    }
+    for (lot, seen) in &seen {
+        assert_eq!(seen.last().copied(), i64::try_from(seen.len()).ok(), "lost of {lot:?}");
+    }
+    assert_eq!(rows.len(), 20_000);
+}

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::*;
 use crate::{
-    descriptor::{Cell, Port, Reads, Shape},
+    descriptor::{Cell, CellKind, Port, Reads, Shape},
     plan::Plan,
     settings::Settings,
 };
@@ -205,10 +205,6 @@ fn what_an_operator_says_must_be_right_in_itself() {
         (cells((0..65).map(|i| cell(&format!("c{i}"))).collect()), "has 65 cells; at most 64 are allowed".to_owned()),
         (cells(vec![cell("x y")]), format!("names a cell \"x y\": {names}")),
         (cells(vec![cell("x"), cell("x")]), "names the cell `x` twice".to_owned()),
-        (
-            cells(vec![Cell { kind: "map".into(), ..cell("x") }]),
-            "wants the cell `x` of kind `map`; this version has `value`".to_owned(),
-        ),
     ] {
         refused(descriptor, by_a, &format!("{start}{expect}"));
     }
@@ -217,6 +213,15 @@ fn what_an_operator_says_must_be_right_in_itself() {
         by_a,
         &format!("{start}has a port `out` of its keys, but none of its inputs is keyed"),
     );
+    let broadcast = Cell { kind: CellKind::Broadcast, sub_key: Some(DataType::Int64), ..cell("all") };
+    refused(
+        Descriptor { cells: vec![broadcast.clone()], ..operator(vec![reads("")], vec![pass(0)]) },
+        "input = \"s\"",
+        "7: operator.o.input: operator `o` keeps `all` in all its instances: they must be given the same rows\n  \
+         hint: add `exchange = \"broadcast\"` to this input",
+    );
+    let shared = Descriptor { cells: vec![broadcast], ..operator(vec![reads("")], vec![pass(0)]) };
+    check(&mut fake(shared), &wired("input = \"s\"\nexchange = \"broadcast\"")).expect("all are given the same");
     let most =
         Descriptor { ports: many(63), cells: (0..64).map(|i| cell(&format!("c{i}"))).collect(), ..ports(vec![]) };
     let most = Descriptor { ports: most.ports.into_iter().chain([port("out", pass(0))]).collect(), ..most };

@@ -54,6 +54,12 @@ const REFUSED: &[(&str, &str)] = &[
     ("cell-name", "cell ``: a name is 1 to 128 bytes without control characters"),
     ("cell-twice", "cell `count` is named twice"),
     ("cell-type", "cell `note`: `decimal` is no data type; there are int64, float64, timestamp, boolean, utf8, binary"),
+    ("cell-sub-key", "cell `count`: it says a type of sub-keys, which a value has none of"),
+    ("map-no-sub-key", "cell `count`: it says no type of its sub-keys"),
+    ("map-float", "cell `count`: its sub-keys are float64, which have no one order"),
+    ("cell-encoding", "cell `count`: its encoding is cbor, which is for binary, and its type is int64"),
+    ("cell-encoding-unknown", "cell `count`: its encoding is `xml`; only `cbor` is known"),
+    ("cell-renamed", "a cell is renamed from `note`, which is a cell, too"),
     ("ttl", "cell `note`: a value that lives for 0 ms is never seen"),
     ("port-times", "port `pass`: only rows of a `new` port can be given event times; others keep theirs"),
 ];

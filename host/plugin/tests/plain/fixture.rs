@@ -9,8 +9,8 @@ use wasmill_model::{
     reply::{Groups, Outcome, Reply},
 };
 use wasmill_plugin::{
-    CallError, CallTime, DescribeError, Engine, EngineOptions, Instance, InstanceOptions, Limits, LogLine, Plugin,
-    describe,
+    CallError, CallTime, DescribeError, Engine, EngineOptions, EntryReader, Instance, InstanceOptions, Limits, LogLine,
+    Plugin, describe,
 };
 
 pub(crate) const AT: CallTime = CallTime { now_ms: 1_700_000_000_123, watermark: -7 };
@@ -38,6 +38,7 @@ pub(crate) struct Setup {
     pub(crate) inputs: Vec<Input>,
     pub(crate) limits: Limits,
     pub(crate) seed: u64,
+    pub(crate) entries: Option<Arc<dyn EntryReader>>,
 }
 
 /// An instance, opened, and what it has logged.
@@ -56,7 +57,7 @@ impl Setup {
             Input { schema: first, key: Some(vec!["k".into()]), event_times: true },
             Input { schema: second, key: None, event_times: false },
         ];
-        Self { mode: mode.into(), inputs, limits: Limits::default(), seed: 1 }
+        Self { mode: mode.into(), inputs, limits: Limits::default(), seed: 1, entries: None }
     }
 
     pub(crate) fn limits(self, limits: Limits) -> Self {
@@ -91,7 +92,7 @@ impl Setup {
             log: Arc::new(move |line| lines.lock().unwrap().push(line)),
             seed: self.seed,
             now_ms: AT.now_ms,
-            entries: None,
+            entries: self.entries.clone(),
         };
         let mut instance = plugin.instantiate(options)?;
         instance.open()?;

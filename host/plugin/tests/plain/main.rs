@@ -4,6 +4,7 @@
 
 mod capsules;
 mod describe;
+mod entries;
 mod fixture;
 mod hostile;
 mod mistakes;

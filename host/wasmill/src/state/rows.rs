@@ -4,13 +4,15 @@ use std::{ops::Range, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use serde_json::{Value, json};
-use wasmill_snapshot::file::{KEY_HEAD_BYTES, Reader, Row};
+use wasmill_snapshot::file::{KEY_HEAD_BYTES, Reader, Row, StateSchema};
 
-use super::hex;
+use super::{decoded::decoded, hex};
 use crate::{Output, error::Error, harmless, refused, show_more};
 
 /// Characters of a key or a value that a table shows.
 const SHOWN_MAX: usize = 60;
+/// Characters of a row that a table shows.
+const SAID_MAX: usize = 400;
 /// Bytes that are written at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -99,24 +101,31 @@ fn each(
 }
 
 /// What stands in front of a key, and the rest of it.
-fn taken_apart<'a>(key: &'a [u8], reader: &Reader) -> (u16, u16, String, &'a [u8]) {
+fn taken_apart<'a, 'r>(key: &'a [u8], reader: &'r Reader) -> (u16, u16, Option<&'r StateSchema>, &'a [u8]) {
     let (head, rest) = key.split_at(KEY_HEAD_BYTES);
     let (group, id) = (u16::from_be_bytes([head[0], head[1]]), u16::from_be_bytes([head[2], head[3]]));
-    let name = reader.schema().iter().find(|state| state.id == id).map_or_else(String::new, |state| state.name.clone());
-    (group, id, name, rest)
+    (group, id, reader.schema().iter().find(|state| state.id == id), rest)
 }
 
-/// A row for people: key group, state, key, value.
+/// A row for people: key group, state, and what it says; if that cannot be told, key and value as they are.
 fn line(row: Row<'_>, reader: &Reader) -> String {
-    let (group, id, name, rest) = taken_apart(row.key, reader);
-    let state = harmless::line(&if name.is_empty() { id.to_string() } else { name }, SHOWN_MAX);
-    let value = row.value.map_or_else(|| "gone".to_owned(), readable);
-    format!("{group:>5}  {state}  {}  {value}\n", readable(rest))
+    let (group, id, schema, rest) = taken_apart(row.key, reader);
+    let name = schema.map_or_else(|| id.to_string(), |schema| schema.name.clone());
+    let state = harmless::line(&name, SHOWN_MAX);
+    let gone = if row.value.is_none() { "  gone" } else { "" };
+    match schema.and_then(|schema| decoded(schema, rest, row.value)) {
+        Some(said) => format!("{group:>5}  {state}  {}{gone}\n", harmless::line(&said.to_string(), SAID_MAX)),
+        None => {
+            let value = row.value.map_or_else(|| "gone".to_owned(), readable);
+            format!("{group:>5}  {state}  {}  {value}\n", readable(rest))
+        }
+    }
 }
 
 /// A row for programs.
 fn json_line(row: Row<'_>, reader: &Reader) -> String {
-    let (group, id, name, rest) = taken_apart(row.key, reader);
+    let (group, id, schema, rest) = taken_apart(row.key, reader);
+    let name = schema.map_or("", |schema| schema.name.as_str());
     let mut json = json!({
         "key_group": group,
         "state": id,
@@ -128,6 +137,9 @@ fn json_line(row: Row<'_>, reader: &Reader) -> String {
         if let Some(text) = bytes.and_then(text) {
             json[field] = Value::from(text);
         }
+    }
+    if let Some(said) = schema.and_then(|schema| decoded(schema, rest, row.value)) {
+        json["row"] = said;
     }
     format!("{json}\n")
 }

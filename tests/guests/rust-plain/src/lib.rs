@@ -1,6 +1,6 @@
 //! An operator on the bare bindings, for the tests and benches of the host.
 //!
-//! Its configuration is `{"mode": ...}`, with `"lasting": true` for cells without a time to live; each mode drives one answer of the contract, one mistake in an answer
+//! Its configuration is `{"mode": ...}`, with `"lasting": true` for cells without a time to live, `"renamed": true` for cells under new names; each mode drives one answer of the contract, one mistake in an answer
 //! (`mistakes`), one way to misbehave (`hostile`), or one rule that is broken silently (`breaks`). `modes` says what each mode declares.
 
 use std::cell::{Cell, RefCell};
@@ -39,6 +39,12 @@ impl Guest for Operator {
         let mut descriptor = modes::describe(&mode, &inputs)?;
         if config.contains("\"lasting\"") {
             descriptor.cells.iter_mut().for_each(|cell| cell.ttl_ms = None);
+        }
+        if config.contains("\"renamed\"") {
+            for cell in &mut descriptor.cells {
+                let now = format!("{}_now", cell.name);
+                cell.renamed_from = Some(std::mem::replace(&mut cell.name, now));
+            }
         }
         Ok(descriptor)
     }

@@ -4,7 +4,8 @@ use crate::{
     bytes::{bitmap, extension, fixed, of_i64s, of_u32s},
     exports::wasmill::operator::guest::{Column, Reply, Rows, TimeDomain},
     wasmill::operator::data::{
-        CellUpdate, Emission, Extension, MarkedValues, NewColumn, Outcome, TimerAction, TimerChanges,
+        CellUpdate, Emission, EntryAction, EntryChanges, Extension, MarkedValues, NewColumn, Outcome, TimerAction,
+        TimerChanges,
     },
 };
 
@@ -32,7 +33,36 @@ fn timers(groups: Vec<u8>, times: Vec<u8>) -> Reply {
 /// For calls of 3 rows and 2 groups.
 pub(crate) fn process(mode: &str, call: &Rows) -> Option<Reply> {
     let what = mode.strip_prefix("bad:")?;
-    shapes(what, call).or_else(|| columns(what)).or_else(|| replaced(what)).or_else(|| kept(what))
+    let others = || replaced(what).or_else(|| kept(what)).or_else(|| entries(what));
+    shapes(what, call).or_else(|| columns(what)).or_else(others)
+}
+
+/// Entries of the map or the list, of two groups.
+fn entries(what: &str) -> Option<Reply> {
+    const MAP: u32 = 2;
+    const LIST: u32 = 3;
+    let groups = |groups: &[u32]| of_u32s(groups.iter().copied());
+    let put = |cell| EntryChanges {
+        cell,
+        action: EntryAction::Put,
+        groups: groups(&[0, 1]),
+        sub_keys: Some(numbers(2)),
+        values: Some(numbers(2)),
+    };
+    let change = match what {
+        "entry-cell" => put(9),
+        "entry-value" => put(0),
+        "entry-put-list" => put(LIST),
+        "entry-append-map" => EntryChanges { action: EntryAction::Append, sub_keys: None, ..put(MAP) },
+        "entry-group" => EntryChanges { groups: groups(&[0, 2]), ..put(MAP) },
+        "entry-no-sub-keys" => EntryChanges { sub_keys: None, ..put(MAP) },
+        "entry-no-values" => EntryChanges { values: None, ..put(MAP) },
+        "entry-sub-keys-length" => EntryChanges { sub_keys: Some(numbers(1)), ..put(MAP) },
+        "entry-null" => EntryChanges { values: Some(column(Some(vec![0b01]), None, &[0; 16])), ..put(MAP) },
+        "entry-clear-values" => EntryChanges { action: EntryAction::Clear, sub_keys: None, ..put(MAP) },
+        _ => return None,
+    };
+    Some(Reply { emissions: vec![], cells: vec![], timers: vec![], entries: vec![change] })
 }
 
 fn numbers(n: i32) -> Column {

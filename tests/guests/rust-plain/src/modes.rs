@@ -86,6 +86,22 @@ pub(crate) fn describe(mode: &str, inputs: &[Input]) -> Result<Descriptor, Strin
             descriptor.timers = true;
             descriptor
         }
+        "entries" => {
+            let ports = vec![port("out", extended("seen", "int64"))];
+            let mut descriptor = plain(inputs, &["a"], ports);
+            descriptor.inputs[0].keyed = true;
+            let map = Cell { kind: "map".into(), sub_key: Some("int64".into()), ..cell("seen", "int64") };
+            let list = Cell { kind: "list".into(), ttl_ms: None, ..cell("rows", "utf8") };
+            descriptor.cells = vec![map, cell("count", "int64"), list];
+            descriptor.timers = true;
+            descriptor
+        }
+        "broadcast" => {
+            let mut descriptor = plain(inputs, &["a"], vec![port("out", Shape::Pass(0))]);
+            let sub_key = Some("int64".into());
+            descriptor.cells = vec![Cell { kind: "broadcast".into(), sub_key, ..cell("all", "int64") }];
+            descriptor
+        }
         "union" => {
             let mut descriptor = plain(inputs, &[], vec![port("out", Shape::New(vec![field("a", "int64")]))]);
             descriptor.inputs.fill(reads(&["a"]));
@@ -120,7 +136,9 @@ fn mistake(inputs: &[Input]) -> Descriptor {
     ];
     let mut descriptor = plain(inputs, &["a"], ports);
     descriptor.inputs[0].keyed = true;
-    descriptor.cells = vec![cell("count", "int64"), cell("note", "utf8")];
+    let map = Cell { kind: "map".into(), sub_key: Some("int64".into()), ..cell("m", "int64") };
+    let list = Cell { kind: "list".into(), ..cell("l", "int64") };
+    descriptor.cells = vec![cell("count", "int64"), cell("note", "utf8"), map, list];
     descriptor.timers = true;
     descriptor
 }
@@ -148,6 +166,15 @@ fn misdescribe(mode: &str, inputs: &[Input]) -> Result<Descriptor, String> {
         "cell-name" => descriptor.cells[0].name = String::new(),
         "cell-twice" => descriptor.cells[1].name = "count".into(),
         "cell-type" => descriptor.cells[1].data_type = "decimal".into(),
+        "cell-sub-key" => descriptor.cells[0].sub_key = Some("int64".into()),
+        "map-no-sub-key" => descriptor.cells[0].kind = "map".into(),
+        "map-float" => {
+            descriptor.cells[0].kind = "map".into();
+            descriptor.cells[0].sub_key = Some("float64".into());
+        }
+        "cell-encoding" => descriptor.cells[0].encoding = Some("cbor".into()),
+        "cell-encoding-unknown" => descriptor.cells[0].encoding = Some("xml".into()),
+        "cell-renamed" => descriptor.cells[0].renamed_from = Some("note".into()),
         "ttl" => descriptor.cells[1].ttl_ms = Some(0),
         "port-times" => descriptor.ports[0].event_times = true,
         "" => {}
