@@ -133,7 +133,10 @@ impl JobManager {
     pub(super) fn put_in_place(&mut self, id: JobId) {
         let job = self.jobs.get_mut(&id).expect("the caller has found it");
         let Some(Asked { request, mut shape, .. }) = job.replacing.asked.take() else { return };
-        shape.from.clone_from(&job.record.shape.from);
+        let before = &job.record.shape;
+        (shape.from, shape.from_visible) = (before.from.clone(), before.from_visible);
+        // What sinks that are gone have made visible stays visible.
+        shape.transactional |= before.transactional;
         let before = std::mem::replace(&mut job.record.shape, shape);
         job.record.previous = Some(Box::new(before));
         job.record.version += 1;
