@@ -11,7 +11,7 @@ use wasmill_model::{
     ids::{Attempt, Epoch, Incarnation, JobId, Subtask, TaskManagerId},
 };
 
-use crate::message::{Checkpoints, Order, Orders, Place, Report, Restore, Reports, Said, SubtaskState, Wish};
+use crate::message::{Checkpoints, Order, Orders, Place, Report, Reports, Restore, Said, SubtaskState, Wish};
 
 mod outbox;
 

@@ -30,8 +30,8 @@ mod wishes;
 
 pub use happened::JobEvent;
 pub use job::{
-    About, CheckpointConfig, Choice, Completed, Decision, Desired, End, EndState, JobRecord, JobShape, JobState, Recovered, Recovery,
-    Restart,
+    About, CheckpointConfig, Choice, Completed, Decision, Desired, End, EndState, JobRecord, JobShape, JobState,
+    Recovered, Recovery, Restart,
 };
 pub use view::{CheckpointView, DecisionView, JobView, TaskManagerView};
 

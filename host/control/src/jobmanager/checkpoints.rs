@@ -284,7 +284,8 @@ impl JobManager {
         assert!(job.keeping.writing.is_none(), "{id} writes {checkpoint} while another is not answered");
         job.keeping.writing = Some(writing);
         let (parent, damaged) = (job.begins_from(), job.record.recovery.damaged.clone());
-        let command = Command::StoreCheckpoint { job: id, attempt, checkpoint, parent, parts, savepoint, last, damaged };
+        let command =
+            Command::StoreCheckpoint { job: id, attempt, checkpoint, parent, parts, savepoint, last, damaged };
         self.commands.push(command);
     }
 

@@ -122,7 +122,9 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub(super) enum Then {
     End(EndState),
-    Restart { from_ms: Timestamp },
+    Restart {
+        from_ms: Timestamp,
+    },
     /// What the record says is to be decided.
     Decide,
 }

@@ -112,6 +112,12 @@ impl JobManager {
             Phase::Placed { stage, .. } => !matches!(stage, Stage::Committing),
             _ => false,
         };
+        if job.decision().is_some() {
+            return refused(
+                Code::ReplaceFailed,
+                "somebody has to decide first how it goes on; `wasmill resolve` says why",
+            );
+        }
         if !may || job.record.desired != Desired::Run {
             return refused(Code::ReplaceFailed, "it is ending, or has ended");
         }

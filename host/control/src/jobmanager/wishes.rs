@@ -88,7 +88,8 @@ impl JobManager {
             (Desired::Stop, Phase::Placed { .. }) => self.keep(id),
             // It waits for an attempt that can be stopped, or goes on from its checkpoint to the end.
             (Desired::Stop, _) => {}
-            (Desired::Drain, Phase::Stopping { .. } | Phase::Waiting { again: true, .. } | Phase::Undecided) if comes_again => {}
+            (Desired::Drain, Phase::Stopping { .. } | Phase::Waiting { again: true, .. } | Phase::Undecided)
+                if comes_again => {}
             // Nothing was read, or it is lost: there is nothing to come out.
             (_, Phase::Stopping { then: then @ (Then::Restart { .. } | Then::Decide), .. }) => {
                 *then = Then::End(EndState::Cancelled);

@@ -372,7 +372,8 @@ fn a_job_that_is_drained_goes_on_from_its_checkpoint_and_is_drained_again() {
 #[test]
 fn a_new_life_goes_on_from_the_newest_checkpoint_and_counts_beyond_it() {
     let record = |desired| JobRecord { shape: keeping(&[1]), ..crashes::record(1, desired, None) };
-    let completed = Completed { id: id_of(2, 40), manifest: "manifest-2.40".to_owned(), last: false, transactions: false };
+    let completed =
+        Completed { id: id_of(2, 40), manifest: "manifest-2.40".to_owned(), last: false, transactions: false };
     for desired in [Desired::Run, Desired::Drain, Desired::Stop] {
         let recovered = Recovered { record: record(desired), checkpoints: vec![completed.clone()] };
         let mut run = Run::with(Config::default(), 3, vec![recovered]);
