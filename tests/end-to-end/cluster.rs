@@ -19,6 +19,7 @@ use crate::process::{Ended, Running};
 mod failures;
 mod jobs;
 mod plugins;
+mod recovery;
 mod savepoints;
 mod security;
 

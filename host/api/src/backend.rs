@@ -11,8 +11,8 @@ use bytes::Bytes;
 use tempfile::NamedTempFile;
 use tokio::sync::{mpsc, watch};
 use wasmill_rest::{
-    Accepted, Cluster, Event, Exception, JobDetail, JobSummary, LogLine, Operation, OperationKind, Plan, PluginDetail,
-    PluginVersion, Problem, Replaced, Savepoint, Scale, Stored, Submission, TapRow, Worker,
+    Accepted, Choice, Cluster, Event, Exception, JobDetail, JobSummary, LogLine, Operation, OperationKind, Plan,
+    PluginDetail, PluginVersion, Problem, Replaced, Savepoint, Scale, Stored, Submission, TapRow, Worker,
 };
 
 mod jobmanager;
@@ -73,6 +73,8 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// Answered when the job runs in its new form, or has gone back to the one before.
     fn replace(&self, id: &str, submission: Submission) -> impl Answer<Replaced>;
     fn scale(&self, id: &str, scale: Scale) -> impl Answer<Replaced>;
+    /// Durable when it is answered. A problem if nothing is to be decided, or this is none of the choices.
+    fn resolve(&self, id: &str, choice: Choice) -> impl Answer<JobSummary>;
 
     /// Answered when it is complete.
     fn savepoint(&self, id: &str, name: Option<String>) -> impl Answer<Savepoint>;

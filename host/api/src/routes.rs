@@ -10,7 +10,7 @@ use axum::{
 use utoipa::ToSchema;
 use wasmill_rest::{
     Accepted, Cluster, Event, Exception, JobDetail, JobSummary, LogLine, Operation, Plan, PluginDetail, PluginVersion,
-    Replaced, Savepoint, SavepointRequest, Scale, TapRow, Worker,
+    Replaced, Resolve, Savepoint, SavepointRequest, Scale, TapRow, Worker,
 };
 
 use crate::{Backend, guard, openapi::Schemas, shared::Api, tokens::Role};
@@ -68,6 +68,7 @@ pub(crate) enum Id {
     StopJob,
     ReplaceJob,
     ScaleJob,
+    ResolveJob,
     CreateSavepoint,
     ListSavepoints,
     GetSavepoint,
@@ -346,6 +347,17 @@ pub(crate) const ROUTES: &[Route] = &[
         )
     },
     Route {
+        takes: Takes::Json(Schemas::of::<Resolve>()),
+        status: &[200, 409],
+        ..post(
+            Id::ResolveJob,
+            "/v1/jobs/{job}/resolve",
+            DEPLOYER,
+            "Decide how a job that is NEEDS_DECISION goes on; 409 if that is none of its choices.",
+            shape::<JobSummary>(),
+        )
+    },
+    Route {
         takes: Takes::Json(Schemas::of::<SavepointRequest>()),
         status: &[201, 409],
         ..post(
@@ -475,6 +487,7 @@ fn mount<B: Backend>(route: &Route) -> MethodRouter<Api<B>> {
         Id::StopJob => on(method, jobs::stop::<B>),
         Id::ReplaceJob => on(method, jobs::replace::<B>),
         Id::ScaleJob => on(method, jobs::scale::<B>),
+        Id::ResolveJob => on(method, jobs::resolve::<B>),
         Id::CreateSavepoint => on(method, savepoints::create::<B>),
         Id::ListSavepoints => on(method, savepoints::list::<B>),
         Id::GetSavepoint => on(method, savepoints::get::<B>),

@@ -16,7 +16,7 @@ use crate::{
     status::now_ms,
     table::{self, Column},
     terminal::{Color, Terminal},
-    wait::has_ended,
+    wait::{NEEDS_DECISION, has_ended},
 };
 
 #[derive(Debug, Args)]
@@ -60,9 +60,19 @@ pub(crate) fn id(text: &str) -> Result<String, String> {
 }
 
 fn state(text: &str) -> Result<String, String> {
-    const STATES: [&str; 9] =
-        ["CREATED", "DEPLOYING", "RUNNING", "RESTARTING", "CANCELLING", "CANCELLED", "FAILED", "FINISHED", "STOPPED"];
-    let state = text.to_ascii_uppercase();
+    const STATES: [&str; 10] = [
+        "CREATED",
+        "DEPLOYING",
+        "RUNNING",
+        "RESTARTING",
+        NEEDS_DECISION,
+        "CANCELLING",
+        "CANCELLED",
+        "FAILED",
+        "FINISHED",
+        "STOPPED",
+    ];
+    let state = text.to_ascii_uppercase().replace('-', "_");
     match STATES.contains(&state.as_str()) {
         true => Ok(state),
         false => Err(format!("expected one of {}", STATES.join(", "))),
@@ -118,6 +128,7 @@ mod tests {
             rows_written: rows / 3,
             cpu_seconds: 1.5,
             cause: None,
+            decision: None,
             checkpoints: None,
             version: 0,
             savepoint: None,

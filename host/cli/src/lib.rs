@@ -32,6 +32,7 @@ mod progress;
 mod push;
 mod replace;
 mod request;
+mod resolve;
 mod savepoints;
 mod status;
 mod stream;
@@ -77,6 +78,9 @@ pub enum Verb {
     /// Lets running jobs go on with more or fewer subtasks, and waits until they do. Exit code 1 if a job went back to what
     /// it was.
     Scale(replace::ScaleArguments),
+    /// Shows what somebody has to decide about a job that is NEEDS_DECISION, or decides it and waits until the job runs. Exit code 1
+    /// if it does not.
+    Resolve(resolve::Arguments),
     /// Savepoints: what jobs have kept at one moment, under a name.
     #[command(subcommand)]
     Savepoint(savepoints::Verb),
@@ -118,6 +122,7 @@ pub fn run(verb: &Verb, local: &Local<'_>) -> ExitCode {
         Verb::Stop(arguments) => ending::stop(arguments, &interrupt),
         Verb::Cancel(arguments) => ending::cancel(arguments, &interrupt),
         Verb::Scale(arguments) => replace::scale(arguments, &interrupt),
+        Verb::Resolve(arguments) => resolve::run(arguments, &interrupt),
         Verb::Savepoint(verb) => savepoints::run(verb, &interrupt),
         Verb::Workers(arguments) => workers::run(arguments),
         Verb::Config(verb) => config::run(verb),
@@ -175,6 +180,7 @@ impl Verb {
             Self::Stop(arguments) => &arguments.end.common,
             Self::Cancel(arguments) => &arguments.common,
             Self::Scale(arguments) => &arguments.common,
+            Self::Resolve(arguments) => &arguments.common,
             Self::Savepoint(verb) => return verb.output(),
             Self::Workers(arguments) => arguments.common(),
             Self::Config(verb) => return verb.output(),

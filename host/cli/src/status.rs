@@ -207,6 +207,13 @@ fn whole(job: &JobDetail, terminal: &Terminal, now_ms: Timestamp) -> String {
     if summary.cause.is_some() {
         text += &failure(summary).shown();
     }
+    if let Some(decision) = &summary.decision {
+        let checkpoint = line(&decision.checkpoint);
+        text += &format!(
+            "it cannot begin from {checkpoint} before somebody has decided how: wasmill resolve {}\n",
+            line(&summary.id)
+        );
+    }
     text
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use wasmill_model::fault::Code;
-use wasmill_rest::JobSummary;
+use wasmill_rest::{Decision, JobSummary};
 
 use crate::{client::Client, error::Error, harmless, numbers::clock, progress::States, request::Request};
 
@@ -26,6 +26,9 @@ pub(crate) enum Until {
 
 /// The state of a job that has ended with a savepoint.
 pub(crate) const STOPPED: &str = "STOPPED";
+
+/// The state of a job that does not go on before somebody has decided how.
+pub(crate) const NEEDS_DECISION: &str = "NEEDS_DECISION";
 
 /// Whether a job in this state will never be in another one.
 pub(crate) fn has_ended(state: &str) -> bool {
@@ -69,6 +72,10 @@ pub(crate) fn wait(client: &Client, id: &str, until: Until, within: Duration) ->
         if until.is_reached(&job) {
             return Ok(job);
         }
+        if let Some(decision) = &job.decision {
+            let error = undecided(client, &job.id, decision);
+            return Err(Overdue { state: Some(job.state), error });
+        }
         states.show(&format!("{id} is {}", harmless::line(&job.state, 40)));
         if started.elapsed() >= within {
             let error = overdue(client, &job, until, within);
@@ -77,6 +84,15 @@ pub(crate) fn wait(client: &Client, id: &str, until: Until, within: Duration) ->
         thread::sleep(look.min(within.saturating_sub(started.elapsed())));
         look = (2 * look).min(LOOK_LAST);
     }
+}
+
+/// A job does not go on by itself.
+fn undecided(client: &Client, id: &str, decision: &Decision) -> Error {
+    let [id, checkpoint] = [id, &decision.checkpoint].map(|text| harmless::line(text, 100));
+    let reason = harmless::text(&decision.reason, 4_000);
+    let how = client.command(&format!("resolve {id}"));
+    let text = format!("{id} could not begin from {checkpoint}: {reason}\n  hint: `{how}` shows how it can go on");
+    Error::told(&decision.code, &text)
 }
 
 fn overdue(client: &Client, job: &JobSummary, until: Until, within: Duration) -> Error {

@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use wasmill_rest::{Cluster, Worker, WorkerState};
+use wasmill_rest::{Cluster, JobCounts, Worker, WorkerState};
 
 use crate::{
     connection::Common,
@@ -149,10 +149,19 @@ fn about(server: &str, cluster: &Cluster) -> String {
         ("epoch", format!("{}, since {} ({})", text(&cluster.epoch), date_time(cluster.started_ms), clock(age))),
         ("workers", cluster.workers.to_string()),
         ("slots", format!("{}, {} free", cluster.slots, cluster.slots_free)),
-        ("jobs", format!("{} running, {} waiting, {} restarting", jobs.running, jobs.waiting, jobs.restarting)),
+        ("jobs", live(jobs)),
         ("ended", format!("{} finished, {} failed, {} cancelled", jobs.finished, jobs.failed, jobs.cancelled)),
     ];
     lines.map(|(name, value)| format!("{name:<8} {value}\n")).concat()
+}
+
+/// Jobs that have not ended.
+fn live(jobs: &JobCounts) -> String {
+    let undecided = match jobs.needs_decision {
+        0 => String::new(),
+        count => format!(", {count} to be decided"),
+    };
+    format!("{} running, {} waiting, {} restarting{undecided}", jobs.running, jobs.waiting, jobs.restarting)
 }
 
 #[cfg(test)]

@@ -348,13 +348,14 @@ pub(crate) fn rand_bytes<const N: usize>() -> [u8; N] {
 
 #[cfg(test)]
 mod tests {
-    use wasmill_control::jobmanager::{Desired, JobShape, Restart};
+    use wasmill_control::jobmanager::{Desired, JobShape, Recovery, Restart};
 
     use super::*;
 
     fn record(id: u64) -> JobRecord {
         let (name, chains) = ("words".to_owned(), vec![2, 1]);
-        let shape = JobShape { name, chains, restart: Restart::Never, checkpoints: None, from: None };
+        let (restart, checkpoints, from) = (Restart::Never, None, None);
+        let shape = JobShape { name, chains, restart, checkpoints, from, from_visible: false, transactional: false };
         JobRecord {
             id: JobId(id),
             shape,
@@ -365,6 +366,7 @@ mod tests {
             last_cause: None,
             version: 0,
             previous: None,
+            recovery: Recovery::default(),
         }
     }
 

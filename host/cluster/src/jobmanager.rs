@@ -24,7 +24,7 @@ use wasmill_model::{
     fault::Code,
     ids::{Epoch, JobId, TaskManagerId},
 };
-use wasmill_rest::{Problem, Savepoint};
+use wasmill_rest::{JobSummary, Problem, Savepoint};
 use wasmill_runtime::Job;
 
 use crate::{
@@ -130,6 +130,8 @@ pub(crate) struct Shell {
     pub(crate) keeper: Option<(Keeper, CheckpointPlace)>,
     pub(crate) savepoints: BTreeMap<u64, WantsSavepoint>,
     replaces: BTreeMap<u64, Replace>,
+    /// Who has decided something, by request.
+    pub(crate) resolves: BTreeMap<u64, oneshot::Sender<Result<JobSummary, Problem>>>,
     /// Submitted jobs that have no id yet, by request.
     requests: BTreeMap<u64, Submit>,
     last_request: u64,
@@ -186,6 +188,7 @@ pub(crate) fn start(
         keeper,
         savepoints: BTreeMap::new(),
         replaces: BTreeMap::new(),
+        resolves: BTreeMap::new(),
         requests: BTreeMap::new(),
         last_request: 0,
         also_waiting: BTreeMap::new(),
@@ -379,7 +382,9 @@ impl Shell {
                 | Command::SavepointTaken { .. }
                 | Command::SavepointFailed { .. }
                 | Command::Replaced { .. }
-                | Command::ReplaceFailed { .. }) => self.follow_checkpoints(other),
+                | Command::ReplaceFailed { .. }
+                | Command::Resolved { .. }
+                | Command::ResolveFailed { .. }) => self.follow_checkpoints(other),
                 Command::Accepted { request, job } => {
                     if let Some(submit) = self.requests.remove(&request) {
                         let _ = submit.accepted.send(Ok(job));

@@ -17,7 +17,7 @@ use std::{
 use wasmill_control::{
     Agent,
     agent::{Command, Config, Event},
-    message::{At, Cause, Checkpoints as Wanted, Orders, Place, Reports, Said, SubtaskState, Trigger},
+    message::{At, Cause, Checkpoints as Wanted, Orders, Passed, Place, Reports, Restore, Said, SubtaskState, Trigger},
 };
 use wasmill_model::{
     Timestamp,
@@ -27,7 +27,7 @@ use wasmill_model::{
 use wasmill_plugin::PluginStore;
 use wasmill_runtime::{
     Attempt, Barrier, CheckpointKind, Checkpoints, Job, Network, OnProgress, OperatorLog, Placement, Progress, Wish,
-    checkpoint::{self, Checkpointing},
+    checkpoint::{self, Beginning, Checkpointing},
 };
 
 use crate::{
@@ -274,7 +274,7 @@ impl Shell {
         attempt: ids::Attempt,
         subtasks: Vec<Subtask>,
         placement: Vec<Place>,
-        restore: Option<String>,
+        restore: Option<Restore>,
     ) {
         let slot = Slot::Starting { subtasks: subtasks.clone(), wish: Wish::Run, checkpoints: Checkpoints::default() };
         self.attempts.insert((job, attempt), slot);
@@ -337,7 +337,7 @@ impl StartParts {
         (id, attempt): (JobId, ids::Attempt),
         subtasks: &[Subtask],
         places: Vec<Place>,
-        restore: Option<String>,
+        restore: Option<Restore>,
         inbox: &Sender<Message>,
     ) -> Result<(Attempt, Arc<Job>), Cause> {
         let job = self.job(id, attempt)?;
@@ -369,7 +369,7 @@ impl StartParts {
     }
 
     /// Where the checkpoints of a job go, and what it begins from. `None`: it takes none.
-    fn checkpointing(&self, id: JobId, job: &Job, restore: Option<String>) -> Result<Option<Checkpointing>, Cause> {
+    fn checkpointing(&self, id: JobId, job: &Job, restore: Option<Restore>) -> Result<Option<Checkpointing>, Cause> {
         let shared = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let failed = |code: Code, reason: &dyn std::fmt::Display| {
             let message = format!("could not begin {id} from its checkpoint: {reason}");
@@ -381,10 +381,14 @@ impl StartParts {
                 None => Ok(None),
             };
         };
-        let restore = restore.map(|name| {
-            let name = name.parse().map_err(|e| failed(Code::CheckpointStore, &e))?;
-            let manifest = shared.store.manifest(&name).map_err(|e| failed(e.code(), &e))?;
-            Ok(Arc::new(manifest))
+        let restore = restore.map(|Restore { manifest, visible, given_up, passed }| {
+            let name = manifest.parse().map_err(|e| failed(Code::CheckpointStore, &e))?;
+            let read = shared.store.manifest(&name);
+            let manifest = Arc::new(read.map_err(|e| failed(checkpoint::restore_code(&shared.store, &e), &e))?);
+            let passed = passed.into_iter().filter_map(|Passed { manifest, visible }| {
+                Some((Arc::new(shared.store.manifest(&manifest.parse().ok()?).ok()?), visible))
+            });
+            Ok(Beginning { manifest, visible, given_up, passed: passed.collect() })
         });
         let restore = restore.transpose()?;
         Ok(Some(Checkpointing { store: shared.store, cluster: shared.cluster, scratch: shared.scratch, restore }))

@@ -21,11 +21,17 @@ pub enum Error {
 
     /// A file that was prepared is gone before it was made visible.
     #[error(
-        "could not make {} visible: it was prepared as {}, which is gone\n  hint: has somebody moved or removed it? Put it back, or \
-         begin again from an older checkpoint",
+        "could not make {} visible: it was prepared as {}, which is gone\n  hint: has somebody moved or removed it? Put it back",
         target.display(), temporary.display()
     )]
     Unpublished { target: PathBuf, temporary: PathBuf },
+
+    /// A file that was being written at a checkpoint, and is to be written on, does not have what it had then.
+    #[error(
+        "could not go on with {}, which the checkpoint needs: {reason}\n  hint: has somebody moved, removed or changed it? Put it back",
+        path.display()
+    )]
+    Lost { path: PathBuf, reason: String },
 
     /// A source cannot go on from where it was at a checkpoint.
     #[error("could not go on reading {of} from where it was at the checkpoint: {reason}")]
@@ -75,7 +81,8 @@ impl Coded for Error {
     fn code(&self) -> Code {
         match self {
             Self::Read { .. } => Code::SourceUnreadable,
-            Self::Write { .. } | Self::Unpublished { .. } => Code::SinkUnwritable,
+            Self::Write { .. } => Code::SinkUnwritable,
+            Self::Unpublished { .. } | Self::Lost { .. } => Code::TransactionLost,
             Self::Position { .. } => Code::SourceUnreadable,
             Self::NoFile { .. } => Code::SourceFileNotFound,
             Self::Folder { .. } => Code::SourceFileIsFolder,

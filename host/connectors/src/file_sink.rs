@@ -5,7 +5,6 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
 use wasmill_model::{
     Schema,
     fault::Code,
@@ -13,7 +12,7 @@ use wasmill_model::{
 };
 
 use crate::{
-    Error, Sink, SinkPlace,
+    Error, Sink, SinkPlace, Transactions,
     encode::EncoderConfig,
     file_name::Packing,
     file_sink::{
@@ -25,6 +24,7 @@ use crate::{
     file_source::resolve,
 };
 
+mod accounts;
 mod part;
 mod publish;
 mod rolling;
@@ -90,12 +90,13 @@ impl FileSinkConfig {
         &self,
         schema: &Schema,
         place: SinkPlace,
-        restored: Option<&[Value]>,
+        restored: Option<&Transactions>,
     ) -> Result<Box<dyn Sink>, Error> {
         let options = PartOptions { name: self.name.clone(), encoder: self.encoder.clone(), schema: schema.clone() };
         if place.checkpoints {
             let target = if place.parallelism == 1 { self.name.path() } else { self.name.path_of(place.subtask) };
-            let (roll, restored) = (self.roll(place.bounded), restored.unwrap_or_default());
+            let (roll, begins) = (self.roll(place.bounded), Transactions::default());
+            let restored = restored.unwrap_or(&begins);
             return Ok(Box::new(TransactionalSink::open(options, roll, target, place, restored)?));
         }
         temporary::sweep(&self.name.folder, &self.name.whole());

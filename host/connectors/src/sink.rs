@@ -89,6 +89,19 @@ impl SinkPlace {
     }
 }
 
+/// What the subtasks of a sink had prepared at the checkpoint that is gone on from, however many they were, and what is known of it.
+#[derive(Debug, Default, Clone)]
+pub struct Transactions {
+    /// What each returned from [`Sink::checkpoint`] or [`Sink::prepare`].
+    pub kept: Vec<Value>,
+    /// All of it that the checkpoint makes visible was visible once: what is gone of it, somebody has taken away.
+    pub visible: bool,
+    /// What cannot be found of it is given up.
+    pub given_up: bool,
+    /// The same of later checkpoints, which were complete and are not gone on from, and whether all of it was visible once.
+    pub later: Vec<(Vec<Value>, bool)>,
+}
+
 /// How a sink uses standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StdoutUse {
@@ -184,13 +197,22 @@ impl SinkConfig {
         }
     }
 
-    /// Opens the sink of a subtask for rows of this schema. `restored`: what all subtasks of it returned from
-    /// [`Sink::checkpoint`] or [`Sink::prepare`] at the checkpoint that is gone on from, however many they were; what was
-    /// prepared then is visible when this returns. `None`: it begins anew.
+    /// Whether it prepares what checkpoints make visible.
+    pub fn is_transactional(&self) -> bool {
+        matches!(self.kind, Kind::File(_))
+    }
+
+    /// Opens the sink of a subtask for rows of this schema. What was prepared at the checkpoint that is gone on from is visible when
+    /// this returns. `None`: it begins anew.
     ///
     /// # Errors
-    /// [`Error::Write`] if it cannot be opened, [`Error::Unpublished`] if what was prepared is gone.
-    pub fn open(&self, schema: &Schema, place: SinkPlace, restored: Option<&[Value]>) -> Result<Box<dyn Sink>, Error> {
+    /// [`Error::Write`] if it cannot be opened; [`Error::Unpublished`] and [`Error::Lost`] if what was prepared is gone.
+    pub fn open(
+        &self,
+        schema: &Schema,
+        place: SinkPlace,
+        restored: Option<&Transactions>,
+    ) -> Result<Box<dyn Sink>, Error> {
         assert!(place.subtask < place.parallelism, "{place:?}");
         Ok(match &self.kind {
             Kind::File(config) => config.open(schema, place, restored)?,

@@ -11,7 +11,7 @@ use wasmill_model::{
     ids::{Attempt, Epoch, Incarnation, JobId, Subtask, TaskManagerId},
 };
 
-use crate::message::{Checkpoints, Order, Orders, Place, Report, Reports, Said, SubtaskState, Wish};
+use crate::message::{Checkpoints, Order, Orders, Place, Report, Reports, Restore, Said, SubtaskState, Wish};
 
 mod outbox;
 
@@ -53,7 +53,7 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Start these subtasks, all together: their channels belong to each other. They begin from this manifest, if there is one.
-    Start { job: JobId, attempt: Attempt, subtasks: Vec<Subtask>, placement: Vec<Place>, restore: Option<String> },
+    Start { job: JobId, attempt: Attempt, subtasks: Vec<Subtask>, placement: Vec<Place>, restore: Option<Restore> },
     /// One of these numbers has risen, or several have.
     Checkpoints { job: JobId, attempt: Attempt, checkpoints: Checkpoints },
     /// Let the sources of the attempt end.

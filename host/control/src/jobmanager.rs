@@ -21,6 +21,7 @@ mod job;
 mod phase;
 mod placement;
 mod progress;
+mod recovery;
 mod replace;
 mod savepoints;
 mod taskmanagers;
@@ -28,8 +29,11 @@ mod view;
 mod wishes;
 
 pub use happened::JobEvent;
-pub use job::{CheckpointConfig, Completed, Desired, End, EndState, JobRecord, JobShape, JobState, Recovered, Restart};
-pub use view::{CheckpointView, JobView, TaskManagerView};
+pub use job::{
+    About, CheckpointConfig, Choice, Completed, Decision, Desired, End, EndState, JobRecord, JobShape, JobState,
+    Recovered, Recovery, Restart,
+};
+pub use view::{CheckpointView, DecisionView, JobView, TaskManagerView};
 
 use durable::Written;
 use phase::Job;
@@ -99,8 +103,12 @@ pub enum Event {
     Stop { request: u64, job: JobId },
     /// A job is to go on with another shape. The answer, [`Command::Replaced`] or [`Command::ReplaceFailed`], carries `request`.
     Replace { request: u64, job: JobId, shape: JobShape },
-    /// What [`Command::StoreCheckpoint`] asked for is durable, as this manifest.
-    CheckpointStored { job: JobId, checkpoint: CheckpointId, manifest: String },
+    /// What is to be decided about a job is decided. The answer, [`Command::Resolved`] or [`Command::ResolveFailed`], carries
+    /// `request`.
+    Resolve { request: u64, job: JobId, choice: Choice },
+    /// What [`Command::StoreCheckpoint`] asked for is durable, as this manifest; whether sinks have prepared something that it makes
+    /// visible.
+    CheckpointStored { job: JobId, checkpoint: CheckpointId, manifest: String, transactions: bool },
     /// It is certainly not there, and never will be.
     CheckpointNotStored { job: JobId, checkpoint: CheckpointId, message: String },
     /// An agent says how far its subtasks are.
@@ -150,6 +158,8 @@ pub enum Command {
         savepoint: bool,
         /// All subtasks are at their end.
         last: bool,
+        /// Checkpoints of the job that no attempt begins from: of the others as many stay as are to be retained.
+        damaged: BTreeSet<CheckpointId>,
     },
     /// A savepoint is durable, and what belongs to it is visible; or the job has ended with it.
     SavepointTaken {
@@ -170,6 +180,16 @@ pub enum Command {
     },
     /// It does not, and goes on as it was.
     ReplaceFailed {
+        request: u64,
+        cause: Cause,
+    },
+    /// What was to be decided is, durably.
+    Resolved {
+        request: u64,
+        job: JobId,
+    },
+    /// It is not, and the job stays as it is.
+    ResolveFailed {
         request: u64,
         cause: Cause,
     },
@@ -272,7 +292,10 @@ impl JobManager {
             Event::Savepoint { request, job } => self.ask_savepoint(request, job),
             Event::Stop { request, job } => self.ask_stop(request, job),
             Event::Replace { request, job, shape } => self.replace(request, job, shape),
-            Event::CheckpointStored { job, checkpoint, manifest } => self.checkpoint_stored(job, checkpoint, &manifest),
+            Event::Resolve { request, job, choice } => self.resolve(request, job, choice),
+            Event::CheckpointStored { job, checkpoint: id, manifest, transactions } => {
+                self.checkpoint_stored(job, Completed { id, manifest, last: false, transactions });
+            }
             Event::CheckpointNotStored { job, checkpoint, message } => {
                 self.checkpoint_not_stored(job, checkpoint, &message);
             }

@@ -30,12 +30,33 @@ pub struct Order {
     pub subtasks: Vec<Subtask>,
     /// One a slot of the job: who runs subtask i of every chain.
     pub placement: Vec<Place>,
-    /// The manifest that the attempt begins from, by its name in the checkpoint store; none: from the beginning.
+    /// What the attempt begins from; none: from the beginning.
     #[serde(default)]
-    pub restore: Option<String>,
+    pub restore: Option<Restore>,
     /// How far its checkpoints are.
     #[serde(default)]
     pub checkpoints: Checkpoints,
+}
+
+/// What an attempt begins from.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restore {
+    /// A manifest, by its name in the checkpoint store.
+    pub manifest: String,
+    /// All that its sinks had prepared was visible once: what is gone of it, somebody has taken away.
+    pub visible: bool,
+    /// What its sinks had prepared and nobody can find is given up.
+    pub given_up: bool,
+    /// Manifests of later checkpoints, which are passed over: by them too things have become visible.
+    pub passed: Vec<Passed>,
+}
+
+/// A later checkpoint than the one that an attempt begins from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passed {
+    pub manifest: String,
+    /// All that its sinks had prepared was visible once.
+    pub visible: bool,
 }
 
 /// How far the checkpoints of an attempt are. Each number only rises within it, and like all orders it says what is to be, not

@@ -24,6 +24,8 @@ pub struct JobCounts {
     pub waiting: u32,
     pub running: u32,
     pub restarting: u32,
+    #[serde(default)]
+    pub needs_decision: u32,
     pub finished: u32,
     pub failed: u32,
     pub cancelled: u32,

@@ -61,7 +61,7 @@ pub struct Plan {
 pub struct JobSummary {
     pub id: String,
     pub name: String,
-    /// CREATED, DEPLOYING, RUNNING, RESTARTING, CANCELLING, CANCELLED, FAILED, FINISHED or STOPPED.
+    /// CREATED, DEPLOYING, RUNNING, RESTARTING, NEEDS_DECISION, CANCELLING, CANCELLED, FAILED, FINISHED or STOPPED.
     pub state: String,
     pub submitted_ms: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,6 +77,9 @@ pub struct JobSummary {
     /// Why it failed or was started again last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
+    /// What somebody has to decide, of a job that is NEEDS_DECISION.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
     /// Of a job that takes checkpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoints: Option<CheckpointState>,
@@ -86,6 +89,43 @@ pub struct JobSummary {
     /// The savepoint of a job that was stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub savepoint: Option<String>,
+}
+
+/// Why a job cannot begin again before somebody has decided how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Decision {
+    /// `damaged-checkpoint` or `lost-transaction`.
+    pub about: String,
+    /// What it could not begin from: `job-7/1.41`, or a savepoint.
+    pub checkpoint: String,
+    /// The stable name of the error.
+    pub code: String,
+    /// Which file, or what of which sink and subtask, and what is wrong with it.
+    pub reason: String,
+    /// How it can be resolved; cancelling the job is always possible.
+    pub choices: Vec<Choice>,
+    /// What it begins from with `rewind`; absent if that is none of the choices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewind_to: Option<String>,
+}
+
+/// How a job is to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Choice {
+    /// The same again: what was damaged or gone is there again.
+    Retry,
+    /// From the checkpoint before: rows that have become visible since come again.
+    Rewind,
+    /// Without what is lost of the checkpoint: its rows are missing.
+    GiveUpTransaction,
+}
+
+/// What was decided about a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Resolve {
+    pub choice: Choice,
 }
 
 /// Why a job failed or was started again.

@@ -14,8 +14,8 @@ mod savepoint;
 pub use cluster::{Cluster, JobCounts, Worker, WorkerState};
 pub use history::{Event, Exception, LogLine, Page, TapRow};
 pub use job::{
-    Accepted, Cause, EdgeDetail, JobDetail, JobSummary, LatencyDetail, Plan, Submission, SubtaskDetail, VertexDetail,
-    VertexKind, VertexMetrics,
+    Accepted, Cause, Choice, Decision, EdgeDetail, JobDetail, JobSummary, LatencyDetail, Plan, Resolve, Submission,
+    SubtaskDetail, VertexDetail, VertexKind, VertexMetrics,
 };
 pub use operation::{Operation, OperationKind, OperationState};
 pub use plugin::{PluginDetail, PluginVersion, Stored};

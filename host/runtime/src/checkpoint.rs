@@ -8,11 +8,14 @@ use std::{path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use wasmill_model::ids::CheckpointId;
+use wasmill_model::{
+    fault::{Code, Coded},
+    ids::CheckpointId,
+};
 use wasmill_snapshot::{
     file::StateSchema,
     manifest::{Manifest, SnapshotFile},
-    store::Store,
+    store::{self, Store},
 };
 
 mod chain_of_files;
@@ -33,7 +36,30 @@ pub struct Checkpointing {
     /// A folder for files on their way to the store and from it.
     pub scratch: PathBuf,
     /// `None`: the attempt begins with nothing.
-    pub restore: Option<Arc<Manifest>>,
+    pub restore: Option<Beginning>,
+}
+
+/// A checkpoint that an attempt begins from, and what is known of it.
+#[derive(Debug, Clone)]
+pub struct Beginning {
+    pub manifest: Arc<Manifest>,
+    /// All that its sinks had prepared was visible once.
+    pub visible: bool,
+    /// What its sinks had prepared and cannot be found is given up.
+    pub given_up: bool,
+    /// Later checkpoints, which are passed over, and whether all that sinks had prepared in them was visible once. Those that can be
+    /// read.
+    pub passed: Vec<(Arc<Manifest>, bool)>,
+}
+
+/// What it means that something of a checkpoint cannot be fetched. What is not there is as bad as what is damaged; but where nothing
+/// is that belongs to the cluster, another folder stands in the place of the store.
+pub fn restore_code(store: &Store, error: &store::Error) -> Code {
+    let is_there = || matches!(store.read_nonce(), Ok(Some(_)));
+    match error {
+        store::Error::Missing { .. } if is_there() => Code::CheckpointDamaged,
+        error => error.code(),
+    }
 }
 
 /// When a subtask took its part.

@@ -48,7 +48,7 @@ pub enum Error {
     #[error("could not write snapshots again and again; the last time: {reason}")]
     Checkpoints { reason: String },
     #[error("could not restore the state of operator {vertex}[{subtask}]: {reason}")]
-    Restore { vertex: String, subtask: u32, reason: String },
+    Restore { vertex: String, subtask: u32, code: Code, reason: String },
     #[error("lost the connection to {peer}: {reason}")]
     ExchangeLost { peer: String, reason: String },
     #[error("could not connect to {peer}: {reason}")]
@@ -91,7 +91,10 @@ impl Error {
             | Self::Keys { .. }
             | Self::RowTooLarge { .. } => Domain::User,
             Self::Source { source, .. } | Self::Sink { source, .. } => match source {
-                ConnectorError::Read { .. } | ConnectorError::Write { .. } => Domain::Operator,
+                ConnectorError::Read { .. }
+                | ConnectorError::Write { .. }
+                | ConnectorError::Unpublished { .. }
+                | ConnectorError::Lost { .. } => Domain::Operator,
                 ConnectorError::OutputClosed => Domain::Nobody,
                 _ => Domain::User,
             },
@@ -116,7 +119,7 @@ impl Coded for Error {
             Self::Keys { source, .. } => source.code(),
             Self::Source { source, .. } | Self::Sink { source, .. } => source.code(),
             Self::Checkpoint { .. } | Self::Checkpoints { .. } => Code::CheckpointStore,
-            Self::Restore { .. } => Code::CheckpointDamaged,
+            Self::Restore { code, .. } => *code,
             Self::ExchangeLost { .. } => Code::ExchangeLost,
             Self::ExchangeUnreachable { .. } => Code::ExchangeUnreachable,
             Self::RowTooLarge { .. } => Code::BatchTooLarge,

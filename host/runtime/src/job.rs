@@ -161,6 +161,11 @@ impl Job {
         self.graph.checkpoints.filter(|_| self.bounds == Bounds::default() && self.against_checkpoints().is_empty())
     }
 
+    /// Whether a sink of it, also one of dead letters, prepares what checkpoints make visible.
+    pub fn is_transactional(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Sink(config) if config.is_transactional()))
+    }
+
     /// Sinks that cannot take part in checkpoints, and why not.
     pub fn against_checkpoints(&self) -> Vec<(&str, String)> {
         let sinks = self.graph.vertices.iter().zip(&self.parts).filter_map(|(vertex, part)| match part {

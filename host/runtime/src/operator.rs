@@ -15,6 +15,7 @@ use wasmill_flow::{NextTimers, Wants};
 use wasmill_model::{
     Batch, Timestamp,
     descriptor::{Context, Descriptor},
+    fault::Code,
     graph::{JobGraph, Role},
     keys::{EncodedKeys, KeyGroups},
     reply::{Reply, TimeDomain},
@@ -215,7 +216,8 @@ impl Operator {
 
     /// Begins anew, in a new instance, with the rows of some key groups as its state.
     pub(crate) fn begin_again(&mut self, rows: &StateRows, key_groups: Range<u32>) -> Result<(), Error> {
-        let failed = |reason: String| Error::Restore { vertex: self.name.clone(), subtask: self.subtask, reason };
+        let (code, subtask) = (Code::Internal, self.subtask);
+        let failed = |reason: String| Error::Restore { vertex: self.name.clone(), subtask, code, reason };
         if let Some(keyed) = &mut self.keyed {
             let cells = &self.descriptor.cells;
             keyed.empty(cells, self.subtask).map_err(|e| failed(e.to_string()))?;

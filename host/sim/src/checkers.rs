@@ -49,6 +49,15 @@ pub(crate) enum Fact<'a> {
         of: Try,
         durable: bool,
     },
+    /// An attempt is placed that begins from a manifest; none: from where the job began.
+    Begun {
+        job: JobId,
+        from: Option<&'a str>,
+    },
+    /// Somebody agrees that what has become visible since the checkpoint before a manifest comes again.
+    Agreed {
+        manifest: &'a str,
+    },
     /// A state is told.
     Told {
         job: JobId,

@@ -8,7 +8,7 @@ use crate::{
     faults::Profile,
     message::{Ask, Reply},
     random::Random,
-    store::other_chains,
+    store::{RETAINED, other_chains},
     world::{BEGIN_MS, Happening, World},
 };
 
@@ -80,11 +80,13 @@ impl Client {
             interval_ms: random.between(100, 1_500) as u64,
             timeout_ms: random.between(300, 3_000) as u64,
             min_pause_ms: random.between(0, 300) as u64,
+            retained: RETAINED,
         });
+        let (name, from, from_visible) = (name.to_owned(), None, false);
         Self {
             submit_ms: random.between(BEGIN_MS, profile.faults_until_ms),
             key: index as u64 + 1,
-            shape: JobShape { name: name.to_owned(), chains, restart, checkpoints, from: None },
+            shape: JobShape { name, chains, restart, checkpoints, from, from_visible, transactional: true },
             ending,
             lets_run_ms: random.between(0, 4_000),
             stage: Stage::Submits,
@@ -135,7 +137,7 @@ impl World {
         match end {
             Some(None) => {}
             Some(Some(EndState::Stopped { manifest, .. })) => {
-                mine.shape = JobShape { from: Some(manifest), chains, ..mine.shape.clone() };
+                mine.shape = JobShape { from: Some(manifest), from_visible: true, chains, ..mine.shape.clone() };
                 mine.ending = if mine.shape.name == "endless" { Ending::Drain } else { Ending::ByItself };
                 mine.key += 1_000;
                 mine.stage = Stage::Submits;

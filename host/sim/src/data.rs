@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use wasmill_control::message::{At, Checkpoints, Said, SubtaskState};
+use wasmill_control::message::{At, Checkpoints, Said, SubtaskState, Trigger};
 use wasmill_model::ids::{CheckpointId, Subtask};
 
 use crate::{
@@ -35,6 +35,7 @@ pub(crate) type Channels = BTreeMap<(Try, u32, u32), VecDeque<Item>>;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Kept {
     pub(crate) restore: Option<String>,
+    pub(crate) passed: Vec<String>,
     pub(crate) checkpoints: Checkpoints,
     /// Parallelism of sources and of sinks.
     pub(crate) chains: [u32; 2],
@@ -74,6 +75,7 @@ impl Data {
             true => Part::Source { positions: self.positions.clone() },
             false => Part::Sink {
                 counts: self.counts.clone(),
+                open: self.rows.clone(),
                 transactions: self.pending.iter().map(|(_, transaction)| *transaction).collect(),
             },
         }
@@ -87,7 +89,7 @@ fn is_source(subtask: Subtask) -> bool {
 impl World {
     /// Takes up what the attempt begins from, and makes visible what belongs to it.
     pub(crate) fn restore(&mut self, index: usize, of: Try, subtask: Subtask) {
-        let Kept { restore, chains, .. } = self.kept(index, of);
+        let Kept { restore, passed, chains, .. } = self.kept(index, of);
         let manifest = restore.as_ref().map(|name| self.store.manifest(name).cloned());
         let manifest = manifest.map(|manifest| manifest.expect("nobody is told of a manifest that is not there"));
         let parallelism = chains[subtask.chain as usize];
@@ -100,6 +102,11 @@ impl World {
             data.positions = numbers(manifest.as_ref().map(|manifest| &manifest.positions));
         } else {
             data.counts = numbers(manifest.as_ref().map(|manifest| &manifest.counts));
+            let open = manifest.as_ref().map_or(&[][..], |manifest| &manifest.open);
+            // What was written on and became visible later is not to be written again.
+            let shown = self.store.shown_by(&passed);
+            let is_own = |(row, _): &&Counted| data.counts.contains_key(&key(*row)) && !shown.contains(row);
+            data.rows = open.iter().filter(is_own).copied().collect();
             let all = manifest.map_or_else(Vec::new, |manifest| manifest.transactions);
             let mine = all.iter().skip(subtask.index as usize).step_by(parallelism as usize);
             // Under this sabotage the subtask runs before.
@@ -282,7 +289,12 @@ impl World {
             return;
         }
         (data.taken, data.arrived) = (Some(id), BTreeSet::new());
-        self.seal(index, of, subtask, Some(id));
+        // With a savepoint all becomes visible; with another checkpoint what is full or old enough.
+        let trigger = Some(Trigger { id, savepoint: false });
+        let stays_open = self.kept(index, of).checkpoints.triggered == trigger && self.damages.permille(700);
+        if !stays_open {
+            self.seal(index, of, subtask, Some(id));
+        }
         self.says_part(index, of, subtask, id);
     }
 

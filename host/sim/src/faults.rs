@@ -26,6 +26,8 @@ pub(crate) struct Profile {
     pub(crate) failing_store_permille: u32,
     pub(crate) declining_permille: u32,
     pub(crate) slow_commit_permille: u32,
+    /// Of the checkpoints that an attempt begins from.
+    pub(crate) damaged_permille: u32,
     pub(crate) request_timeout_ms: Timestamp,
     pub(crate) history_jobs_max: usize,
     jobmanager_crashes: i64,
@@ -37,7 +39,7 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    pub(crate) fn new(random: &mut Random) -> Self {
+    pub(crate) fn new(random: &mut Random, damages: &mut Random) -> Self {
         let mut often = |most: i64| if random.permille(400) { 0 } else { random.between(1, most) };
         let permille = |n: i64| n as u32;
         let (delay, loss, repeat) = (permille(often(80)), permille(often(40)), permille(often(40)));
@@ -62,6 +64,7 @@ impl Profile {
             failing_store_permille: failing_store,
             declining_permille: declining,
             slow_commit_permille: slow_commit,
+            damaged_permille: if damages.permille(300) { 0 } else { damages.between(100, 800) as u32 },
             request_timeout_ms: random.between(1_000, 5_000),
             history_jobs_max: random.between(1, 6) as usize,
             jobmanager_crashes,

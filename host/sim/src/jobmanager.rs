@@ -103,9 +103,11 @@ impl World {
             ..Config::default()
         };
         let forgets = self.is(Sabotage::ForgetsCheckpoint);
+        let claims_nothing = self.is(Sabotage::ClaimsNothingVisible);
         let recovered = |(record, _): (JobRecord, u64)| {
-            let checkpoint = self.store.newest(record.id).filter(|_| !forgets);
-            Recovered { record, checkpoint }
+            let mut checkpoints = self.store.completed(&record, claims_nothing);
+            checkpoints.truncate(if forgets { 0 } else { checkpoints.len() });
+            Recovered { record, checkpoints }
         };
         let shapes = records.iter().map(|(record, _)| (record.id, record.shape.clone())).collect();
         let records = records.into_iter().map(recovered).collect();
@@ -199,6 +201,8 @@ impl World {
                     self.answer_open(request, "replaced");
                 }
                 Command::ReplaceFailed { request, cause } => self.answer_open(request, &cause.message),
+                Command::Resolved { request, .. } => self.answer_open(request, "resolved"),
+                Command::ResolveFailed { request, cause } => self.answer_open(request, &cause.message),
                 Command::Forget { job } => {
                     self.note(&[12, job.0], || format!("{job} is forgotten"));
                     self.jobmanager.keys.remove(&job);
@@ -217,11 +221,17 @@ impl World {
                 let of = (job, *attempt);
                 let shape = self.jobmanager.shapes[&job].clone();
                 self.see(&Fact::Placed { of });
+                let core = self.jobmanager.core.as_ref();
+                let from = core.and_then(|core| core.job(job)?.checkpoint).map(|checkpoint| checkpoint.manifest);
+                if let Some(from) = from {
+                    self.see(&Fact::Begun { job, from: from.as_deref() });
+                }
                 let durable = self.disk.record(job).is_some_and(|record| record.shape == shape);
                 self.see(&Fact::Shape { of, durable });
                 self.shapes.insert(of, shape);
             }
             JobEvent::RolledBack { .. } => self.counts.rolled_back += 1,
+            JobEvent::PassedOver { .. } => self.counts.passed_over += 1,
             _ => {}
         }
     }
@@ -233,6 +243,11 @@ impl World {
         let busy: Vec<_> = busy.collect();
         self.counts.stopped += u64::from(matches!(state, JobState::Stopped { .. }));
         self.see(&Fact::Told { job, state, busy: &busy });
+        if *state == JobState::NeedsDecision {
+            self.counts.decisions += 1;
+            let takes_ms = self.damages.between(50, 2_000);
+            self.within(takes_ms, Happening::Decide { job });
+        }
     }
 
     // The disk.

@@ -84,6 +84,8 @@ pub struct Counts {
     pub stopped: u64,
     pub replaced: u64,
     pub rolled_back: u64,
+    pub passed_over: u64,
+    pub decisions: u64,
 }
 
 impl Counts {
@@ -104,6 +106,8 @@ impl Counts {
         self.stopped += other.stopped;
         self.replaced += other.replaced;
         self.rolled_back += other.rolled_back;
+        self.passed_over += other.passed_over;
+        self.decisions += other.decisions;
     }
 }
 

@@ -44,10 +44,12 @@ pub enum Sabotage {
     EndReplacesPart,
     /// A new life of the JobManager does not know the newest checkpoint, and begins from the one before.
     ForgetsCheckpoint,
+    /// Of no checkpoint it is said that sinks have prepared something: a job falls back although rows are visible.
+    ClaimsNothingVisible,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::AnswersBeforeDurable,
         Self::SkipsTombstone,
         Self::ForgetsEpoch,
@@ -68,5 +70,6 @@ impl Sabotage {
         Self::RunsBeforeRestored,
         Self::EndReplacesPart,
         Self::ForgetsCheckpoint,
+        Self::ClaimsNothingVisible,
     ];
 }

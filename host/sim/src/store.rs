@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wasmill_control::{
-    jobmanager::{Completed, Event},
+    jobmanager::{Completed, Event, JobRecord},
     message::At,
 };
 use wasmill_model::ids::{Attempt, CheckpointId, JobId, Subtask};
@@ -15,6 +15,9 @@ use crate::{
     random::Random,
     world::{Happening, World},
 };
+
+/// Intact checkpoints of a job that are kept.
+pub(crate) const RETAINED: u32 = 3;
 
 /// A row: a split of the input, and its place in it.
 pub(crate) type Row = (u32, u64);
@@ -34,8 +37,15 @@ pub(crate) struct Transaction {
 /// What one subtask has kept.
 #[derive(Debug, Clone)]
 pub(crate) enum Part {
-    Source { positions: BTreeMap<u32, u64> },
-    Sink { counts: BTreeMap<u32, u64>, transactions: Vec<Transaction> },
+    Source {
+        positions: BTreeMap<u32, u64>,
+    },
+    /// `open`: rows that belong to no transaction yet.
+    Sink {
+        counts: BTreeMap<u32, u64>,
+        transactions: Vec<Transaction>,
+        open: Vec<Counted>,
+    },
 }
 
 /// What all have kept.
@@ -47,6 +57,7 @@ pub(crate) struct Manifest {
     pub(crate) positions: BTreeMap<u32, u64>,
     pub(crate) counts: BTreeMap<u32, u64>,
     pub(crate) transactions: Vec<Transaction>,
+    pub(crate) open: Vec<Counted>,
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +68,9 @@ pub(crate) struct Store {
     waiting: BTreeMap<(JobId, CheckpointId), Manifest>,
     /// Prepared, and neither visible nor thrown away.
     pub(crate) files: BTreeMap<Transaction, Vec<Counted>>,
-    pub(crate) visible: BTreeSet<Transaction>,
+    pub(crate) visible: BTreeMap<Transaction, Vec<Counted>>,
+    /// Manifests from which nobody can begin.
+    pub(crate) damaged: BTreeSet<String>,
 }
 
 impl Store {
@@ -71,20 +84,39 @@ impl Store {
         self.manifests.get(name)
     }
 
-    /// What a life of the JobManager finds of a job.
-    pub(crate) fn newest(&self, job: JobId) -> Option<Completed> {
-        let all = self.manifests.iter().filter(|(_, manifest)| manifest.job == job);
-        let (name, newest) = all.max_by_key(|(_, manifest)| manifest.checkpoint)?;
-        Some(Completed { id: newest.checkpoint, manifest: name.clone(), last: newest.last })
+    /// What a life of the JobManager finds of a job: what is beyond those that are retained was removed.
+    pub(crate) fn completed(&self, record: &JobRecord, claims_nothing: bool) -> Vec<Completed> {
+        let of_job = self.manifests.iter().filter(|(_, manifest)| manifest.job == record.id);
+        let mut all: Vec<Completed> = of_job
+            .map(|(name, manifest)| Completed {
+                id: manifest.checkpoint,
+                manifest: name.clone(),
+                last: manifest.last,
+                transactions: !manifest.transactions.is_empty() && !claims_nothing,
+            })
+            .collect();
+        all.sort_by_key(|completed| completed.id);
+        let intact = all.iter().rev().filter(|completed| !record.recovery.damaged.contains(&completed.id));
+        let oldest = intact.take(RETAINED as usize).last().map(|completed| completed.id);
+        all.retain(|completed| Some(completed.id) >= oldest);
+        all
+    }
+
+    /// Rows that later checkpoints than the one that is begun from have made visible.
+    pub(crate) fn shown_by(&self, passed: &[String]) -> BTreeSet<Row> {
+        let transactions = passed.iter().filter_map(|name| self.manifests.get(name)).flat_map(|of| &of.transactions);
+        let visible = transactions.filter_map(|transaction| self.visible.get(transaction));
+        visible.flatten().map(|(row, _)| *row).collect()
     }
 
     fn assemble(&self, job: JobId, checkpoint: CheckpointId, parts: &[(Subtask, At, String)], last: bool) -> Manifest {
-        let (positions, counts, transactions) = Default::default();
-        let mut all = Manifest { job, checkpoint, last, positions, counts, transactions };
+        let (positions, counts, transactions, open) = Default::default();
+        let mut all = Manifest { job, checkpoint, last, positions, counts, transactions, open };
         for (_, _, content) in parts {
             match &self.parts[content.parse::<usize>().expect("it was kept here")] {
                 Part::Source { positions } => all.positions.extend(positions),
-                Part::Sink { counts, transactions } => {
+                Part::Sink { counts, transactions, open } => {
+                    all.open.extend(open);
                     all.counts.extend(counts);
                     all.transactions.extend(transactions);
                 }
@@ -139,7 +171,9 @@ impl World {
         if stored {
             self.counts.checkpoints += 1;
             let manifest = name(job, checkpoint);
-            self.tell_jobmanager(Event::CheckpointStored { job, checkpoint, manifest });
+            let there = self.store.manifests.get(&manifest).is_some_and(|there| !there.transactions.is_empty());
+            let transactions = there && !self.is(Sabotage::ClaimsNothingVisible);
+            self.tell_jobmanager(Event::CheckpointStored { job, checkpoint, manifest, transactions });
         } else {
             let message = "the store is away".to_owned();
             self.tell_jobmanager(Event::CheckpointNotStored { job, checkpoint, message });
@@ -163,13 +197,13 @@ impl World {
 
     /// Makes a transaction visible, unless it is already.
     pub(crate) fn show(&mut self, transaction: Transaction) {
-        if self.store.visible.contains(&transaction) {
+        if self.store.visible.contains_key(&transaction) {
             return;
         }
         match self.store.files.remove(&transaction) {
             Some(rows) => {
-                self.store.visible.insert(transaction);
                 self.see(&Fact::Visible { transaction, rows: &rows });
+                self.store.visible.insert(transaction, rows);
             }
             None => self.see(&Fact::Gone { transaction }),
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use wasmill_control::{
     agent::Event,
-    message::{Cause, Checkpoints, Said, SubtaskState},
+    message::{Cause, Checkpoints, Restore, Said, SubtaskState},
 };
 use wasmill_model::{
     Timestamp,
@@ -55,27 +55,47 @@ impl Attempted {
 }
 
 impl World {
-    pub(crate) fn start_subtasks(&mut self, index: usize, of: Try, subtasks: &[Subtask], restore: Option<String>) {
+    pub(crate) fn start_subtasks(&mut self, index: usize, of: Try, subtasks: &[Subtask], restore: Option<Restore>) {
         let new = |subtask: &Subtask| {
             let data = Data::default();
             (*subtask, Pretended { state: None, plan: 0, drains: false, commits: false, data })
         };
         let subtasks = subtasks.iter().map(new).collect();
+        let (restore, passed) = restore.map_or((None, Vec::new()), |restore| {
+            let passed = restore.passed.into_iter().map(|passed| passed.manifest);
+            (Some(restore.manifest), passed.collect())
+        });
+        let damaged = restore.as_ref().is_some_and(|manifest| self.is_damaged(manifest));
         let shape = &self.shapes[&of];
         let kept = shape.checkpoints.map(|_| {
             let (checkpoints, chains) = (Checkpoints::default(), [shape.chains[0], shape.chains[1]]);
-            Kept { restore, checkpoints, chains }
+            Kept { restore, passed, checkpoints, chains }
         });
         let attempted = Attempted { subtasks, told_to_stop: false, kept };
         let all: Vec<Subtask> = attempted.subtasks.keys().copied().collect();
+        let first = all.first().copied();
         self.taskmanagers[index].attempts.insert(of, attempted);
         for subtask in all {
             let takes_ms = self.random.heavy_tailed(1, 30, 1_000, 20);
             let keeps = self.taskmanagers[index].attempts[&of].kept.is_some();
             let fails = keeps && self.has_faults() && self.random.permille(self.profile.failing_subtask_permille / 2);
-            let state = if fails { failed(Domain::External) } else { SubtaskState::Running };
+            // What is damaged is the file of one of them, and it may take long to find out.
+            let unreadable = damaged && Some(subtask) == first;
+            let state = match (unreadable, fails) {
+                (true, _) => unrestorable(),
+                (false, true) => failed(Domain::External),
+                (false, false) => SubtaskState::Running,
+            };
             self.next(index, of, subtask, takes_ms, state);
         }
+    }
+
+    /// Whether nobody can begin from a manifest. That shows when somebody tries.
+    fn is_damaged(&mut self, manifest: &str) -> bool {
+        if self.has_faults() && self.damages.permille(self.profile.damaged_permille) {
+            self.store.damaged.insert(manifest.to_owned());
+        }
+        self.store.damaged.contains(manifest)
     }
 
     pub(crate) fn keep_checkpoints(&mut self, index: usize, of: Try, checkpoints: Checkpoints) {
@@ -273,6 +293,11 @@ impl World {
         let attempted = self.taskmanagers[index].attempts.get_mut(&of).expect("the caller has found the attempt");
         attempted.subtasks.get_mut(&subtask).expect("it is one of the attempt's")
     }
+}
+
+fn unrestorable() -> SubtaskState {
+    let message = "a pretended file is damaged".to_owned();
+    SubtaskState::Failed(Cause { code: Code::CheckpointDamaged, domain: Domain::Operator, message })
 }
 
 fn failed(domain: Domain) -> SubtaskState {

@@ -61,6 +61,10 @@ pub(crate) enum Happening {
         taskmanager: usize,
         on: bool,
     },
+    /// Somebody looks at a job about which something may be to be decided.
+    Decide {
+        job: JobId,
+    },
     DiskDone {
         life: u64,
     },
@@ -149,6 +153,7 @@ impl Happening {
             | Self::Closed { .. }
             | Self::PollOver { .. }
             | Self::Cordon { .. }
+            | Self::Decide { .. }
             | Self::DiskDone { .. }
             | Self::StoreAnswered { .. }
             | Self::WakeJobManager { .. } => Whom::JobManager,
@@ -181,6 +186,8 @@ pub(crate) struct World {
     queue: BTreeMap<(Timestamp, u64), Happening>,
     queued: u64,
     pub(crate) random: Random,
+    /// Draws which checkpoints are damaged and what is decided then, so that all else stays as it is.
+    pub(crate) damages: Random,
     pub(crate) sabotage: Option<Sabotage>,
     pub(crate) trace: Trace,
     pub(crate) counts: Counts,
@@ -201,7 +208,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, options: Options) -> Self {
         let mut random = Random::new(seed);
-        let profile = Profile::new(&mut random);
+        let mut damages = Random::new(!seed);
+        let profile = Profile::new(&mut random, &mut damages);
         let taskmanagers = (0..profile.taskmanagers).map(|index| TaskManagerProcess::new(index, &profile, &mut random));
         let taskmanagers = taskmanagers.collect();
         let clients = (0..profile.clients).map(|index| Client::new(index, &profile, &mut random)).collect();
@@ -225,6 +233,7 @@ impl World {
             clients,
             profile,
             random,
+            damages,
         };
         world.start_jobmanager();
         (0..world.taskmanagers.len()).for_each(|index| world.start_taskmanager(index));
@@ -353,6 +362,7 @@ impl World {
             Happening::Closed { taskmanager, connection } => self.closed(taskmanager, connection),
             Happening::PollOver { life, taskmanager, connection } => self.poll_over(life, taskmanager, connection),
             Happening::Cordon { taskmanager, on } => self.cordon(taskmanager, on),
+            Happening::Decide { job } => self.decide(job),
             Happening::DiskDone { life } => self.disk_done(life),
             Happening::WakeJobManager { life, at_ms } => self.wake_jobmanager(life, at_ms),
             Happening::Answer { taskmanager, life, connection, body } => {

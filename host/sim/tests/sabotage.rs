@@ -93,7 +93,7 @@ fn deploys_while_unanswered() {
     found_within(
         5_000,
         Sabotage::DeploysWhileUnanswered,
-        &["its file is gone", "rows are visible of", "is visible twice", "is stored after"],
+        &["its file is gone", "rows are visible of", "is visible twice", "is stored after", "nobody has agreed"],
     );
 }
 
@@ -125,5 +125,10 @@ fn end_replaces_part() {
 
 #[test]
 fn forgets_checkpoint() {
-    found_within(200, Sabotage::ForgetsCheckpoint, &["is visible twice"]);
+    found_within(200, Sabotage::ForgetsCheckpoint, &["is visible twice", "to which nobody has agreed"]);
+}
+
+#[test]
+fn claims_nothing_visible() {
+    found_within(500, Sabotage::ClaimsNothingVisible, &["to which nobody has agreed", "is visible twice"]);
 }

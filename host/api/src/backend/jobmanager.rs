@@ -6,8 +6,8 @@ use tokio::sync::{mpsc, watch};
 use wasmill_cluster::jobmanager::{Handle, UPLOAD_BYTES_MAX};
 use wasmill_model::fault::Code;
 use wasmill_rest::{
-    Accepted, Cluster, Event, Exception, JobDetail, JobSummary, LogLine, Operation, OperationKind, Plan, PluginDetail,
-    PluginVersion, Problem, Replaced, Savepoint, Scale, Stored, Submission, TapRow, Worker,
+    Accepted, Choice, Cluster, Event, Exception, JobDetail, JobSummary, LogLine, Operation, OperationKind, Plan,
+    PluginDetail, PluginVersion, Problem, Replaced, Savepoint, Scale, Stored, Submission, TapRow, Worker,
 };
 
 use crate::backend::{Backend, Blob, Upload};
@@ -88,6 +88,10 @@ impl Backend for Handle {
 
     async fn scale(&self, id: &str, scale: Scale) -> Result<Replaced, Problem> {
         Handle::scale(self, id, scale).await
+    }
+
+    async fn resolve(&self, id: &str, choice: Choice) -> Result<JobSummary, Problem> {
+        Handle::resolve(self, id, choice).await
     }
 
     async fn savepoint(&self, id: &str, name: Option<String>) -> Result<Savepoint, Problem> {

@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::StatusCode};
 use serde::de::DeserializeOwned;
-use wasmill_rest::{JobSummary, Operation, OperationKind, Scale, Stored, Submission};
+use wasmill_rest::{JobSummary, Operation, OperationKind, Resolve, Scale, Stored, Submission};
 
 use super::answer;
 use crate::{
@@ -98,6 +98,12 @@ pub(super) async fn scale<B: Backend>(State(api): State<Api<B>>, asked: Asked) -
     let job = asked.part("job").to_owned();
     let scale: Scale = json(&api, asked).await?;
     Ok(answer::ok(&api.backend.scale(&job, scale).await?))
+}
+
+pub(super) async fn resolve<B: Backend>(State(api): State<Api<B>>, asked: Asked) -> Answered {
+    let job = asked.part("job").to_owned();
+    let Resolve { choice } = json(&api, asked).await?;
+    Ok(answer::ok(&api.backend.resolve(&job, choice).await?))
 }
 
 /// A body of a known shape.

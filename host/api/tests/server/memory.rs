@@ -19,7 +19,7 @@ use wasmill_api::{
 };
 use wasmill_model::fault::Code;
 use wasmill_rest::{
-    Accepted, Cluster, Event, Exception, JobCounts, JobDetail, JobSummary, LogLine, Operation, OperationKind,
+    Accepted, Choice, Cluster, Event, Exception, JobCounts, JobDetail, JobSummary, LogLine, Operation, OperationKind,
     OperationState, Plan, PluginDetail, PluginVersion, Problem, Replaced, Savepoint, Scale, Stored, Submission, TapRow,
     Worker, WorkerState,
 };
@@ -105,6 +105,7 @@ impl Memory {
             rows_written: 0,
             cpu_seconds: 0.5,
             cause: None,
+            decision: None,
             checkpoints: None,
             version: 0,
             savepoint: None,
@@ -344,6 +345,14 @@ impl Backend for Memory {
         let (text, file) = (String::new(), String::new());
         let submission = Submission { text, file, base: None, set: vec![set], from: None, allow_dropped_state: false };
         self.replace(id, submission).await
+    }
+
+    async fn resolve(&self, id: &str, choice: Choice) -> Result<JobSummary, Problem> {
+        let job = self.with_job(id, |job| job.summary.clone())?;
+        match choice {
+            Choice::Retry => Ok(JobSummary { state: "RESTARTING".to_owned(), ..job }),
+            _ => Err(Problem::new(409, Code::ChoiceNotOffered, format!("could not resolve {id}"))),
+        }
     }
 
     async fn savepoint(&self, id: &str, name: Option<String>) -> Result<Savepoint, Problem> {

@@ -23,6 +23,7 @@ fn job() -> JobDetail {
         rows_written: 1_234,
         cpu_seconds: 12.34,
         cause: None,
+        decision: None,
         checkpoints: None,
         version: 0,
         savepoint: None,

@@ -1,5 +1,7 @@
 //! The owner's side of checkpoints, savepoints, and jobs that are replaced by another form of themselves.
 
+use std::collections::BTreeSet;
+
 use tokio::sync::oneshot;
 use wasmill_control::{
     jobmanager::{Command, Event, JobState},
@@ -7,7 +9,7 @@ use wasmill_control::{
 };
 use wasmill_model::{
     fault::Code,
-    ids::{Attempt, JobId},
+    ids::{Attempt, CheckpointId, JobId},
 };
 use wasmill_rest::{Problem, Savepoint};
 
@@ -16,7 +18,7 @@ use crate::{
         Message, Replace, Shell, WantsSavepoint,
         keeper::{Checkpoint, Work},
         manifests::{Complete, manifest},
-        now_ms,
+        now_ms, views,
     },
     message::Deployment,
 };
@@ -25,8 +27,20 @@ impl Shell {
     /// Follows what the core says about checkpoints.
     pub(crate) fn follow_checkpoints(&mut self, command: Command) {
         match command {
-            Command::StoreCheckpoint { job, checkpoint, parent, parts, .. } => {
-                self.store_checkpoint(Complete { job, checkpoint, parent, parts });
+            Command::StoreCheckpoint { job, checkpoint, parent, parts, damaged, .. } => {
+                self.store_checkpoint(Complete { job, checkpoint, parent, parts }, damaged);
+            }
+            Command::Resolved { request, job } => {
+                let missing = || views::not_found("job", &job.to_string(), "wasmill list --all");
+                let summary = self.summary(job).ok_or_else(missing);
+                if let Some(answer) = self.resolves.remove(&request) {
+                    let _ = answer.send(summary);
+                }
+            }
+            Command::ResolveFailed { request, cause } => {
+                if let Some(answer) = self.resolves.remove(&request) {
+                    let _ = answer.send(Err(refused(cause)));
+                }
             }
             Command::SavepointTaken { request, manifest, .. } => self.savepoint_taken(request, manifest),
             Command::SavepointFailed { request, cause } => {
@@ -48,13 +62,13 @@ impl Shell {
         }
     }
 
-    fn store_checkpoint(&mut self, complete: Complete) {
+    fn store_checkpoint(&mut self, complete: Complete, damaged: BTreeSet<CheckpointId>) {
         let (job, checkpoint) = (complete.job, complete.checkpoint);
         let made = match (&self.keeper, self.jobs.get(&job)) {
             (Some(_), Some(entry)) => match &entry.facts {
                 Some(facts) => manifest(&self.cluster, facts, &complete).map(|manifest| {
                     let retained = facts.checkpoints.unwrap_or_default().retained;
-                    Checkpoint { manifest, retained, placed_ms: entry.placed_ms }
+                    Checkpoint { manifest, retained, damaged, placed_ms: entry.placed_ms }
                 }),
                 None => Err("what was submitted cannot be read any more".to_owned()),
             },

@@ -116,11 +116,11 @@ impl Handle {
         let nonce = rand_bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         kept.write_nonce(&nonce).map_err(checkpoints::Error::from)?;
         let jobs = jobs.into_iter().map(|(record, payload)| {
-            let checkpoint = match record.end {
-                Some(_) => None,
-                None => keeper::newest(&kept, record.id)?,
+            let checkpoints = match record.end {
+                Some(_) => Vec::new(),
+                None => keeper::completed(&kept, record.id)?,
             };
-            Ok((wasmill_control::jobmanager::Recovered { record, checkpoint }, payload))
+            Ok((wasmill_control::jobmanager::Recovered { record, checkpoints }, payload))
         });
         let jobs =
             jobs.collect::<Result<Vec<_>, wasmill_snapshot::store::Error>>().map_err(checkpoints::Error::from)?;
@@ -243,7 +243,7 @@ impl Handle {
             let needs = format!("it needs {} slots and the cluster has {slots}: it waits for TaskManagers", plan.slots);
             plan.warnings.push(needs);
         }
-        let shape = shape(&job, Restart::Backoff { attempts_max: None }, from.map(|from| from.to_string()));
+        let shape = shape(&job, Restart::Backoff { attempts_max: None }, from);
         let (name, warnings) = (plan.name.clone(), plan.warnings.clone());
         let payload = Arc::new(Payload { submission, found, plan, key });
         let (accepted, answer) = oneshot::channel();
@@ -495,16 +495,22 @@ impl Drop for LostUnlessAnswered<'_> {
     }
 }
 
+/// What a job begins from: a manifest, and whether all that sinks had prepared in it was visible once.
+pub(crate) type StartingPoint = (String, bool);
+
 /// What the JobManager needs to know of a plan.
-pub(crate) fn shape(job: &Job, restart: Restart, from: Option<String>) -> JobShape {
+pub(crate) fn shape(job: &Job, restart: Restart, from: Option<StartingPoint>) -> JobShape {
     let chains = job.plan.chains.iter().map(|chain| chain.parallelism).collect();
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let checkpoints = job.checkpoints().map(|spec| CheckpointConfig {
         interval_ms: ms(spec.interval),
         timeout_ms: ms(spec.timeout),
         min_pause_ms: ms(spec.min_pause),
+        retained: spec.retained,
     });
-    JobShape { name: job.graph.name.clone(), chains, restart, checkpoints, from }
+    let (name, transactional) = (job.graph.name.clone(), job.is_transactional());
+    let (from, from_visible) = from.map_or((None, false), |(from, visible)| (Some(from), visible));
+    JobShape { name, chains, restart, checkpoints, from, from_visible, transactional }
 }
 
 fn gone() -> Problem {

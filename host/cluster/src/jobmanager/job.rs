@@ -156,7 +156,10 @@ impl JobEntry {
     /// Something else has happened to it.
     pub(crate) fn event(&mut self, at_ms: Timestamp, event: &JobEvent) {
         let mut shown = event.clone();
-        if let JobEvent::Restarting { restore, .. } | JobEvent::Recovered { restore, .. } = &mut shown {
+        if let JobEvent::Restarting { restore, .. }
+        | JobEvent::Recovered { restore, .. }
+        | JobEvent::Resolved { restore, .. } = &mut shown
+        {
             *restore = restore.as_deref().map(savepoints::shown_name);
         }
         self.history.event(at_ms, event.kind(), shown.to_string());

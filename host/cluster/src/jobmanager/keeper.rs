@@ -42,8 +42,9 @@ pub(crate) enum Work {
 /// A checkpoint that is to be made.
 pub(crate) struct Checkpoint {
     pub(crate) manifest: Manifest,
-    /// Checkpoints of the job that stay.
+    /// Checkpoints of the job that stay, beside those that no attempt begins from and that are not older.
     pub(crate) retained: u32,
+    pub(crate) damaged: BTreeSet<CheckpointId>,
     /// When the attempt that took it was placed: what is older and in no manifest is left of other attempts.
     pub(crate) placed_ms: i64,
 }
@@ -108,12 +109,12 @@ impl Keeping {
         }
     }
 
-    fn checkpoint(&mut self, Checkpoint { manifest, retained, placed_ms }: Checkpoint) {
-        let (job, checkpoint) = (manifest.job, manifest.checkpoint);
+    fn checkpoint(&mut self, Checkpoint { manifest, retained, damaged, placed_ms }: Checkpoint) {
+        let (job, checkpoint, transactions) = (manifest.job, manifest.checkpoint, has_transactions(&manifest));
         let event = match self.store.put_manifest(&manifest) {
             Ok(name) => {
                 let files = manifest.files().map(|file| file.name.clone()).collect();
-                let stored = Event::CheckpointStored { job, checkpoint, manifest: name.to_string() };
+                let stored = Event::CheckpointStored { job, checkpoint, manifest: name.to_string(), transactions };
                 self.keep(job, name, files);
                 stored
             }
@@ -121,7 +122,7 @@ impl Keeping {
         };
         let _ = self.owner.send(Message::Event(event));
         // What fails here leaves more than is needed, and is done with the next one.
-        let _ = self.make_room(job, retained as usize);
+        let _ = self.make_room(job, retained as usize, &damaged);
         if self.swept.insert(job, placed_ms) != Some(placed_ms) {
             let _ = self.sweep(job, placed_ms);
         }
@@ -142,7 +143,8 @@ impl Keeping {
                         let files = there.files().map(|file| file.name.clone()).collect();
                         let manifest = name.to_string();
                         self.keep(job, name, files);
-                        return Event::CheckpointStored { job, checkpoint, manifest };
+                        let transactions = has_transactions(&there);
+                        return Event::CheckpointStored { job, checkpoint, manifest, transactions };
                     }
                     _ if self.store.delete([&name]).is_ok() => {
                         return Event::CheckpointNotStored { job, checkpoint, message };
@@ -177,11 +179,13 @@ impl Keeping {
     }
 
     /// Removes the oldest checkpoints, and then the files that only they named.
-    fn make_room(&mut self, job: JobId, retained: usize) -> Result<(), store::Error> {
+    fn make_room(&mut self, job: JobId, retained: usize, damaged: &BTreeSet<CheckpointId>) -> Result<(), store::Error> {
         let mut entries = self.store.manifests(job)?;
         entries.retain(|entry| entry.savepoint.is_none());
         let Some(kept) = self.kept.get_mut(&job) else { return Ok(()) };
-        for Entry { name, .. } in entries.into_iter().skip(retained) {
+        let mut intact = entries.iter().filter(|entry| !damaged.contains(&entry.checkpoint));
+        let Some(oldest) = intact.nth(retained.saturating_sub(1)).map(|entry| entry.checkpoint) else { return Ok(()) };
+        for Entry { name, .. } in entries.into_iter().filter(|entry| entry.checkpoint < oldest) {
             self.store.delete([&name])?;
             let Some(files) = kept.remove(&name) else { continue };
             let still = |file: &&Name| !kept.values().any(|files| files.contains(*file));
@@ -219,13 +223,26 @@ impl Keeping {
     }
 }
 
-/// The newest checkpoint of a job that an earlier life of the JobManager made. One that cannot be read is not passed over: what
-/// has become visible since the one before would be written again.
-pub(crate) fn newest(store: &Store, job: JobId) -> Result<Option<Completed>, store::Error> {
-    let entries = store.manifests(job)?;
-    let Some(entry) = entries.into_iter().find(|entry| entry.savepoint.is_none()) else { return Ok(None) };
-    let last = store.manifest(&entry.name).is_ok_and(|manifest| is_last(&manifest));
-    Ok(Some(Completed { id: entry.checkpoint, manifest: entry.name.to_string(), last }))
+/// The checkpoints of a job that an earlier life of the JobManager made, the newest last. One that cannot be read is among them: it
+/// is not passed over as if it had never been.
+pub(crate) fn completed(store: &Store, job: JobId) -> Result<Vec<Completed>, store::Error> {
+    let mut entries = store.manifests(job)?;
+    entries.retain(|entry| entry.savepoint.is_none());
+    let completed = entries.into_iter().rev().map(|entry| {
+        let manifest = store.manifest(&entry.name).ok();
+        Completed {
+            id: entry.checkpoint,
+            manifest: entry.name.to_string(),
+            last: manifest.as_ref().is_some_and(is_last),
+            transactions: manifest.as_ref().is_none_or(has_transactions),
+        }
+    });
+    Ok(completed.collect())
+}
+
+/// Whether sinks have prepared something that it makes visible.
+fn has_transactions(manifest: &Manifest) -> bool {
+    manifest.vertices.iter().flat_map(|vertex| &vertex.subtasks).any(|subtask| subtask.transaction.is_some())
 }
 
 /// Whether all subtasks had come to their end.

@@ -123,6 +123,7 @@ pub(crate) fn text(shell: &Shell) -> String {
         ("waiting", jobs.waiting),
         ("running", jobs.running),
         ("restarting", jobs.restarting),
+        ("needs_decision", jobs.needs_decision),
         ("finished", jobs.finished),
         ("failed", jobs.failed),
         ("cancelled", jobs.cancelled),

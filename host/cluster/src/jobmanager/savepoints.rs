@@ -1,6 +1,6 @@
 //! Savepoints: checkpoints with a name, whose files are their own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wasmill_model::{
     fault::Code,
@@ -50,14 +50,38 @@ pub(crate) fn find(store: &Store, name: &str) -> Result<Option<Entry>, Problem> 
 }
 
 /// What `--from` names: a savepoint; or, as `job-7` and `job-7/1.41`, the newest checkpoint of a job or a certain one.
-pub(crate) fn resolve(store: &Store, name: &str) -> Result<Name, Problem> {
+pub(crate) fn resolve(store: &Store, name: &str) -> Result<Entry, Problem> {
     if let Some(entry) = find(store, name)? {
-        return Ok(entry.name);
+        return Ok(entry);
     }
     let (job, number) = checkpoint_of(name).ok_or_else(|| no_such(name))?;
     let mut entries = store.manifests(job).map_err(|e| problem(&e))?.into_iter();
     let found = entries.find(|entry| number.is_none_or(|number| entry.checkpoint == number));
-    found.map(|entry| entry.name).ok_or_else(|| no_such(name))
+    found.ok_or_else(|| no_such(name))
+}
+
+/// The job that a manifest's name says it is of.
+pub(crate) fn job_of(manifest: &Name) -> Option<JobId> {
+    manifest.parts().nth_back(2)?.parse().ok()
+}
+
+/// Refuses to begin from what lacks files, or has files that are too short or too long. Whether they have the bytes that they
+/// should have, whoever reads them finds out.
+pub(crate) fn check_files(store: &Store, from: &str, manifest: &Name) -> Result<(), Problem> {
+    let manifest = store.manifest(manifest).map_err(|e| problem(&e))?;
+    let there = store.all_of(manifest.job).map_err(|e| problem(&e))?;
+    let there: BTreeMap<Name, u64> = there.into_iter().map(|listed| (listed.name, listed.bytes)).collect();
+    for file in manifest.files() {
+        let reason = match there.get(&file.name) {
+            Some(bytes) if *bytes == file.bytes => continue,
+            Some(bytes) => format!("file {} of it is {bytes} bytes long, and should be {}", file.name, file.bytes),
+            None => format!("file {} of it is not there", file.name),
+        };
+        let detail = format!("could not begin from {from}: {reason}");
+        let problem = Problem::new(409, Code::CheckpointDamaged, detail);
+        return Err(problem.with_hint("put the file back, or begin from another one: wasmill savepoint ls"));
+    }
+    Ok(())
 }
 
 /// All savepoints, the newest first. Those that cannot be read are left out.

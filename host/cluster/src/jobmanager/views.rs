@@ -1,7 +1,7 @@
 //! What people see: the owner's facts in the shapes of the REST interface.
 
 use wasmill_control::{
-    jobmanager::{CheckpointView, JobState},
+    jobmanager::{CheckpointView, Choice, DecisionView, JobState},
     message::SubtaskState,
 };
 use wasmill_model::{
@@ -10,12 +10,17 @@ use wasmill_model::{
     ids::{JobId, TaskManagerId},
 };
 use wasmill_rest::{
-    Cause, CheckpointState, Cluster, EdgeDetail, JobCounts, JobDetail, JobSummary, Operation, OperationKind,
+    Cause, CheckpointState, Cluster, Decision, EdgeDetail, JobCounts, JobDetail, JobSummary, Operation, OperationKind,
     OperationState, Plan, Problem, Scale, Submission, SubtaskDetail, VertexDetail, VertexKind, Worker, WorkerState,
 };
 use wasmill_runtime::Job;
 
-use crate::jobmanager::{Shell, job::JobEntry, now_ms, savepoints::checkpoint_name};
+use crate::jobmanager::{
+    Shell,
+    job::JobEntry,
+    now_ms,
+    savepoints::{checkpoint_name, shown_name},
+};
 
 /// A checked job as people see it.
 pub(crate) fn plan(job: &Job, slots_free: u32) -> Plan {
@@ -116,6 +121,7 @@ impl Shell {
             rows_written: sums.rows_written,
             cpu_seconds: sums.cpu_seconds,
             cause,
+            decision: view.decision.as_ref().map(decision),
             checkpoints: view.checkpoint.as_ref().map(|checkpoint| checkpoints(id, checkpoint)),
             version: view.version,
             savepoint: entry.savepoint.clone(),
@@ -211,6 +217,7 @@ impl Shell {
                 Some(JobState::Created | JobState::Deploying) => jobs.waiting += 1,
                 Some(JobState::Running | JobState::Cancelling) => jobs.running += 1,
                 Some(JobState::Restarting) => jobs.restarting += 1,
+                Some(JobState::NeedsDecision) => jobs.needs_decision += 1,
                 Some(JobState::Finished | JobState::Stopped { .. }) => jobs.finished += 1,
                 Some(JobState::Failed(_)) => jobs.failed += 1,
                 Some(JobState::Cancelled) => jobs.cancelled += 1,
@@ -250,6 +257,25 @@ pub(crate) fn checkpoints(job: JobId, view: &CheckpointView) -> CheckpointState 
         taken: view.taken,
         failed: view.failed,
         restored_from: view.restored_from.clone(),
+    }
+}
+
+/// What is to be decided about a job.
+fn decision(view: &DecisionView<'_>) -> Decision {
+    let choice = |choice: &Choice| match choice {
+        Choice::Retry => wasmill_rest::Choice::Retry,
+        Choice::Rewind => wasmill_rest::Choice::Rewind,
+        Choice::GiveUpTransaction => wasmill_rest::Choice::GiveUpTransaction,
+    };
+    let rewinds = view.choices.contains(&Choice::Rewind);
+    let to = view.rewind_to.as_deref().map_or_else(|| "the beginning".to_owned(), shown_name);
+    Decision {
+        about: view.decision.about.name().to_owned(),
+        checkpoint: shown_name(&view.decision.manifest),
+        code: view.decision.cause.code.to_string(),
+        reason: view.decision.cause.message.clone(),
+        choices: view.choices.iter().map(choice).collect(),
+        rewind_to: rewinds.then_some(to),
     }
 }
 

@@ -238,7 +238,19 @@ impl Counted {
 }
 
 impl Kept {
-    /// Copies what it has from a place on.
+    /// Fails if the file does not have what it had.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let path = &self.temporary;
+        let lost = |reason: String| Error::Lost { path: path.clone(), reason };
+        match fs::metadata(path) {
+            Ok(found) if found.len() >= self.bytes => Ok(()),
+            Ok(found) => Err(lost(format!("it has {} bytes, and had {} at the checkpoint", found.len(), self.bytes))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(lost("it is gone".to_owned())),
+            Err(error) => Err(failed("go on with", path, error)),
+        }
+    }
+
+    /// Copies what it has from a place on. It was checked before.
     fn copy(&self, from: u64, to: &mut Counted) -> Result<(), Error> {
         let path = &self.temporary;
         let mut file = File::open(path).map_err(|source| failed("go on with", path, source))?;

@@ -17,12 +17,13 @@ use serde_json::Value;
 use wasmill_model::{Batch, ids::CheckpointId};
 
 use super::{
+    accounts::Accounts,
     part::{Kept as KeptPart, Part, PartOptions, failed, sync_folder},
     publish::{DIGITS, Taken, last_number, publish},
     rolling::Roll,
     temporary,
 };
-use crate::{CheckpointKind, Error, Sink, SinkPlace};
+use crate::{CheckpointKind, Error, Sink, SinkPlace, Transactions};
 
 /// Closed files that may wait. If there are more, files become larger than they should be.
 const WAITING_MAX: usize = 64;
@@ -30,21 +31,21 @@ const WAITING_MAX: usize = 64;
 /// What a checkpoint keeps of a subtask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
+pub(super) struct Kept {
     /// All rows had come: of a whole sink the closed file is the result.
     ended: bool,
     /// The folder's number in its file system: another one is another folder.
     folder: u64,
-    closed: Vec<Closed>,
+    pub(super) closed: Vec<Closed>,
     open: Option<KeptPart>,
 }
 
 /// A file that is whole, and waits for its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Closed {
-    part: KeptPart,
-    target: PathBuf,
+pub(super) struct Closed {
+    pub(super) part: KeptPart,
+    pub(super) target: PathBuf,
 }
 
 /// A closed file of this subtask.
@@ -81,18 +82,19 @@ pub(super) struct TransactionalSink {
 }
 
 impl TransactionalSink {
-    /// `target`: of a sink that does not roll. `restored`: what all subtasks kept, whatever their number.
+    /// `target`: of a sink that does not roll.
     pub(super) fn open(
         options: PartOptions,
         roll: Option<Roll>,
         target: PathBuf,
         place: SinkPlace,
-        restored: &[Value],
+        restored: &Transactions,
     ) -> Result<Self, Error> {
         let folder = &options.name.folder;
         fs::create_dir_all(folder).map_err(|source| failed("create", folder, source))?;
         let number = fs::metadata(folder).map_err(|source| failed("look at", folder, source))?.ino();
-        let kept = restored.iter().map(|value| read(value, folder)).collect::<Result<Vec<Kept>, Error>>()?;
+        let kept = restored.kept.iter().map(|value| read(value, folder)).collect::<Result<Vec<Kept>, Error>>()?;
+        let accounts = Accounts::new(restored, number);
         let named = kept.iter().flat_map(|kept| kept.closed.iter().map(|c| &c.part).chain(&kept.open));
         let named: Vec<&Path> = named.map(|part| part.temporary.as_path()).collect();
         temporary::sweep_but(folder, &options.name.whole(), &named);
@@ -111,7 +113,7 @@ impl TransactionalSink {
             done,
         };
         let own = kept.into_iter().skip(subtask as usize).step_by(place.parallelism as usize);
-        own.into_iter().try_for_each(|kept| sink.take_over(kept))?;
+        own.into_iter().try_for_each(|kept| sink.take_over(kept, &accounts))?;
         let folder = &sink.options.name.folder;
         let last = last_number(&sink.options.name, subtask).map_err(|source| failed("list", folder, source))?;
         sink.number = last.saturating_add(1);
@@ -119,14 +121,13 @@ impl TransactionalSink {
     }
 
     /// Makes visible what was closed, and goes on where the rest was.
-    fn take_over(&mut self, kept: Kept) -> Result<(), Error> {
+    fn take_over(&mut self, kept: Kept, accounts: &Accounts) -> Result<(), Error> {
         let is_result = self.roll.is_some() || self.done;
         let mut parts: Vec<KeptPart> = Vec::new();
         for Closed { part, target } in kept.closed {
             match is_result {
                 true => match publish(&part.temporary, &target, self.taken()) {
-                    // It was visible, and somebody has taken it away.
-                    Err(Error::Unpublished { .. }) if kept.folder == self.folder => {}
+                    Err(Error::Unpublished { .. }) if accounts.closed(&part, kept.folder) => {}
                     published => published?,
                 },
                 // Not all had ended: rows may still come behind these.
@@ -136,6 +137,10 @@ impl TransactionalSink {
         sync_folder(&self.options.name.folder)?;
         parts.extend(kept.open);
         for part in parts {
+            match part.check() {
+                Err(Error::Lost { .. }) if accounts.open(&part) => continue,
+                checked => checked?,
+            }
             match &mut self.open {
                 Some(open) => open.part.append(&part)?,
                 None => {
@@ -208,7 +213,7 @@ impl TransactionalSink {
     }
 }
 
-fn read(value: &Value, folder: &Path) -> Result<Kept, Error> {
+pub(super) fn read(value: &Value, folder: &Path) -> Result<Kept, Error> {
     serde_json::from_value(value.clone()).map_err(|e| failed("understand what a checkpoint kept for", folder, e.into()))
 }
 

@@ -48,7 +48,7 @@ fn orders(epoch: u64, version: u64, orders: Vec<(u64, u32, Wish)>) -> Event {
 fn keeps(version: u64, wish: Wish, checkpoints: Checkpoints) -> Event {
     let Event::Orders(mut all) = orders(1, version, vec![(1, 1, wish)]) else { panic!("it makes orders") };
     all.orders[0].checkpoints = checkpoints;
-    all.orders[0].restore = Some("manifest-7".to_owned());
+    all.orders[0].restore = Some(Restore { manifest: "manifest-7".to_owned(), ..Restore::default() });
     Event::Orders(all)
 }
 
@@ -69,7 +69,7 @@ fn show(command: &Command) -> String {
     match command {
         Command::Start { job, attempt, subtasks, restore, .. } => {
             let subtasks: Vec<String> = subtasks.iter().map(Subtask::to_string).collect();
-            let from = restore.as_ref().map_or(String::new(), |manifest| format!(" from {manifest}"));
+            let from = restore.as_ref().map_or(String::new(), |restore| format!(" from {}", restore.manifest));
             format!("start {job} {attempt}: {}{from}", subtasks.join(" "))
         }
         Command::Checkpoints { attempt, checkpoints, .. } => format!("{attempt}: {}", shown(*checkpoints)),

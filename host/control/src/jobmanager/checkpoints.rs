@@ -32,9 +32,9 @@ const SAVEPOINT_RETRY_MS: Timestamp = 1_000;
 /// What a job keeps, over all its attempts.
 #[derive(Debug)]
 pub(super) struct Keeping {
-    pub(super) newest: Option<Completed>,
-    /// When it was stored; for one of an earlier life of the JobManager: when this life began.
-    pub(super) newest_ms: Timestamp,
+    /// Those that are kept, the newest last, and when each was stored; for one of an earlier life of the JobManager: when this life
+    /// began.
+    pub(super) completed: Vec<(Completed, Timestamp)>,
     /// The highest id that was given, or found.
     last_id: CheckpointId,
     /// Asked to be stored, and not answered.
@@ -71,11 +71,11 @@ pub(super) struct Writing {
 }
 
 impl Keeping {
-    pub(super) fn new(newest: Option<Completed>, now_ms: Timestamp) -> Self {
+    /// `completed`: the newest last.
+    pub(super) fn new(completed: Vec<Completed>, now_ms: Timestamp) -> Self {
         Self {
-            last_id: newest.as_ref().map_or(CheckpointId(0), |newest| newest.id),
-            newest,
-            newest_ms: now_ms,
+            last_id: completed.last().map_or(CheckpointId(0), |newest| newest.id),
+            completed: completed.into_iter().map(|completed| (completed, now_ms)).collect(),
             writing: None,
             began_ms: now_ms,
             ended_ms: now_ms,
@@ -86,6 +86,11 @@ impl Keeping {
             look_ms: None,
             savepoints: Savepoints::default(),
         }
+    }
+
+    /// The newest, whether an attempt can begin from it or not.
+    pub(super) fn newest(&self) -> Option<&Completed> {
+        self.completed.last().map(|(completed, _)| completed)
     }
 
     /// An attempt runs: its first checkpoint comes an interval later, a savepoint that is wanted at once.
@@ -278,8 +283,10 @@ impl JobManager {
         let Writing { id: checkpoint, attempt, savepoint, last, .. } = writing;
         assert!(job.keeping.writing.is_none(), "{id} writes {checkpoint} while another is not answered");
         job.keeping.writing = Some(writing);
-        let parent = job.restore();
-        self.commands.push(Command::StoreCheckpoint { job: id, attempt, checkpoint, parent, parts, savepoint, last });
+        let (parent, damaged) = (job.begins_from(), job.record.recovery.damaged.clone());
+        let command =
+            Command::StoreCheckpoint { job: id, attempt, checkpoint, parent, parts, savepoint, last, damaged };
+        self.commands.push(command);
     }
 
     /// Gives up the checkpoint that is being taken, if one is. What is being written is beyond that.
@@ -320,21 +327,23 @@ impl JobManager {
     }
 
     /// A checkpoint is durable: all that comes later begins from it. Whatever has become of its attempt.
-    pub(super) fn checkpoint_stored(&mut self, id: JobId, checkpoint: CheckpointId, manifest: &str) {
+    pub(super) fn checkpoint_stored(&mut self, id: JobId, completed: Completed) {
         let now_ms = self.now_ms;
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        let keeping = &mut job.keeping;
+        let (checkpoint, keeping) = (completed.id, &mut job.keeping);
         let Some(writing) = keeping.writing.take_if(|writing| writing.id == checkpoint) else { return };
         let Writing { attempt, savepoint, last, .. } = writing;
-        keeping.newest = Some(Completed { id: checkpoint, manifest: manifest.to_owned(), last });
-        (keeping.newest_ms, keeping.ended_ms) = (now_ms, now_ms);
+        let manifest = completed.manifest.clone();
+        keeping.completed.push((Completed { last, ..completed }, now_ms));
+        keeping.ended_ms = now_ms;
         keeping.taken += 1;
         keeping.failed_in_row = 0;
-        keeping.savepoints.stored(checkpoint, manifest);
+        keeping.savepoints.stored(checkpoint, &manifest);
+        job.forget_older();
         if savepoint {
             self.event(id, JobEvent::SavepointTaken { checkpoint });
         }
-        self.make_visible(id, attempt, (checkpoint, manifest), (savepoint, last));
+        self.make_visible(id, attempt, (checkpoint, &manifest), (savepoint, last));
         self.answer_savepoints(id);
         self.go_on_if_stopped(id);
         self.keep(id);

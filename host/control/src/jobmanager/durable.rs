@@ -27,12 +27,14 @@ pub(super) struct Written {
     ended: bool,
     /// The shape's version, and whether it is on trial.
     shape: (u32, bool),
+    /// Nothing is to be decided.
+    decided: bool,
 }
 
 impl JobManager {
     /// Takes over a job from an earlier life. An attempt of that life may go on until the leases given by it are over.
     pub(super) fn recover(&mut self, recovered: Recovered) {
-        let Recovered { record, checkpoint } = recovered;
+        let Recovered { record, checkpoints } = recovered;
         let id = record.id;
         self.last_job = self.last_job.max(id.0);
         let quiet_from_ms = self.now_ms + self.config.lease_ms as i64;
@@ -43,27 +45,31 @@ impl JobManager {
             attempts: 0,
             failures: 0,
             ghosts_until_ms: quiet_from_ms,
-            keeping: Keeping::new(checkpoint, self.now_ms),
+            keeping: Keeping::new(checkpoints, self.now_ms),
             replacing: Replacing::new(&record),
+            resolving: Vec::new(),
             phase,
             record,
         };
-        let starts_again = job.comes_again();
+        let undecided = job.record.recovery.decision.is_some();
+        let comes_again = job.comes_again();
         let state = match job.record.desired {
             Desired::Cancel => EndState::Cancelled,
             _ => EndState::Failed(lost_draining(None)),
         };
         if job.record.end.is_some() {
             job.phase = Phase::Over;
-        } else if !starts_again {
+        } else if !comes_again {
             job.phase = Phase::Stopping { placed: None, then: Then::End(state), after_commit: false };
+        } else if undecided {
+            job.phase = Phase::Undecided;
         }
         if job.record.end.is_some() {
             self.ended.insert(id);
             self.jobs.insert(id, job);
             return;
         }
-        let restore = job.restore();
+        let (restore, starts_again) = (job.begins_from(), comes_again && !undecided);
         self.live.insert(id);
         self.jobs.insert(id, job);
         self.look_again_at(quiet_from_ms, id);
@@ -76,13 +82,14 @@ impl JobManager {
         let record = self.jobs[&id].record.clone();
         self.last_write += 1;
         let (desired, ended, shape) = (record.desired, record.end.is_some(), replace::state(&record));
-        let written = Written { job: id, desired, ended, shape };
+        let decided = record.recovery.decision.is_none();
+        let written = Written { job: id, desired, ended, shape, decided };
         self.writes.insert(self.last_write, written);
         self.commands.push(Command::Store { write: self.last_write, record });
     }
 
     pub(super) fn stored(&mut self, write: u64) {
-        let Some(Written { job: id, desired, ended, shape }) = self.writes.remove(&write) else { return };
+        let Some(Written { job: id, desired, ended, shape, decided }) = self.writes.remove(&write) else { return };
         let Some(job) = self.jobs.get_mut(&id) else { return };
         match &job.phase {
             Phase::Submitting { request } => {
@@ -106,6 +113,9 @@ impl JobManager {
             self.follow_desire(id);
         }
         self.shape_stored(id, shape);
+        if decided {
+            self.decided(id);
+        }
         let job = self.jobs.get_mut(&id).expect("nothing forgets it here");
         if ended && matches!(job.phase, Phase::Ending { .. }) {
             job.phase = Phase::Over;
@@ -148,6 +158,7 @@ impl JobManager {
         };
         job.phase = Phase::Ending { shown };
         job.record.end = Some(End { state, at_ms: self.now_ms });
+        job.record.recovery.decision = None;
         self.store(id);
     }
 

@@ -30,7 +30,7 @@ impl JobManager {
         self.event(id, JobEvent::Failure { attempt, cause, restarted });
         if let Then::Restart { from_ms } = then {
             let job = &self.jobs[&id];
-            let (restore, after_commit) = (job.restore(), after_commit && !job.is_kept());
+            let (restore, after_commit) = (job.begins_from(), after_commit && !job.is_kept());
             let delay_ms = (from_ms - now_ms).unsigned_abs();
             self.event(id, JobEvent::Restarting { delay_ms, after_commit, restore });
         }
@@ -50,12 +50,18 @@ impl JobManager {
             _ if job.is_replaced() => return at_once,
             (Desired::Drain, _) if !job.is_kept() => return Then::End(EndState::Failed(lost_draining(Some(cause)))),
             _ if self.roll_back(id, cause) => at_once,
-            (_, None) => return Then::End(EndState::Failed(cause.clone())),
-            (_, Some(delay_ms)) => Then::Restart { from_ms: now_ms + delay_ms },
+            (_, delay_ms) => match (self.after_failed_restore(id, cause), delay_ms) {
+                (Some(Then::End(state)), _) => return Then::End(state),
+                (Some(then), _) => then,
+                (None, None) => return Then::End(EndState::Failed(cause.clone())),
+                (None, Some(delay_ms)) => Then::Restart { from_ms: now_ms + delay_ms },
+            },
         };
         let job = self.jobs.get_mut(&id).expect("it was found above");
-        job.failures += 1;
-        job.record.restarts += 1;
+        if let Then::Restart { .. } = then {
+            job.failures += 1;
+            job.record.restarts += 1;
+        }
         self.store(id);
         then
     }
@@ -132,6 +138,7 @@ impl JobManager {
         }
         match std::mem::replace(then, Then::Restart { from_ms: 0 }) {
             Then::End(state) => self.end(id, state),
+            Then::Decide => job.phase = Phase::Undecided,
             Then::Restart { from_ms } => {
                 job.phase = Phase::Waiting { from_ms, again: true };
                 self.look_again_at(from_ms, id);
@@ -155,7 +162,7 @@ impl JobManager {
         let restarted = matches!(after, Then::Restart { .. });
         self.event(id, JobEvent::Failure { attempt, cause, restarted });
         if let Then::Restart { from_ms } = after {
-            let (delay_ms, restore) = ((from_ms - self.now_ms).unsigned_abs(), self.jobs[&id].restore());
+            let (delay_ms, restore) = ((from_ms - self.now_ms).unsigned_abs(), self.jobs[&id].begins_from());
             self.event(id, JobEvent::Restarting { delay_ms, after_commit: false, restore });
         }
         let job = self.jobs.get_mut(&id).expect("it was found above");

@@ -4,7 +4,10 @@ use std::fmt;
 
 use wasmill_model::ids::{Attempt, CheckpointId, Epoch, TaskManagerId};
 
-use crate::message::Cause;
+use crate::{
+    jobmanager::{About, Choice},
+    message::Cause,
+};
 
 /// Something that happened to a job beside its changes of state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +58,23 @@ pub enum JobEvent {
     SavepointTaken {
         checkpoint: CheckpointId,
     },
+    /// A checkpoint, or a file of it, is damaged or gone. The next attempt begins from an earlier one, as no sink has made visible
+    /// what came since.
+    PassedOver {
+        checkpoint: CheckpointId,
+        reason: String,
+    },
+    /// Somebody has to decide how the job goes on.
+    NeedsDecision {
+        about: About,
+        reason: String,
+    },
+    /// Somebody has decided it.
+    Resolved {
+        choice: Choice,
+        /// The manifest it goes on from; none: from the beginning.
+        restore: Option<String>,
+    },
     /// The job runs with another shape.
     Replaced {
         version: u32,
@@ -79,6 +99,9 @@ impl JobEvent {
             Self::TooLateToCancel { .. } => "too-late-to-cancel",
             Self::CheckpointFailed { .. } => "checkpoint-failed",
             Self::SavepointTaken { .. } => "savepoint-taken",
+            Self::PassedOver { .. } => "checkpoint-passed-over",
+            Self::NeedsDecision { .. } => "needs-decision",
+            Self::Resolved { .. } => "resolved",
             Self::Replaced { .. } => "replaced",
             Self::RolledBack { .. } => "rolled-back",
         }
@@ -116,6 +139,13 @@ impl fmt::Display for JobEvent {
             }
             Self::CheckpointFailed { checkpoint, reason } => write!(f, "{checkpoint} was given up: {reason}"),
             Self::SavepointTaken { checkpoint } => write!(f, "{checkpoint} is complete, a savepoint"),
+            Self::PassedOver { checkpoint, reason } => {
+                write!(f, "{checkpoint} is passed over, as nothing of it was visible yet: {reason}")
+            }
+            Self::NeedsDecision { about, reason } => write!(f, "somebody has to decide, {}: {reason}", about.name()),
+            Self::Resolved { choice, restore } => {
+                write!(f, "it was decided, {}: it {}", choice.name(), Again(restore))
+            }
             Self::Replaced { version } => write!(f, "it runs as version {version}"),
             Self::RolledBack { version, cause } => {
                 write!(

@@ -1,5 +1,7 @@
 //! What the outside knows of a job: its shape, its durable record, its newest checkpoint, its state.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use wasmill_model::{
     Timestamp,
@@ -21,6 +23,17 @@ pub struct JobShape {
     /// The manifest that the job begins from before it has a checkpoint of its own; none: from the beginning of its input.
     #[serde(default)]
     pub from: Option<String>,
+    /// All that sinks had prepared in it was visible once.
+    #[serde(default)]
+    pub from_visible: bool,
+    /// A sink of it prepares what checkpoints make visible.
+    #[serde(default = "yes")]
+    pub transactional: bool,
+}
+
+/// Nothing may come twice unless it is known that nothing can.
+fn yes() -> bool {
+    true
 }
 
 /// When a job takes checkpoints.
@@ -32,6 +45,13 @@ pub struct CheckpointConfig {
     pub timeout_ms: u64,
     /// From the end of one to the start of the next, at least.
     pub min_pause_ms: u64,
+    /// Intact ones that are kept, at least one.
+    #[serde(default = "retained")]
+    pub retained: u32,
+}
+
+fn retained() -> u32 {
+    3
 }
 
 /// What follows when an attempt fails for a reason that another attempt may not meet.
@@ -82,14 +102,85 @@ pub struct JobRecord {
     /// The shape before, while the present one is on trial: no attempt of it has run yet.
     #[serde(default)]
     pub previous: Option<Box<JobShape>>,
+    #[serde(default)]
+    pub recovery: Recovery,
+}
+
+/// What was found when attempts were to begin from checkpoints, and what was decided then.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovery {
+    /// Those of the checkpoints that are kept that no attempt begins from any more: they are damaged, or were passed over.
+    pub damaged: BTreeSet<CheckpointId>,
+    /// The newest checkpoint of which all that sinks had prepared was visible once.
+    pub visible: Option<CheckpointId>,
+    /// The manifest of which all that sinks had prepared and nobody can find is given up.
+    pub given_up: Option<String>,
+    /// What somebody has to decide before there can be another attempt.
+    pub decision: Option<Decision>,
+}
+
+/// Something that only people can decide: each way on costs something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    pub about: About,
+    /// What could not be begun from.
+    pub manifest: String,
+    /// The message names the file, or the sink and its subtask, and says what is wrong.
+    pub cause: Cause,
+}
+
+/// Why something is to be decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum About {
+    /// The manifest, or a file that it names, is damaged or gone, and sinks have made visible what came since the checkpoint before.
+    DamagedCheckpoint,
+    /// What a sink had prepared cannot be made visible: it is gone, or not what it was.
+    LostTransaction,
+}
+
+impl About {
+    /// The name used in interfaces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DamagedCheckpoint => "damaged-checkpoint",
+            Self::LostTransaction => "lost-transaction",
+        }
+    }
+}
+
+/// How a job is to go on about which something is to be decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The same again: what was damaged or gone has been put back.
+    Retry,
+    /// From the checkpoint before: what has become visible since comes again.
+    Rewind,
+    /// Without what is lost.
+    GiveUpTransaction,
+}
+
+impl Choice {
+    /// The name used in interfaces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Rewind => "rewind",
+            Self::GiveUpTransaction => "give-up-transaction",
+        }
+    }
+
+    /// The choice of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Retry, Self::Rewind, Self::GiveUpTransaction].into_iter().find(|choice| choice.name() == name)
+    }
 }
 
 /// A record as an earlier life of the JobManager left it, and what else it left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovered {
     pub record: JobRecord,
-    /// The newest checkpoint of the job that is there.
-    pub checkpoint: Option<Completed>,
+    /// The checkpoints of the job that are there, the newest last.
+    pub checkpoints: Vec<Completed>,
 }
 
 /// A checkpoint that is complete and durable.
@@ -100,6 +191,8 @@ pub struct Completed {
     pub manifest: String,
     /// All subtasks are at their end in it.
     pub last: bool,
+    /// Sinks have prepared something that it makes visible, or nobody knows.
+    pub transactions: bool,
 }
 
 /// What people want of a job. A later one replaces the earlier ones and is never taken back.
@@ -145,6 +238,8 @@ pub enum JobState {
     Running,
     /// It runs again as soon as the last attempt has ended, its time has come and there are slots.
     Restarting,
+    /// It cannot begin again before somebody has decided how.
+    NeedsDecision,
     /// Its subtasks are being stopped, for good.
     Cancelling,
     Cancelled,
@@ -171,6 +266,7 @@ impl JobState {
             Self::Deploying => "DEPLOYING",
             Self::Running => "RUNNING",
             Self::Restarting => "RESTARTING",
+            Self::NeedsDecision => "NEEDS_DECISION",
             Self::Cancelling => "CANCELLING",
             Self::Cancelled => "CANCELLED",
             Self::Failed(_) => "FAILED",

@@ -5,7 +5,8 @@
 //! Submitting -durable-> Waiting -slots-> Placed: Deploying -> Running -> Committing -all committed-> Ending -durable-> Over
 //!                          ^                |        |          |           |                          ^
 //!                          |                 `-------- failed, lost, cancelled ---> Stopping ----------'
-//!                           `--------------------------- to be run again --------------'
+//!                          |`--------------------------- to be run again --------------|
+//!                           `-- resolved -- Undecided <-- somebody has to decide ------'
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +23,7 @@ use crate::{
         job::subtasks,
         replace::Replacing,
     },
-    message::{Cause, Checkpoints, Place, SubtaskState, Wish},
+    message::{Cause, Checkpoints, Place, Restore, SubtaskState, Wish},
 };
 
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(super) struct Job {
     pub(super) ghosts_until_ms: Timestamp,
     pub(super) keeping: Keeping,
     pub(super) replacing: Replacing,
+    /// Who has decided something that is not durable yet.
+    pub(super) resolving: Vec<u64>,
     pub(super) phase: Phase,
 }
 
@@ -70,6 +73,8 @@ pub(super) enum Phase {
         then: Then,
         after_commit: bool,
     },
+    /// No attempt is made before what the record says is decided. It holds no slots.
+    Undecided,
     /// The tombstone is being written. Until it is durable, the job looks as it did.
     Ending {
         shown: JobState,
@@ -91,7 +96,7 @@ pub(super) struct Placed {
     /// What is wished of it.
     pub(super) wish: Wish,
     /// The manifest it began from, and the checkpoint if that was one of this job.
-    pub(super) restore: Option<String>,
+    pub(super) restore: Option<Restore>,
     pub(super) restored: Option<CheckpointId>,
     /// What its TaskManagers are told of checkpoints.
     pub(super) checkpoints: Checkpoints,
@@ -117,7 +122,11 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub(super) enum Then {
     End(EndState),
-    Restart { from_ms: Timestamp },
+    Restart {
+        from_ms: Timestamp,
+    },
+    /// What the record says is to be decided.
+    Decide,
 }
 
 impl Job {
@@ -129,6 +138,7 @@ impl Job {
             Phase::Waiting { again: true, .. } | Phase::Stopping { then: Then::Restart { .. }, .. } => {
                 JobState::Restarting
             }
+            Phase::Undecided | Phase::Stopping { then: Then::Decide, .. } => JobState::NeedsDecision,
             Phase::Placed { stage: Stage::Deploying, .. } => JobState::Deploying,
             Phase::Placed { .. } => JobState::Running,
             Phase::Stopping { then: Then::End(EndState::Finished | EndState::Stopped { .. }), .. } => JobState::Running,
@@ -173,7 +183,7 @@ impl Job {
 
     /// Whether what it has read is not lost with an attempt.
     pub(super) fn is_kept(&self) -> bool {
-        self.record.shape.checkpoints.is_some() || self.keeping.newest.is_some()
+        self.record.shape.checkpoints.is_some() || self.keeping.newest().is_some()
     }
 
     /// Whether it is to have another attempt when it has none: it is to run, or to run until it can end in the way it is to.
@@ -183,12 +193,6 @@ impl Job {
             Desired::Drain => self.durably_desired == Desired::Drain && self.is_kept(),
             Desired::Cancel => false,
         }
-    }
-
-    /// What an attempt begins from.
-    pub(super) fn restore(&self) -> Option<String> {
-        let newest = self.keeping.newest.as_ref().map(|newest| &newest.manifest);
-        newest.or(self.record.shape.from.as_ref()).cloned()
     }
 
     /// Slots it would need beside those it holds where new subtasks may run.

@@ -58,7 +58,7 @@ impl JobManager {
         let job = self.jobs.get_mut(&id).expect("it is waiting");
         job.attempts += 1;
         let attempt = Attempt::new(self.epoch, job.attempts);
-        let restored = job.keeping.newest.as_ref().map(|newest| newest.id);
+        let restored = job.intact().map(|intact| intact.id);
         let wish = if job.durably_desired == Desired::Drain { Wish::Drain } else { Wish::Run };
         let placed = Placed {
             attempt,

@@ -51,6 +51,7 @@ impl JobManager {
             Said::Declined { checkpoint, reason } => self.take_declined(id, subtask, checkpoint, &reason),
             Said::Committed(to) => {
                 job.take_committed(subtask, to);
+                self.note_visible(id);
                 self.answer_savepoints(id);
             }
         }
@@ -100,6 +101,7 @@ impl JobManager {
         } else if committed && matches!(stage, Stage::Committing) {
             self.finish(id);
         }
+        self.note_visible(id);
         self.answer_savepoints(id);
         self.keep(id);
     }

@@ -112,6 +112,12 @@ impl JobManager {
             Phase::Placed { stage, .. } => !matches!(stage, Stage::Committing),
             _ => false,
         };
+        if job.decision().is_some() {
+            return refused(
+                Code::ReplaceFailed,
+                "somebody has to decide first how it goes on; `wasmill resolve` says why",
+            );
+        }
         if !may || job.record.desired != Desired::Run {
             return refused(Code::ReplaceFailed, "it is ending, or has ended");
         }
@@ -133,7 +139,10 @@ impl JobManager {
     pub(super) fn put_in_place(&mut self, id: JobId) {
         let job = self.jobs.get_mut(&id).expect("the caller has found it");
         let Some(Asked { request, mut shape, .. }) = job.replacing.asked.take() else { return };
-        shape.from.clone_from(&job.record.shape.from);
+        let before = &job.record.shape;
+        (shape.from, shape.from_visible) = (before.from.clone(), before.from_visible);
+        // What sinks that are gone have made visible stays visible.
+        shape.transactional |= before.transactional;
         let before = std::mem::replace(&mut job.record.shape, shape);
         job.record.previous = Some(Box::new(before));
         job.record.version += 1;

@@ -63,7 +63,7 @@ impl Savepoints {
 impl Placed {
     /// Whether all that belongs to a checkpoint is visible: each subtask has said so, or has committed all there is, or all did so
     /// before the attempt began to run.
-    fn has_committed(&self, id: CheckpointId) -> bool {
+    pub(super) fn has_committed(&self, id: CheckpointId) -> bool {
         let by = |subtask| {
             let said = self.committed.get(&subtask).is_some_and(|to| *to >= id);
             said || self.states.get(&subtask) == Some(&SubtaskState::Committed)
@@ -123,10 +123,13 @@ impl JobManager {
         None
     }
 
-    /// Answers whoever waited for this savepoint, which is given up.
+    /// Answers whoever waits for this savepoint, which is given up, or passed over.
     pub(super) fn refuse_savepoints(&mut self, id: JobId, checkpoint: CheckpointId, reason: &str) {
         let asked = &mut self.jobs.get_mut(&id).expect("the caller has found it").keeping.savepoints.asked;
-        let of_it = |asked: &mut Asked| matches!(asked.at, How::Triggered(of) if of == checkpoint);
+        let of_it = |asked: &mut Asked| match asked.at {
+            How::Waits => false,
+            How::Triggered(of) | How::Stored(of, _) => of == checkpoint,
+        };
         for Asked { request, .. } in asked.extract_if(.., of_it) {
             let cause = given_up(id, checkpoint, reason);
             self.commands.push(Command::SavepointFailed { request, cause });

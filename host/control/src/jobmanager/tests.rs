@@ -7,11 +7,12 @@ use wasmill_model::{
 };
 
 use super::*;
-use crate::message::{Checkpoints, Order, Report, Said, SubtaskState, Trigger};
+use crate::message::{Checkpoints, Order, Report, Restore, Said, SubtaskState, Trigger};
 
 mod checkpoints;
 mod crashes;
 mod finals;
+mod recovery;
 mod replacing;
 mod savepoints;
 
@@ -21,6 +22,8 @@ struct Run {
     now_ms: Timestamp,
     slow_disk: bool,
     slow_store: bool,
+    /// Whether sinks prepare something for each checkpoint.
+    transactions: bool,
     sequence: u64,
     transcript: String,
 }
@@ -32,8 +35,9 @@ impl Run {
 
     fn with(config: Config, epoch: u64, records: Vec<Recovered>) -> Self {
         let (core, commands) = JobManager::new(config, Epoch(epoch), records, 0);
+        let (slow_disk, slow_store, transactions) = (false, false, false);
         let mut run =
-            Self { core, now_ms: 0, slow_disk: false, slow_store: false, sequence: 0, transcript: String::new() };
+            Self { core, now_ms: 0, slow_disk, slow_store, transactions, sequence: 0, transcript: String::new() };
         if !commands.is_empty() {
             run.follow("begin", commands);
         }
@@ -60,7 +64,8 @@ impl Run {
             let answer = match command {
                 Command::Store { write, .. } if !self.slow_disk => Event::Stored { write: *write },
                 Command::StoreCheckpoint { job, checkpoint, .. } if !self.slow_store => {
-                    Event::CheckpointStored { job: *job, checkpoint: *checkpoint, manifest: manifest(*checkpoint) }
+                    let (job, checkpoint, manifest) = (*job, *checkpoint, manifest(*checkpoint));
+                    Event::CheckpointStored { job, checkpoint, manifest, transactions: self.transactions }
                 }
                 _ => continue,
             };
@@ -141,7 +146,8 @@ fn submit_with(chains: &[u32], restart: Restart) -> Event {
 }
 
 fn shape(chains: &[u32], restart: Restart) -> JobShape {
-    JobShape { name: "fraud".to_owned(), chains: chains.to_vec(), restart, checkpoints: None, from: None }
+    let (name, chains) = ("fraud".to_owned(), chains.to_vec());
+    JobShape { name, chains, restart, checkpoints: None, from: None, from_visible: false, transactional: true }
 }
 
 fn heartbeat(id: u64) -> Event {
@@ -164,6 +170,7 @@ fn shown_event(event: &Event) -> String {
         Event::Submit { shape, .. } => format!("submit {:?}", shape.chains),
         Event::Savepoint { request, .. } => format!("savepoint, request {request}"),
         Event::Stop { request, .. } => format!("stop, request {request}"),
+        Event::Resolve { request, choice, .. } => format!("resolve by {}, request {request}", choice.name()),
         Event::Replace { request, shape, .. } => format!("replace by {:?}, request {request}", shape.chains),
         Event::CheckpointStored { checkpoint, .. } => format!("{} is stored", short(*checkpoint)),
         Event::CheckpointNotStored { checkpoint, .. } => format!("{} is not stored", short(*checkpoint)),
@@ -201,8 +208,10 @@ impl Cause {
 fn shown_order(order: &Order) -> String {
     let subtasks: Vec<String> = order.subtasks.iter().map(Subtask::to_string).collect();
     let mut line = format!("{:?} {} {} {}", order.wish, order.job, order.attempt, subtasks.join(" "));
-    if let Some(manifest) = &order.restore {
-        line += &format!(" from {manifest}");
+    if let Some(Restore { manifest, visible, given_up, passed }) = &order.restore {
+        let known = format!("{}{}", if *visible { " visible" } else { "" }, if *given_up { " given up" } else { "" });
+        let passed: String = passed.iter().map(|passed| format!(" past {}", passed.manifest)).collect();
+        line += &format!(" from {manifest}{known}{passed}");
     }
     let Checkpoints { triggered, completed, given_up } = order.checkpoints;
     if let Some(Trigger { id, savepoint }) = triggered {
@@ -242,19 +251,27 @@ fn shown(command: &Command) -> String {
             } else {
                 format!(", version {version} {:?}{trial}", record.shape.chains)
             };
-            format!("write {write}: {} {:?}, {} restarts{shape}{end}", record.id, record.desired, record.restarts)
+            let Recovery { damaged, visible, decision, .. } = &record.recovery;
+            let damaged: String = damaged.iter().map(|id| format!(", without {}", short(*id))).collect();
+            let visible = visible.map_or(String::new(), |id| format!(", {} visible", short(id)));
+            let decision = decision.as_ref().map_or(String::new(), |of| format!(", to decide: {}", of.about.name()));
+            let (id, desired, restarts) = (record.id, record.desired, record.restarts);
+            format!("write {write}: {id} {desired:?}, {restarts} restarts{shape}{end}{damaged}{visible}{decision}")
         }
-        Command::StoreCheckpoint { checkpoint, parent, parts, savepoint, last, .. } => {
+        Command::StoreCheckpoint { checkpoint, parent, parts, savepoint, last, damaged, .. } => {
             let at = |at: &At| if *at == At::End { " at its end" } else { "" };
             let parts: Vec<String> = parts.iter().map(|(s, of, content)| format!("{s}{} {content}", at(of))).collect();
             let kind = format!("{}{}", if *savepoint { ", savepoint" } else { "" }, if *last { ", last" } else { "" });
             let parent = parent.as_ref().map_or(String::new(), |parent| format!(" after {parent}"));
-            format!("store {}{parent}{kind}: {}", short(*checkpoint), parts.join(", "))
+            let without: String = damaged.iter().map(|id| format!(", without {}", short(*id))).collect();
+            format!("store {}{parent}{kind}{without}: {}", short(*checkpoint), parts.join(", "))
         }
         Command::SavepointTaken { request, manifest, .. } => format!("{request}: savepoint {manifest}"),
         Command::SavepointFailed { request, cause } => format!("{request}: no savepoint: {}", cause.message),
         Command::Replaced { request, version, .. } => format!("{request}: replaced, version {version}"),
         Command::ReplaceFailed { request, cause } => format!("{request}: not replaced: {}", cause.message),
+        Command::Resolved { request, .. } => format!("{request}: resolved"),
+        Command::ResolveFailed { request, cause } => format!("{request}: {}: {}", cause.code, cause.message),
         Command::Accepted { request, job } => format!("accept {request} as {job}"),
         Command::Refused { request, cause } => format!("refuse {request}: {}", cause.message),
         Command::Changed { job, state: JobState::Failed(cause) } => format!("{job} FAILED: {}", cause.message),

@@ -7,7 +7,7 @@ use wasmill_model::{
 
 use crate::{
     jobmanager::{
-        Desired, JobManager, JobState,
+        Choice, Decision, Desired, JobManager, JobState,
         phase::{Job, Placed},
     },
     message::{Cause, SubtaskState},
@@ -30,12 +30,25 @@ pub struct JobView<'a> {
     pub checkpoint: Option<CheckpointView>,
     /// How often its shape was replaced, there and back.
     pub version: u32,
+    /// What is to be decided, if it is in that state.
+    pub decision: Option<DecisionView<'a>>,
+    /// The newest checkpoint of which all that sinks had prepared was visible once.
+    pub visible: Option<CheckpointId>,
+}
+
+/// What is to be decided about a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecisionView<'a> {
+    pub decision: &'a Decision,
+    pub choices: Vec<Choice>,
+    /// The manifest that it would begin from with [`Choice::Rewind`]; none: from the beginning.
+    pub rewind_to: Option<String>,
 }
 
 /// A job's checkpoints as they are now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointView {
-    /// The newest, and when it was stored; of one of an earlier life of the JobManager: when this life began.
+    /// The newest that is not damaged, and when it was stored; of one of an earlier life of the JobManager: when this life began.
     pub completed: Option<(CheckpointId, Timestamp)>,
     /// The one on its way, when it began, and how many subtasks have not said their part.
     pub under_way: Option<(CheckpointId, Timestamp, usize)>,
@@ -88,6 +101,8 @@ impl JobManager {
             subtasks,
             checkpoint: checkpoint(job),
             version: job.record.version,
+            decision: job.decision(),
+            visible: job.record.recovery.visible,
         })
     }
 
@@ -129,12 +144,12 @@ fn checkpoint(job: &Job) -> Option<CheckpointView> {
     let taking = taking.map(|(placed, taking)| (taking.trigger.id, taking.since_ms, taking.missing(placed)));
     let writing = keeping.writing.as_ref().map(|writing| (writing.id, writing.since_ms, 0));
     Some(CheckpointView {
-        manifest: job.restore(),
-        completed: keeping.newest.as_ref().map(|newest| (newest.id, keeping.newest_ms)),
+        manifest: job.begins_from(),
+        completed: job.intact_since(),
         under_way: taking.or(writing),
         failed_in_row: keeping.failed_in_row,
         taken: keeping.taken,
         failed: keeping.failed,
-        restored_from: placed.and_then(|placed| placed.restore.clone()),
+        restored_from: placed.and_then(|placed| placed.restore.as_ref().map(|restore| restore.manifest.clone())),
     })
 }

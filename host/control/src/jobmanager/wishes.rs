@@ -7,7 +7,7 @@ use wasmill_model::{
 
 use crate::{
     jobmanager::{
-        Command, Desired, EndState, JobEvent, JobManager, JobRecord, JobShape,
+        Command, Desired, EndState, JobEvent, JobManager, JobRecord, JobShape, Recovery,
         checkpoints::Keeping,
         phase::{Job, Phase, Stage, Then},
         replace::Replacing,
@@ -37,9 +37,10 @@ impl JobManager {
             last_cause: None,
             version: 0,
             previous: None,
+            recovery: Recovery::default(),
         };
         let job = Job {
-            keeping: Keeping::new(None, self.now_ms),
+            keeping: Keeping::new(Vec::new(), self.now_ms),
             replacing: Replacing::new(&record),
             record,
             durably_desired: Desired::Run,
@@ -47,6 +48,7 @@ impl JobManager {
             attempts: 0,
             failures: 0,
             ghosts_until_ms: self.now_ms,
+            resolving: Vec::new(),
             phase: Phase::Submitting { request },
         };
         self.jobs.insert(id, job);
@@ -86,14 +88,15 @@ impl JobManager {
             (Desired::Stop, Phase::Placed { .. }) => self.keep(id),
             // It waits for an attempt that can be stopped, or goes on from its checkpoint to the end.
             (Desired::Stop, _) => {}
-            (Desired::Drain, Phase::Stopping { .. } | Phase::Waiting { again: true, .. }) if comes_again => {}
+            (Desired::Drain, Phase::Stopping { .. } | Phase::Waiting { again: true, .. } | Phase::Undecided)
+                if comes_again => {}
             // Nothing was read, or it is lost: there is nothing to come out.
-            (_, Phase::Stopping { then: then @ Then::Restart { .. }, .. }) => {
+            (_, Phase::Stopping { then: then @ (Then::Restart { .. } | Then::Decide), .. }) => {
                 *then = Then::End(EndState::Cancelled);
                 self.changed(id);
                 self.go_on_if_stopped(id);
             }
-            (_, Phase::Waiting { .. }) => {
+            (_, Phase::Waiting { .. } | Phase::Undecided) => {
                 let then = Then::End(EndState::Cancelled);
                 job.phase = Phase::Stopping { placed: None, then, after_commit: false };
                 self.changed(id);

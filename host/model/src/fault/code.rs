@@ -290,6 +290,12 @@ macro_rules! codes {
             SnapshotUnwritable = "snapshot-unwritable",
             /// a part of a checkpoint is not what was written
             CheckpointDamaged = "checkpoint-damaged",
+            /// what a sink had prepared cannot be made visible any more
+            TransactionLost = "transaction-lost",
+            /// a choice was made about a job of which nothing is to be decided
+            NothingToDecide = "nothing-to-decide",
+            /// a choice was made that is none of those there are
+            ChoiceNotOffered = "choice-not-offered",
             /// a snapshot file or manifest is of a version that is not known
             CheckpointVersion = "checkpoint-version",
             /// the checkpoint store cannot be read or written

@@ -1,23 +1,28 @@
 //! What a subtask begins from: its share of what the subtasks of an earlier attempt have kept, however many there were.
 
-use std::{fs, sync::Arc};
+use std::fs;
 
 use serde_json::Value;
+use wasmill_connectors::Transactions;
 use wasmill_model::{
     Field, JobGraph,
     descriptor::{Cell, CellKind},
+    fault::{Code, Coded},
     graph::Role,
     ids::JobId,
     keys::KeyGroups,
 };
 use wasmill_snapshot::{
-    file::{Reader, Row, Rows, StateSchema, StoredAs},
-    manifest::{Manifest, SnapshotFile, Vertex},
+    file::{self, Reader, Row, Rows, StateSchema, StoredAs},
+    manifest::{SnapshotFile, Vertex},
     merge::{Merge, Tombstones},
 };
 use wasmill_state::{KeyedState, Restore, Stored, StoredCell, StoredEntries, VALUES};
 
-use crate::{checkpoint::Checkpointing, error::Error};
+use crate::{
+    checkpoint::{Beginning, Checkpointing, restore_code},
+    error::Error,
+};
 
 /// A checkpoint that an attempt begins from.
 #[derive(Debug, Clone)]
@@ -25,17 +30,17 @@ pub(crate) struct Restored {
     from: Checkpointing,
     /// The job that begins from it.
     job: JobId,
-    manifest: Arc<Manifest>,
+    beginning: Beginning,
 }
 
 impl Restored {
     /// `None`: the attempt begins with nothing.
     pub(crate) fn new(from: &Checkpointing, job: JobId) -> Option<Self> {
-        Some(Self { from: from.clone(), job, manifest: from.restore.clone()? })
+        Some(Self { from: from.clone(), job, beginning: from.restore.clone()? })
     }
 
     fn vertex(&self, name: &str) -> Option<&Vertex> {
-        self.manifest.vertices.iter().find(|vertex| vertex.name == name)
+        self.beginning.manifest.vertices.iter().find(|vertex| vertex.name == name)
     }
 
     /// Whether a subtask of a chain with this head had handled all its input. With another parallelism: whether all had.
@@ -56,15 +61,22 @@ impl Restored {
     }
 
     /// What the subtasks of a sink had not made visible. `None`: it is new.
-    pub(crate) fn transactions(&self, sink: &str) -> Option<Vec<Value>> {
-        let subtasks = &self.vertex(sink)?.subtasks;
-        Some(subtasks.iter().filter_map(|kept| kept.transaction.clone()).collect())
+    pub(crate) fn transactions(&self, sink: &str) -> Option<Transactions> {
+        let of = |vertex: &Vertex| vertex.subtasks.iter().filter_map(|kept| kept.transaction.clone()).collect();
+        let Beginning { visible, given_up, passed, .. } = &self.beginning;
+        let later = passed.iter().filter_map(|(manifest, visible)| {
+            let vertex = manifest.vertices.iter().find(|vertex| vertex.name == sink)?;
+            Some((of(vertex), *visible))
+        });
+        let (kept, later) = (of(self.vertex(sink)?), later.collect());
+        Some(Transactions { kept, visible: *visible, given_up: *given_up, later })
     }
 
     /// Whether the next checkpoint adds to the files of this one, and what is in them is not written again. Those of another job,
     /// or of a savepoint, are not the job's own; to those of another schema nothing can be added.
     pub(crate) fn is_added_to(&self, operator: &str, schema: &[StateSchema]) -> bool {
-        let is_own = self.manifest.job == self.job && self.manifest.savepoint.is_none();
+        let manifest = &self.beginning.manifest;
+        let is_own = manifest.job == self.job && manifest.savepoint.is_none();
         is_own && self.vertex(operator).is_some_and(|vertex| vertex.schema == schema)
     }
 
@@ -96,13 +108,16 @@ impl Restored {
         state: &mut KeyedState,
     ) -> Result<(), Error> {
         let Some(vertex) = self.vertex(operator) else { return Ok(()) };
-        let failed = |reason: String| Error::Restore { vertex: operator.to_owned(), subtask, reason };
+        let error = |code: Code, reason: String| Error::Restore { vertex: operator.to_owned(), subtask, code, reason };
+        let failed = |e: file::Error| error(e.code(), e.to_string());
         let stored = stored_cells(&vertex.schema, cells);
         let own = key_groups.range(subtask, parallelism);
         // What all instances have is among the rows of the first key group.
         let first = (own.start > 0 && stored.entries.iter().any(|entries| !entries.is_keyed)).then_some(0..1);
-        let folder = tempfile::tempdir_in(&self.from.scratch)
-            .map_err(|e| failed(format!("could not make a folder in {}: {e}", self.from.scratch.display())))?;
+        let folder = tempfile::tempdir_in(&self.from.scratch).map_err(|e| {
+            let reason = format!("could not make a folder in {}: {e}", self.from.scratch.display());
+            error(Code::SystemResources, reason)
+        })?;
         let mut number = 0;
         let mut restore = Restore::new(state, &stored);
         for segment in first.clone().into_iter().chain([own]).flat_map(|range| vertex.segments(range)) {
@@ -111,19 +126,20 @@ impl Restored {
             for file in &segment.files {
                 number += 1;
                 let path = folder.path().join(number.to_string());
-                self.from.store.fetch(&file.name, &file.expected(), &path).map_err(|e| failed(e.to_string()))?;
-                let reader = Reader::open(&path, &file.expected()).map_err(|e| failed(e.to_string()))?;
-                inputs.push(reader.rows(segment.key_groups.clone()).map_err(|e| failed(e.to_string()))?);
+                let fetched = self.from.store.fetch(&file.name, &file.expected(), &path);
+                fetched.map_err(|e| error(restore_code(&self.from.store, &e), e.to_string()))?;
+                let reader = Reader::open(&path, &file.expected()).map_err(failed)?;
+                inputs.push(reader.rows(segment.key_groups.clone()).map_err(failed)?);
                 // What is open stays readable.
                 let _ = fs::remove_file(&path);
             }
-            let mut merge = Merge::new(inputs, Tombstones::Drop).map_err(|e| failed(e.to_string()))?;
-            while let Some(Row { key, value }) = merge.next().map_err(|e| failed(e.to_string()))? {
+            let mut merge = Merge::new(inputs, Tombstones::Drop).map_err(failed)?;
+            while let Some(Row { key, value }) = merge.next().map_err(failed)? {
                 let value = value.unwrap_or_default();
                 if is_first && !stored.is_broadcast(key) {
                     continue;
                 }
-                restore.row(key, value).map_err(|e| failed(e.to_string()))?;
+                restore.row(key, value).map_err(|e| error(Code::CheckpointDamaged, e.to_string()))?;
             }
         }
         Ok(())

@@ -92,8 +92,8 @@ pub(crate) fn start_writer(
             chains.insert((vertex, subtask.index), ChainOfFiles::new(owner, files));
         }
     }
-    let own = checkpointing.restore.as_ref().filter(|manifest| manifest.job == id);
-    let oldest = own.map_or(CheckpointId(0), |manifest| manifest.checkpoint);
+    let own = checkpointing.restore.as_ref().filter(|beginning| beginning.manifest.job == id);
+    let oldest = own.map_or(CheckpointId(0), |beginning| beginning.manifest.checkpoint);
     let (inbox, tasks) = mpsc::channel();
     let (job, life, on_progress) = (job.clone(), life.clone(), on_progress.clone());
     let mut writer = Writer { job, life, on_progress, chains, newest: BTreeMap::new(), oldest };

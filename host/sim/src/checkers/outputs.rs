@@ -16,6 +16,8 @@ pub(crate) struct Outputs {
     manifests: BTreeMap<String, Manifest>,
     covered: BTreeSet<Transaction>,
     jobs: BTreeMap<JobId, Output>,
+    /// Manifests that may be passed over although something of them is visible.
+    agreed: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +63,11 @@ impl Outputs {
                 }
                 Ok(())
             }
+            Fact::Agreed { manifest } => {
+                self.agreed.insert((*manifest).to_owned());
+                Ok(())
+            }
+            Fact::Begun { job, from } => self.begins(*job, *from),
             Fact::Gone { transaction } => Err(format!("{transaction:?} is to become visible, and its file is gone")),
             Fact::SavepointTaken { job, manifest } => self.is_visible(*job, manifest),
             Fact::Told { job, state, .. } => self.is_exact(*job, state),
@@ -70,6 +77,30 @@ impl Outputs {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Nobody goes back past a checkpoint that covers results before somebody has agreed to it. What was visible of such comes again,
+    /// and after that each row is there once.
+    fn begins(&mut self, job: JobId, from: Option<&str>) -> Result<(), String> {
+        let Some(output) = self.jobs.get_mut(&job) else { return Ok(()) };
+        let own = from.map(|name| &self.manifests[name]).filter(|manifest| manifest.job == job);
+        let at = own.map(|manifest| manifest.checkpoint);
+        let later = self.manifests.iter().filter(|(_, manifest)| manifest.job == job && Some(manifest.checkpoint) > at);
+        let passed: Vec<&String> =
+            later.filter(|(_, manifest)| !manifest.transactions.is_empty()).map(|(name, _)| name).collect();
+        let agreed = passed.iter().filter(|name| self.agreed.contains(**name)).count();
+        // Who goes back to the beginning is asked about the oldest that is kept, and passes over those that are not.
+        let is_agreed = if at.is_some() { agreed == passed.len() } else { agreed > 0 };
+        if !passed.is_empty() && !is_agreed {
+            return Err(format!("{job} goes back past {}, to which nobody has agreed", passed.len()));
+        }
+        if !passed.is_empty() {
+            let begun = output.begun.as_ref().map(|(positions, _)| positions);
+            let to = own.map(|manifest| &manifest.positions).or(begun);
+            let is_before = |(split, n): &Row| to.and_then(|to| to.get(split)).is_some_and(|to| n < to);
+            output.visible.retain(|row, _| is_before(row));
+        }
+        Ok(())
     }
 
     /// All that a savepoint covers is visible.

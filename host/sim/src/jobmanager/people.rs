@@ -1,6 +1,6 @@
 //! What people ask of the JobManager, and how they are answered.
 
-use wasmill_control::jobmanager::{Desired, Event, JobShape};
+use wasmill_control::jobmanager::{Choice, Desired, Event, JobShape};
 use wasmill_model::ids::JobId;
 
 use super::Submission;
@@ -8,7 +8,7 @@ use crate::{
     Sabotage,
     checkers::Fact,
     message::{Ask, Reply},
-    world::World,
+    world::{Happening, World},
 };
 
 impl World {
@@ -50,6 +50,23 @@ impl World {
             Ask::Cancel { job } => self.end_durably(client, connection, Event::Cancel { job }, (job, Desired::Cancel)),
             Ask::Drain { job } => self.end_durably(client, connection, Event::Drain { job }, (job, Desired::Drain)),
         }
+    }
+
+    /// Somebody decides what is to be decided about a job: puts right what is damaged, or agrees that rows come twice.
+    pub(crate) fn decide(&mut self, job: JobId) {
+        let Some(view) = self.jobmanager.core.as_ref().and_then(|core| core.job(job)?.decision) else { return };
+        let (manifest, choices) = (view.decision.manifest.clone(), view.choices.clone());
+        let rewinds = choices.contains(&Choice::Rewind) && self.damages.permille(600);
+        if rewinds {
+            self.see(&Fact::Agreed { manifest: &manifest });
+        } else {
+            self.store.damaged.remove(&manifest);
+        }
+        let choice = if rewinds { Choice::Rewind } else { Choice::Retry };
+        let request = self.open(job);
+        self.tell_jobmanager(Event::Resolve { request, job, choice });
+        // The JobManager may crash before it is durable.
+        self.within(5_000, Happening::Decide { job });
     }
 
     fn open(&mut self, job: JobId) -> u64 {

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use wasmill_control::jobmanager::{Event, Restart};
+use wasmill_control::jobmanager::{self, Event, Restart};
 use wasmill_model::{fault::Code, ids::JobId};
-use wasmill_rest::{JobSummary, Problem, Replaced, Savepoint, Scale, Submission};
+use wasmill_rest::{Choice, JobSummary, Problem, Replaced, Savepoint, Scale, Submission};
 use wasmill_runtime::Job;
-use wasmill_snapshot::store::{Name, Store};
+use wasmill_snapshot::store::{Entry, Store};
 
 use crate::{
     jobmanager::{
         Message, Replace, Shell, WantsSavepoint,
         checkpointing::no_checkpoints,
         compatibility::compatible,
-        handle::{Handle, gone, shape},
+        handle::{Handle, StartingPoint, gone, shape},
         savepoints, views,
     },
     payload::Payload,
@@ -110,7 +110,11 @@ impl Handle {
     }
 
     /// What a submission begins from, if it fits.
-    pub(super) async fn starting_point(&self, submission: &Submission, job: &Job) -> Result<Option<Name>, Problem> {
+    pub(super) async fn starting_point(
+        &self,
+        submission: &Submission,
+        job: &Job,
+    ) -> Result<Option<StartingPoint>, Problem> {
         let Some(from) = submission.from.clone() else { return Ok(None) };
         if job.checkpoints().is_none() {
             let detail = format!("could not begin {} from {from}: it takes no checkpoints", job.graph.name);
@@ -118,11 +122,41 @@ impl Handle {
         }
         let (graph, allow) = (job.graph.clone(), submission.allow_dropped_state);
         let look = move |store: &Store| {
-            let name = savepoints::resolve(store, &from)?;
-            compatible(store, name.as_str(), &graph, allow)?;
-            Ok(name)
+            let entry = savepoints::resolve(store, &from)?;
+            compatible(store, entry.name.as_str(), &graph, allow)?;
+            savepoints::check_files(store, &from, &entry.name)?;
+            Ok(entry)
         };
-        self.with_store(look).await.map(Some)
+        let Entry { name, checkpoint, savepoint } = self.with_store(look).await?;
+        let visible = match (savepoint, savepoints::job_of(&name)) {
+            // It was made of a checkpoint of which all was visible.
+            (Some(_), _) => true,
+            (None, Some(job)) => {
+                self.ask(move |shell| shell.core.job(job).is_some_and(|view| view.visible >= Some(checkpoint))).await?
+            }
+            (None, None) => false,
+        };
+        Ok(Some((name.to_string(), visible)))
+    }
+
+    /// Decides what is to be decided about a job. It is durable when this is answered.
+    pub async fn resolve(&self, id: &str, choice: Choice) -> Result<JobSummary, Problem> {
+        let (answer, answered) = oneshot::channel();
+        let id = id.to_owned();
+        let choice = match choice {
+            Choice::Retry => jobmanager::Choice::Retry,
+            Choice::Rewind => jobmanager::Choice::Rewind,
+            Choice::GiveUpTransaction => jobmanager::Choice::GiveUpTransaction,
+        };
+        let ask = move |shell: &mut Shell| {
+            let (job, _) = shell.find(&id)?;
+            let request = shell.next_request();
+            shell.resolves.insert(request, answer);
+            shell.handle(Event::Resolve { request, job, choice });
+            Ok(())
+        };
+        self.ask(ask).await??;
+        answered.await.map_err(|_| gone())?
     }
 
     async fn with_store<T: Send + 'static>(

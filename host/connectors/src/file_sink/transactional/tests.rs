@@ -6,9 +6,13 @@ use arrow_array::{ArrayRef, Int64Array};
 use flate2::read::MultiGzDecoder;
 use proptest::{collection::vec, prelude::*};
 use serde_json::Value;
-use wasmill_model::{Batch, DataType, Field, Schema, ids::CheckpointId};
+use wasmill_model::{
+    Batch, DataType, Field, Schema,
+    fault::{Code, Coded},
+    ids::CheckpointId,
+};
 
-use crate::{CheckpointKind, Error, Sink, SinkConfig, SinkPlace, testing};
+use crate::{CheckpointKind, Error, Sink, SinkConfig, SinkPlace, Transactions, testing};
 
 fn config(folder: &Path, name: &str, format: &str, more: &str) -> SinkConfig {
     let text = format!("connector = \"file\"\npath = \"{name}\"\nformat = \"{format}\"\n{more}");
@@ -25,6 +29,15 @@ fn open(
     subtask: u32,
     parallelism: u32,
     restored: Option<&[Value]>,
+) -> Result<Box<dyn Sink>, Error> {
+    let transactions = restored.map(|kept| Transactions { kept: kept.to_vec(), ..Transactions::default() });
+    open_with(config, (subtask, parallelism), transactions.as_ref())
+}
+
+fn open_with(
+    config: &SinkConfig,
+    (subtask, parallelism): (u32, u32),
+    restored: Option<&Transactions>,
 ) -> Result<Box<dyn Sink>, Error> {
     let schema = Schema::new(vec![Field::new("n", DataType::Int64)]).expect("one name");
     config.open(&schema, SinkPlace { subtask, parallelism, bounded: true, checkpoints: true }, restored)
@@ -133,11 +146,76 @@ fn a_prepared_file_that_is_gone_is_an_error_that_names_it() {
     for entry in fs::read_dir(folder.path()).expect("it is there") {
         fs::remove_file(entry.expect("readable").path()).expect("it is ours");
     }
-    drop(open(&config, 0, 1, Some(std::slice::from_ref(&kept))).expect("somebody has taken away what was visible"));
+    let lost = |kept: &Value, known: Transactions| {
+        let restored = Transactions { kept: vec![kept.clone()], ..known };
+        open_with(&config, (0, 1), Some(&restored)).err().map(|error| error.to_string())
+    };
+    let (visible, given_up) = (
+        Transactions { visible: true, ..Transactions::default() },
+        Transactions { given_up: true, ..Transactions::default() },
+    );
+    let error = lost(&kept, Transactions::default()).expect("nobody knows that it was visible");
+    assert!(error.contains("could not make") && error.contains("which is gone"), "{error}");
+    assert_eq!(lost(&kept, visible.clone()), None, "somebody has taken away what was visible");
+    assert_eq!(lost(&kept, given_up.clone()), None);
     let mut elsewhere = kept;
     elsewhere["folder"] = 1.into();
-    let error = open(&config, 0, 1, Some(&[elsewhere])).err().expect("it is not there").to_string();
-    assert!(error.contains("could not make") && error.contains("which is gone"), "{error}");
+    assert!(lost(&elsewhere, visible).is_some(), "what was visible there is not here");
+    assert_eq!(lost(&elsewhere, given_up), None);
+}
+
+#[test]
+fn a_file_that_was_still_written_and_does_not_have_what_it_had_is_an_error_that_names_it() {
+    for shorter in [false, true] {
+        let folder = tempfile::tempdir().expect("room for a folder");
+        let config = config(folder.path(), "o.jsonl", "json", "roll = { every = \"1h\" }");
+        let mut sink = open(&config, 0, 1, None).expect("it opens");
+        sink.write(&numbers(0, 10)).expect("room on disk");
+        let kept = sink.checkpoint(CheckpointId(1), CheckpointKind::Checkpoint).expect("room on disk").expect("a file");
+        drop(sink);
+        let path = kept["open"]["temporary"].as_str().expect("a path").to_owned();
+        match shorter {
+            true => fs::write(&path, "{\"n\":0}\n").expect("it is ours"),
+            false => fs::remove_file(&path).expect("it is ours"),
+        }
+        let open = |known: Transactions| {
+            let restored = Transactions { kept: vec![kept.clone()], ..known };
+            open_with(&config, (0, 1), Some(&restored))
+        };
+        for visible in [false, true] {
+            let error = open(Transactions { visible, ..Transactions::default() }).err().expect("rows are lost");
+            assert_eq!(error.code(), Code::TransactionLost);
+            assert!(error.to_string().contains(&path), "{error}");
+        }
+        let mut sink = open(Transactions { given_up: true, ..Transactions::default() }).expect("it is given up");
+        sink.write(&numbers(10, 12)).expect("room on disk");
+        sink.prepare().and_then(|_| sink.commit()).expect("room on disk");
+        assert_eq!(visible(folder.path()), once(10..12));
+    }
+}
+
+#[test]
+fn who_goes_back_past_a_checkpoint_loses_nothing_that_it_has_made_visible() {
+    let folder = tempfile::tempdir().expect("room for a folder");
+    let config = config(folder.path(), "o.jsonl", "json", "roll = { every = \"1h\" }");
+    let mut sink = open(&config, 0, 1, None).expect("it opens");
+    sink.write(&numbers(0, 10)).expect("room on disk");
+    let first = sink.checkpoint(CheckpointId(1), CheckpointKind::Checkpoint).expect("room on disk").expect("a file");
+    sink.completed(CheckpointId(1)).expect("nothing to do");
+    sink.write(&numbers(10, 20)).expect("room on disk");
+    let second = sink.checkpoint(CheckpointId(2), CheckpointKind::Savepoint).expect("room on disk").expect("a file");
+    sink.completed(CheckpointId(2)).expect("room on disk");
+    drop(sink);
+    assert_eq!(visible(folder.path()), once(0..20));
+    let back = |later| Transactions { kept: vec![first.clone()], later, ..Transactions::default() };
+    let error = open_with(&config, (0, 1), Some(&back(Vec::new()))).err().expect("nobody knows what became of it");
+    assert_eq!(error.code(), Code::TransactionLost);
+    let restored = back(vec![(vec![second], false)]);
+    let mut sink = open_with(&config, (0, 1), Some(&restored)).expect("the second has made it visible");
+    sink.write(&numbers(10, 30)).expect("room on disk");
+    sink.prepare().and_then(|_| sink.commit()).expect("room on disk");
+    let expected: BTreeMap<i64, usize> = (0..30).map(|n| (n, if (10..20).contains(&n) { 2 } else { 1 })).collect();
+    assert_eq!(visible(folder.path()), expected);
 }
 
 #[test]

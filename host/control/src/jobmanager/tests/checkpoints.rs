@@ -4,7 +4,7 @@ use super::*;
 
 /// Every second, at most half a second long, 200 ms apart.
 pub(super) const EACH_SECOND: CheckpointConfig =
-    CheckpointConfig { interval_ms: 1_000, timeout_ms: 500, min_pause_ms: 200 };
+    CheckpointConfig { interval_ms: 1_000, timeout_ms: 500, min_pause_ms: 200, retained: 3 };
 
 pub(super) fn keeping(chains: &[u32]) -> JobShape {
     let restart = Restart::Backoff { attempts_max: None };
@@ -41,7 +41,8 @@ pub(super) fn committed(count: u32) -> Said {
 }
 
 pub(super) fn stored(count: u32) -> Event {
-    Event::CheckpointStored { job: JobId(1), checkpoint: id(count), manifest: manifest(id(count)) }
+    let manifest = manifest(id(count));
+    Event::CheckpointStored { job: JobId(1), checkpoint: id(count), manifest, transactions: false }
 }
 
 pub(super) fn not_stored(count: u32) -> Event {
@@ -371,9 +372,10 @@ fn a_job_that_is_drained_goes_on_from_its_checkpoint_and_is_drained_again() {
 #[test]
 fn a_new_life_goes_on_from_the_newest_checkpoint_and_counts_beyond_it() {
     let record = |desired| JobRecord { shape: keeping(&[1]), ..crashes::record(1, desired, None) };
-    let completed = Completed { id: id_of(2, 40), manifest: "manifest-2.40".to_owned(), last: false };
+    let completed =
+        Completed { id: id_of(2, 40), manifest: "manifest-2.40".to_owned(), last: false, transactions: false };
     for desired in [Desired::Run, Desired::Drain, Desired::Stop] {
-        let recovered = Recovered { record: record(desired), checkpoint: Some(completed.clone()) };
+        let recovered = Recovered { record: record(desired), checkpoints: vec![completed.clone()] };
         let mut run = Run::with(Config::default(), 3, vec![recovered]);
         run.on(register(1, 1, 1)).until(2_000).says(1, &[(0, 0, Running)]).until(3_000);
         let all = &run.transcript;
@@ -386,7 +388,7 @@ fn a_new_life_goes_on_from_the_newest_checkpoint_and_counts_beyond_it() {
     // A store that knows of a higher one than this life would give.
     let high = Completed { id: id_of(9, 1), ..completed };
     let mut run =
-        Run::with(Config::default(), 3, vec![Recovered { record: record(Desired::Run), checkpoint: Some(high) }]);
+        Run::with(Config::default(), 3, vec![Recovered { record: record(Desired::Run), checkpoints: vec![high] }]);
     run.on(register(1, 1, 1)).until(2_000).says(1, &[(0, 0, Running)]).until(3_000);
     assert!(run.transcript.contains("take 9.2"), "{}", run.transcript);
 }
@@ -394,7 +396,7 @@ fn a_new_life_goes_on_from_the_newest_checkpoint_and_counts_beyond_it() {
 #[test]
 fn a_drained_job_without_checkpoints_so_far_runs_again_if_it_takes_any() {
     let record = JobRecord { shape: keeping(&[1]), ..crashes::record(1, Desired::Drain, None) };
-    let mut run = Run::with(Config::default(), 2, vec![Recovered { record, checkpoint: None }]);
+    let mut run = Run::with(Config::default(), 2, vec![Recovered { record, checkpoints: Vec::new() }]);
     run.on(register(1, 1, 1)).until(2_000).check(expect![[r#"
         begin
             job-1 recovered: the JobManager was restarted (epoch-2); the job starts again from the beginning of its input

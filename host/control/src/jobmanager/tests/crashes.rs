@@ -3,7 +3,7 @@
 use super::*;
 
 fn recovered(id: u64, desired: Desired, end: Option<EndState>) -> Recovered {
-    Recovered { record: record(id, desired, end), checkpoint: None }
+    Recovered { record: record(id, desired, end), checkpoints: Vec::new() }
 }
 
 pub(super) fn record(id: u64, desired: Desired, end: Option<EndState>) -> JobRecord {
@@ -18,6 +18,7 @@ pub(super) fn record(id: u64, desired: Desired, end: Option<EndState>) -> JobRec
         last_cause: None,
         version: 0,
         previous: None,
+        recovery: Recovery::default(),
     }
 }
 

@@ -195,8 +195,8 @@ fn on_trial() -> JobRecord {
 }
 
 fn recovered(record: JobRecord) -> Run {
-    let completed = Completed { id: id(3), manifest: manifest(id(3)), last: false };
-    let recovered = Recovered { record, checkpoint: Some(completed) };
+    let completed = Completed { id: id(3), manifest: manifest(id(3)), last: false, transactions: false };
+    let recovered = Recovered { record, checkpoints: vec![completed] };
     let mut run = Run::with(Config::default(), 2, vec![recovered]);
     run.on(register(1, 1, 4)).until(2_000).quiet();
     run
