@@ -21,6 +21,7 @@ mod jobs;
 mod plugins;
 mod savepoints;
 mod security;
+mod time;
 
 /// How long a state may take to come, many times what any needs.
 const DEADLINE: Duration = Duration::from_secs(60);

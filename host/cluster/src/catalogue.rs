@@ -354,7 +354,8 @@ mod tests {
 
     fn record(id: u64) -> JobRecord {
         let (name, chains) = ("words".to_owned(), vec![2, 1]);
-        let shape = JobShape { name, chains, restart: Restart::Never, checkpoints: None, from: None };
+        let shape =
+            JobShape { name, chains, restart: Restart::Never, checkpoints: None, from: None, in_step: Vec::new() };
         JobRecord {
             id: JobId(id),
             shape,

@@ -84,7 +84,7 @@ impl Client {
         Self {
             submit_ms: random.between(BEGIN_MS, profile.faults_until_ms),
             key: index as u64 + 1,
-            shape: JobShape { name: name.to_owned(), chains, restart, checkpoints, from: None },
+            shape: JobShape { name: name.to_owned(), chains, restart, checkpoints, from: None, in_step: Vec::new() },
             ending,
             lets_run_ms: random.between(0, 4_000),
             stage: Stage::Submits,

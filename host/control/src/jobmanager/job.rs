@@ -21,6 +21,20 @@ pub struct JobShape {
     /// The manifest that the job begins from before it has a checkpoint of its own; none: from the beginning of its input.
     #[serde(default)]
     pub from: Option<String>,
+    /// The sources that keep in step.
+    #[serde(default)]
+    pub in_step: Vec<InStep>,
+}
+
+/// A source whose watermark others are held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InStep {
+    /// The chain that it heads.
+    pub chain: u32,
+    /// Sources of one number are held against each other.
+    pub group: u32,
+    /// How far a subtask of it may be ahead of the slowest of its group; none: however far, but others wait for it.
+    pub max_drift_ms: Option<u64>,
 }
 
 /// When a job takes checkpoints.

@@ -19,6 +19,7 @@ use crate::{
     jobmanager::{
         Desired, EndState, JobRecord, JobState,
         checkpoints::{Keeping, Taking},
+        drift::Drift,
         job::subtasks,
         replace::Replacing,
     },
@@ -101,6 +102,8 @@ pub(super) struct Placed {
     pub(super) ends: BTreeMap<Subtask, String>,
     /// Up to where sinks have made visible what belongs to checkpoints.
     pub(super) committed: BTreeMap<Subtask, CheckpointId>,
+    /// How far its sources are, and may go.
+    pub(super) drift: Drift,
 }
 
 #[derive(Debug)]

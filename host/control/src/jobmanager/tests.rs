@@ -11,6 +11,7 @@ use crate::message::{Checkpoints, Order, Report, Said, SubtaskState, Trigger};
 
 mod checkpoints;
 mod crashes;
+mod drift;
 mod finals;
 mod replacing;
 mod savepoints;
@@ -141,11 +142,12 @@ fn submit_with(chains: &[u32], restart: Restart) -> Event {
 }
 
 fn shape(chains: &[u32], restart: Restart) -> JobShape {
-    JobShape { name: "fraud".to_owned(), chains: chains.to_vec(), restart, checkpoints: None, from: None }
+    let (name, chains) = ("fraud".to_owned(), chains.to_vec());
+    JobShape { name, chains, restart, checkpoints: None, from: None, in_step: Vec::new() }
 }
 
 fn heartbeat(id: u64) -> Event {
-    Event::Heartbeat { taskmanager: TaskManagerId(id), incarnation: Incarnation(1) }
+    Event::Heartbeat { taskmanager: TaskManagerId(id), incarnation: Incarnation(1), watermarks: Vec::new() }
 }
 
 fn lost(id: u64) -> Event {
@@ -204,6 +206,7 @@ fn shown_order(order: &Order) -> String {
     if let Some(manifest) = &order.restore {
         line += &format!(" from {manifest}");
     }
+    line += &drift::shown(order);
     let Checkpoints { triggered, completed, given_up } = order.checkpoints;
     if let Some(Trigger { id, savepoint }) = triggered {
         line += &format!(", {} {}", if savepoint { "savepoint" } else { "take" }, short(id));

@@ -7,7 +7,7 @@ use wasmill_model::{
 
 use crate::{
     jobmanager::{
-        Desired, JobManager, JobState,
+        Desired, InStep, JobManager, JobState,
         phase::{Job, Placed},
     },
     message::{Cause, SubtaskState},
@@ -30,6 +30,8 @@ pub struct JobView<'a> {
     pub checkpoint: Option<CheckpointView>,
     /// How often its shape was replaced, there and back.
     pub version: u32,
+    /// The sources of the present attempt that keep in step.
+    pub in_step: &'a [InStep],
 }
 
 /// A job's checkpoints as they are now.
@@ -37,8 +39,8 @@ pub struct JobView<'a> {
 pub struct CheckpointView {
     /// The newest, and when it was stored; of one of an earlier life of the JobManager: when this life began.
     pub completed: Option<(CheckpointId, Timestamp)>,
-    /// The one on its way, when it began, and how many subtasks have not said their part.
-    pub under_way: Option<(CheckpointId, Timestamp, usize)>,
+    /// The one on its way, when it began, and the subtasks that have not said their part.
+    pub under_way: Option<(CheckpointId, Timestamp, Vec<Subtask>)>,
     /// What another attempt would begin from.
     pub manifest: Option<String>,
     /// How many came to nothing since the last that is complete.
@@ -88,6 +90,7 @@ impl JobManager {
             subtasks,
             checkpoint: checkpoint(job),
             version: job.record.version,
+            in_step: placed.map_or(&[], |placed| placed.drift.in_step()),
         })
     }
 
@@ -127,7 +130,7 @@ fn checkpoint(job: &Job) -> Option<CheckpointView> {
     let (keeping, placed) = (&job.keeping, job.placed());
     let taking = placed.and_then(|placed| placed.taking.as_ref().map(|taking| (placed, taking)));
     let taking = taking.map(|(placed, taking)| (taking.trigger.id, taking.since_ms, taking.missing(placed)));
-    let writing = keeping.writing.as_ref().map(|writing| (writing.id, writing.since_ms, 0));
+    let writing = keeping.writing.as_ref().map(|writing| (writing.id, writing.since_ms, Vec::new()));
     Some(CheckpointView {
         manifest: job.restore(),
         completed: keeping.newest.as_ref().map(|newest| (newest.id, keeping.newest_ms)),
