@@ -22,6 +22,7 @@ mod plugins;
 mod recovery;
 mod savepoints;
 mod security;
+mod time;
 
 /// How long a state may take to come, many times what any needs.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -247,6 +247,50 @@ format = "lines"
     );
 }
 
+/// rule 32: the watermark of several files is the smallest of them, if each has a subtask of its own; in one subtask they are one stream,
+/// see above.
+#[test]
+fn files_of_several_subtasks_have_watermarks_of_their_own() {
+    let bench = Bench::new(
+        r#"
+[job]
+name = "files"
+[source.s]
+connector = "file"
+path = ["1.jsonl", "2.jsonl"]
+format = "json"
+schema = { at = "timestamp", a = "int64" }
+event_time = { column = "at" }
+parallelism = 2
+[operator.o]
+plugin = "PLUGINS/rust-plain.wasm"
+config = { mode = "notice" }
+input = "s"
+[sink.out]
+input = "o"
+connector = "file"
+path = "out.txt"
+format = "lines"
+"#,
+    );
+    // Both cover the same time, and the first has far more of it than a batch.
+    let rows =
+        |step: i64| (1..=20_000 / step).map(|n| format!("{{\"at\":{},\"a\":1}}\n", n * step)).collect::<String>();
+    bench.put("1.jsonl", rows(1));
+    bench.put("2.jsonl", rows(10_000));
+    let notices = |bench: &Bench| -> Vec<i64> {
+        let text = bench.text("out.txt");
+        text.lines().filter_map(|l| l.strip_prefix("Notice::Watermark(")?.strip_suffix(')')?.parse().ok()).collect()
+    };
+    bench.succeed(&[]);
+    let told = notices(&bench);
+    assert!(told.is_sorted_by(|a, b| a < b) && told.last() == Some(&i64::MAX), "{told:?}");
+    // In step, neither runs ahead of the other by more than what it may and a batch, and both come to their end.
+    bench.succeed(&["source.s.event_time.max_drift=1s"]);
+    let told = notices(&bench);
+    assert!(told.is_sorted_by(|a, b| a < b) && told.last() == Some(&i64::MAX), "{told:?}");
+}
+
 /// rule 32: the watermark of two inputs is the smaller one; an input without event times holds it back to the end.
 #[test]
 fn the_watermark_is_the_smallest_of_the_inputs() {

@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use tokio::sync::{mpsc, watch};
 use wasmill_rest::{
     Accepted, Choice, Cluster, Event, Exception, JobDetail, JobSummary, LogLine, Operation, OperationKind, Plan,
-    PluginDetail, PluginVersion, Problem, Replaced, Savepoint, Scale, Stored, Submission, TapRow, Worker,
+    PluginDetail, PluginVersion, Problem, Replaced, Savepoint, Scale, Stall, Stored, Submission, TapRow, Worker,
 };
 
 mod jobmanager;
@@ -66,6 +66,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn plan(&self, submission: Submission) -> impl Answer<Plan>;
     fn jobs(&self) -> impl Answer<Vec<JobSummary>>;
     fn job(&self, id: &str) -> impl Answer<JobDetail>;
+    fn stall(&self, id: &str) -> impl Answer<Stall>;
     /// Durable when it is answered. Of a job that has ended, or is asked again, it changes nothing.
     fn cancel(&self, id: &str) -> impl Answer<JobSummary>;
     fn drain(&self, id: &str) -> impl Answer<JobSummary>;

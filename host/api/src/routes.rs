@@ -10,7 +10,7 @@ use axum::{
 use utoipa::ToSchema;
 use wasmill_rest::{
     Accepted, Cluster, Event, Exception, JobDetail, JobSummary, LogLine, Operation, Plan, PluginDetail, PluginVersion,
-    Replaced, Resolve, Savepoint, SavepointRequest, Scale, TapRow, Worker,
+    Replaced, Resolve, Savepoint, SavepointRequest, Scale, Stall, TapRow, Worker,
 };
 
 use crate::{Backend, guard, openapi::Schemas, shared::Api, tokens::Role};
@@ -64,6 +64,7 @@ pub(crate) enum Id {
     PlanJob,
     ListJobs,
     GetJob,
+    GetStall,
     CancelJob,
     StopJob,
     ReplaceJob,
@@ -302,6 +303,12 @@ pub(crate) const ROUTES: &[Route] = &[
     },
     Route { query: JOBS, ..get(Id::ListJobs, "/v1/jobs", "List jobs, the newest first.", page::<JobSummary>()) },
     get(Id::GetJob, "/v1/jobs/{job}", "All that can be seen of a job.", shape::<JobDetail>()),
+    get(
+        Id::GetStall,
+        "/v1/jobs/{job}/stall",
+        "Who holds a job's watermark and its checkpoint back, and why.",
+        shape::<Stall>(),
+    ),
     Route {
         status: &[202],
         ..post(
@@ -483,6 +490,7 @@ fn mount<B: Backend>(route: &Route) -> MethodRouter<Api<B>> {
         Id::PlanJob => on(method, jobs::plan::<B>),
         Id::ListJobs => on(method, jobs::list::<B>),
         Id::GetJob => on(method, jobs::get::<B>),
+        Id::GetStall => on(method, jobs::stall::<B>),
         Id::CancelJob => on(method, jobs::cancel::<B>),
         Id::StopJob => on(method, jobs::stop::<B>),
         Id::ReplaceJob => on(method, jobs::replace::<B>),

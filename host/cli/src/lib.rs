@@ -20,6 +20,7 @@ mod credentials;
 mod deploy;
 mod ending;
 pub mod error;
+mod explain_stall;
 pub mod harmless;
 mod history;
 mod interrupt;
@@ -64,6 +65,8 @@ pub enum Verb {
     List(jobs::ListArguments),
     /// Shows a job of a cluster: what each vertex does, what holds it back, where it runs.
     Status(status::Arguments),
+    /// Explains why a job stands still: who holds its watermark back, who holds up a checkpoint, and what that subtask is doing.
+    ExplainStall(explain_stall::Arguments),
     /// Shows what the operators of a job have logged.
     Logs(history::LogsArguments),
     /// Shows what has happened to a job.
@@ -116,6 +119,7 @@ pub fn run(verb: &Verb, local: &Local<'_>) -> ExitCode {
         Verb::Deploy(arguments) => deploy::deploy(arguments, local, &interrupt),
         Verb::List(arguments) => jobs::list(arguments),
         Verb::Status(arguments) => status::run(arguments),
+        Verb::ExplainStall(arguments) => explain_stall::run(arguments),
         Verb::Logs(arguments) => history::logs(arguments),
         Verb::Events(arguments) => history::events(arguments),
         Verb::Tap(arguments) => history::tap(arguments),
@@ -174,6 +178,7 @@ impl Verb {
             Self::Deploy(arguments) => &arguments.common,
             Self::List(arguments) => &arguments.common,
             Self::Status(arguments) => &arguments.common,
+            Self::ExplainStall(arguments) => &arguments.common,
             Self::Logs(arguments) => &arguments.common,
             Self::Events(arguments) => &arguments.common,
             Self::Tap(arguments) => &arguments.common,

@@ -11,7 +11,7 @@ use clap::Args;
 use console::Term;
 use serde_json::Value;
 use wasmill_model::Timestamp;
-use wasmill_rest::{JobDetail, VertexDetail, VertexMetrics};
+use wasmill_rest::{JobDetail, VertexDetail, VertexKind, VertexMetrics};
 
 use crate::{
     client::Client,
@@ -220,7 +220,8 @@ fn whole(job: &JobDetail, terminal: &Terminal, now_ms: Timestamp) -> String {
 /// The lowest watermark of the sources that have one, and how far it is behind the clock.
 fn watermark(job: &JobDetail, now_ms: Timestamp) -> Option<String> {
     const DAY_MS: i64 = 86_400_000;
-    let at = job.vertices.iter().filter_map(|vertex| of(vertex).watermark_ms).min()?;
+    let sources = job.vertices.iter().filter(|vertex| vertex.kind == VertexKind::Source);
+    let at = sources.filter_map(|vertex| of(vertex).watermark_ms).min()?;
     Some(match now_ms.saturating_sub(at) {
         lag @ 0..DAY_MS => format!("{}, {} behind", date_time(at), clock(Duration::from_millis(lag.unsigned_abs()))),
         _ => date_time(at),

@@ -355,7 +355,16 @@ mod tests {
     fn record(id: u64) -> JobRecord {
         let (name, chains) = ("words".to_owned(), vec![2, 1]);
         let (restart, checkpoints, from) = (Restart::Never, None, None);
-        let shape = JobShape { name, chains, restart, checkpoints, from, from_visible: false, transactional: false };
+        let shape = JobShape {
+            name,
+            chains,
+            restart,
+            checkpoints,
+            from,
+            from_visible: false,
+            transactional: false,
+            in_step: Vec::new(),
+        };
         JobRecord {
             id: JobId(id),
             shape,

@@ -51,6 +51,7 @@ mod metrics;
 mod open_metrics;
 mod polls;
 mod savepoints;
+mod stall;
 pub(crate) mod store;
 mod taps;
 pub(crate) mod views;
@@ -281,6 +282,7 @@ impl Shell {
         if let Some((_, last)) = self.seen.get_mut(&taskmanager) {
             *last = now;
         }
+        let watermarks = metrics::watermarks(&metrics);
         self.take_metrics(taskmanager, metrics);
         let new_lines = !logs.is_empty();
         for line in logs {
@@ -289,7 +291,7 @@ impl Shell {
             }
         }
         self.polls.park(taskmanager, incarnation, version, answer, Instant::now());
-        self.handle(Event::Heartbeat { taskmanager, incarnation });
+        self.handle(Event::Heartbeat { taskmanager, incarnation, watermarks });
         if new_lines {
             self.tell_changed();
         }

@@ -11,10 +11,10 @@ use wasmill_model::{
 };
 use wasmill_plugin::cache::Secret;
 use wasmill_rest::Submission;
-use wasmill_runtime::{Found, counters::Totals, latency::Latencies};
+use wasmill_runtime::{Found, activity::SubtaskFigures, counters::Totals, latency::Latencies};
 
 /// The version of this protocol. Raised when a message changes in a way that an older reader misunderstands.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// A TaskManager is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +112,8 @@ pub struct JobTotals {
     pub vertices: Vec<VertexTotals>,
     /// Bytes of rows that wait in channels into this TaskManager's subtasks: the edge's place in the graph, and how many.
     pub queued: Vec<(usize, u64)>,
+    /// What each of its subtasks is doing.
+    pub subtasks: Vec<SubtaskFigures>,
 }
 
 /// What the subtasks of a vertex have done on one TaskManager, since the attempt began.
@@ -119,7 +121,6 @@ pub struct JobTotals {
 pub struct VertexTotals {
     #[serde(flatten)]
     pub totals: Totals,
-    /// Of a source.
     pub watermark_ms: Option<Timestamp>,
     /// Of a sink.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -130,6 +130,7 @@ enum Slot {
         subtasks: Vec<Subtask>,
         wish: Wish,
         checkpoints: Checkpoints,
+        limits: Vec<(Subtask, Timestamp)>,
     },
     Running(Arc<Attempt>),
 }
@@ -253,6 +254,7 @@ impl Shell {
                 Command::Checkpoints { job, attempt, checkpoints } => {
                     self.checkpoints(job, attempt, wanted(checkpoints));
                 }
+                Command::Limits { job, attempt, limits } => self.limits(job, attempt, limits),
                 Command::Drain { job, attempt } => self.raise(job, attempt, Wish::Drain),
                 Command::Commit { job, attempt } => self.raise(job, attempt, Wish::Commit),
                 Command::Stop { job, attempt } => self.raise(job, attempt, Wish::Stop),
@@ -276,7 +278,8 @@ impl Shell {
         placement: Vec<Place>,
         restore: Option<Restore>,
     ) {
-        let slot = Slot::Starting { subtasks: subtasks.clone(), wish: Wish::Run, checkpoints: Checkpoints::default() };
+        let (wish, checkpoints, limits) = (Wish::Run, Checkpoints::default(), Vec::new());
+        let slot = Slot::Starting { subtasks: subtasks.clone(), wish, checkpoints, limits };
         self.attempts.insert((job, attempt), slot);
         let (parts, inbox) = (self.parts.clone(), self.inbox.clone());
         let body = move || {
@@ -293,8 +296,9 @@ impl Shell {
     fn started(&mut self, job: JobId, id: ids::Attempt, started: Result<(Attempt, Arc<Job>), Cause>) {
         let slot = self.attempts.remove(&(job, id));
         match (started, slot) {
-            (Ok((attempt, made)), Some(Slot::Starting { wish, checkpoints, .. })) => {
+            (Ok((attempt, made)), Some(Slot::Starting { wish, checkpoints, limits, .. })) => {
                 attempt.checkpoints(checkpoints);
+                attempt.limits(limits);
                 if wish > Wish::Run {
                     attempt.raise(wish);
                 }
@@ -318,6 +322,14 @@ impl Shell {
         match self.attempts.get_mut(&(job, attempt)) {
             Some(Slot::Running(running)) => running.checkpoints(checkpoints),
             Some(Slot::Starting { checkpoints: later, .. }) => *later = checkpoints,
+            None => {}
+        }
+    }
+
+    fn limits(&mut self, job: JobId, attempt: ids::Attempt, limits: Vec<(Subtask, Timestamp)>) {
+        match self.attempts.get_mut(&(job, attempt)) {
+            Some(Slot::Running(running)) => running.limits(limits),
+            Some(Slot::Starting { limits: later, .. }) => *later = limits,
             None => {}
         }
     }

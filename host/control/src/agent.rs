@@ -56,6 +56,8 @@ pub enum Command {
     Start { job: JobId, attempt: Attempt, subtasks: Vec<Subtask>, placement: Vec<Place>, restore: Option<Restore> },
     /// One of these numbers has risen, or several have.
     Checkpoints { job: JobId, attempt: Attempt, checkpoints: Checkpoints },
+    /// Let these sources of the attempt go on up to these watermarks. They replace the ones before.
+    Limits { job: JobId, attempt: Attempt, limits: Vec<(Subtask, Timestamp)> },
     /// Let the sources of the attempt end.
     Drain { job: JobId, attempt: Attempt },
     /// Let all subtasks of the attempt commit.
@@ -96,6 +98,8 @@ struct Running {
     wish: Wish,
     /// So do these.
     checkpoints: Checkpoints,
+    /// These go up and down: those of the newest orders count.
+    limits: Vec<(Subtask, Timestamp)>,
 }
 
 /// The agent's core.
@@ -256,7 +260,8 @@ impl Agent {
                     let restore = restore.clone();
                     commands.push(Command::Start { job, attempt, subtasks, placement, restore });
                     let checkpoints = Checkpoints::default();
-                    let mut running = Running { subtasks: states, wish: Wish::Run, checkpoints };
+                    let limits = Vec::new();
+                    let mut running = Running { subtasks: states, wish: Wish::Run, checkpoints, limits };
                     running.follow(order, commands);
                     self.running.insert((job, attempt), running);
                 }
@@ -329,6 +334,10 @@ impl Running {
         // What was told to stop has nothing more to do with them.
         if self.wish < Wish::Stop && self.checkpoints.raise(order.checkpoints) {
             commands.push(Command::Checkpoints { job, attempt, checkpoints: self.checkpoints });
+        }
+        if self.wish < Wish::Stop && self.limits != order.limits {
+            self.limits = order.limits.clone();
+            commands.push(Command::Limits { job, attempt, limits: order.limits.clone() });
         }
         self.raise(order.wish, job, attempt, commands);
     }

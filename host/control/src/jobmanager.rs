@@ -11,9 +11,10 @@ use wasmill_model::{
     ids::{Attempt, CheckpointId, Epoch, Incarnation, JobId, Subtask, TaskManagerId},
 };
 
-use crate::message::{At, Cause, Orders, Reports};
+use crate::message::{At, Cause, Orders, Reports, SourceWatermark};
 
 mod checkpoints;
+mod drift;
 mod durable;
 mod failover;
 mod happened;
@@ -30,8 +31,8 @@ mod wishes;
 
 pub use happened::JobEvent;
 pub use job::{
-    About, CheckpointConfig, Choice, Completed, Decision, Desired, End, EndState, JobRecord, JobShape, JobState,
-    Recovered, Recovery, Restart,
+    About, CheckpointConfig, Choice, Completed, Decision, Desired, End, EndState, InStep, JobRecord, JobShape,
+    JobState, Recovered, Recovery, Restart,
 };
 pub use view::{CheckpointView, DecisionView, JobView, TaskManagerView};
 
@@ -84,8 +85,8 @@ impl Default for Config {
 pub enum Event {
     /// A TaskManager is there, or there again: in a later life, or after it has stopped everything.
     Register { taskmanager: TaskManagerId, incarnation: Incarnation, slots: u32, address: String },
-    /// A TaskManager has asked for orders.
-    Heartbeat { taskmanager: TaskManagerId, incarnation: Incarnation },
+    /// A TaskManager has asked for orders, and says how far the sources on it are.
+    Heartbeat { taskmanager: TaskManagerId, incarnation: Incarnation, watermarks: Vec<SourceWatermark> },
     /// A TaskManager's connection was reset, or it said goodbye.
     Lost { taskmanager: TaskManagerId, incarnation: Incarnation },
     /// A TaskManager is to get no new subtasks, or to get them again. What runs there moves as soon as there is room elsewhere.
@@ -237,6 +238,8 @@ pub struct JobManager {
     timers: BTreeSet<(Timestamp, JobId)>,
     /// When which job's checkpoints are to be looked at again, one a job at most.
     checkpoint_timers: BTreeSet<(Timestamp, JobId)>,
+    /// Jobs whose sources have said something new, and when the limits of those are to be looked at.
+    drift_timers: BTreeSet<(Timestamp, JobId)>,
     /// Unanswered writes.
     writes: BTreeMap<u64, Written>,
     last_write: u64,
@@ -263,6 +266,7 @@ impl JobManager {
             last_job: 0,
             timers: BTreeSet::new(),
             checkpoint_timers: BTreeSet::new(),
+            drift_timers: BTreeSet::new(),
             writes: BTreeMap::new(),
             last_write: 0,
             last_version: 0,
@@ -283,7 +287,10 @@ impl JobManager {
             Event::Register { taskmanager, incarnation, slots, address } => {
                 self.register(taskmanager, incarnation, slots, address);
             }
-            Event::Heartbeat { taskmanager, incarnation } => self.heartbeat(taskmanager, incarnation),
+            Event::Heartbeat { taskmanager, incarnation, watermarks } => {
+                self.heartbeat(taskmanager, incarnation);
+                self.take_watermarks(taskmanager, incarnation, &watermarks);
+            }
             Event::Lost { taskmanager, incarnation } => self.disconnected(taskmanager, incarnation),
             Event::Cordon { taskmanager, on } => self.cordon(taskmanager, on),
             Event::Submit { request, shape } => self.submit(request, shape),
@@ -322,7 +329,8 @@ impl JobManager {
 
     /// When `advance` is to be called at the latest.
     pub fn deadline(&self) -> Option<Timestamp> {
-        let timer = self.timers.iter().take(1).chain(self.checkpoint_timers.first()).map(|(at, _)| *at).min();
+        let timers = [&self.timers, &self.checkpoint_timers, &self.drift_timers];
+        let timer = timers.into_iter().filter_map(BTreeSet::first).map(|(at, _)| *at).min();
         // A call for each heartbeat shows how late the JobManager itself is.
         let tick = (!self.taskmanagers.is_empty()).then(|| self.now_ms + self.config.heartbeat_ms as i64);
         timer.into_iter().chain(tick).min()
@@ -342,6 +350,7 @@ impl JobManager {
         self.place_waiting();
         self.move_from_cordoned();
         self.forget_oldest();
+        self.set_limits_due();
         self.tell();
         std::mem::take(&mut self.commands)
     }

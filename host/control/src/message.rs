@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 use wasmill_model::{
+    Timestamp,
     fault::{Code, Domain},
     ids::{Attempt, CheckpointId, Epoch, Incarnation, JobId, Subtask, TaskManagerId},
 };
@@ -36,6 +37,19 @@ pub struct Order {
     /// How far its checkpoints are.
     #[serde(default)]
     pub checkpoints: Checkpoints,
+    /// Up to which watermark sources may go on that keep in step with others, as far as it is known; `time::MAX`: however far.
+    #[serde(default)]
+    pub limits: Vec<(Subtask, Timestamp)>,
+}
+
+/// How far a source's subtask is, said again and again: the newest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceWatermark {
+    pub job: JobId,
+    pub attempt: Attempt,
+    pub subtask: Subtask,
+    /// `time::MIN`: it has none yet; `None`: nobody is to wait for it, since it is idle or has ended.
+    pub watermark: Option<Timestamp>,
 }
 
 /// What an attempt begins from.

@@ -2,7 +2,10 @@
 //!
 //! Rows of a split come out of order by at most a given delay: its watermark is its largest event time less the delay, less 1 ms,
 //! because a row with the same time may still come. A split that polling finds empty for a while is idle; time in which the
-//! source was not polled, because what follows it was full, does not count.
+//! source was not polled, because what follows it was full or because it is ahead of other sources, does not count.
+//!
+//! A source that keeps in step with others is told up to which watermark it may go on. Behind that it is not polled. As long as it
+//! was told nothing, it goes on until it has a watermark at all.
 
 use std::time::Duration;
 
@@ -17,17 +20,19 @@ pub struct WatermarkOptions {
     pub out_of_order: Duration,
     /// How long polling must find nothing until a split is idle; `None`: never. A bounded source is never idle.
     pub idle_after: Option<Duration>,
+    /// Whether it waits for others that are behind.
+    pub in_step: bool,
 }
 
 impl WatermarkOptions {
     /// For a source that ends.
     pub fn bounded(out_of_order: Duration) -> Self {
-        Self { out_of_order, idle_after: None }
+        Self { out_of_order, idle_after: None, in_step: false }
     }
 
     /// For a source that does not end.
     pub fn unbounded(out_of_order: Duration) -> Self {
-        Self { out_of_order, idle_after: Some(IDLE_AFTER_DEFAULT) }
+        Self { out_of_order, idle_after: Some(IDLE_AFTER_DEFAULT), in_step: false }
     }
 }
 
@@ -47,15 +52,18 @@ pub struct WatermarkGenerator {
     options: WatermarkOptions,
     splits: Vec<Split>,
     watermarks: Watermarks,
-    /// Since when polling has been held up by what follows.
+    /// Since when polling has been held up, by what follows or by others that are behind.
     blocked_at: Option<Duration>,
+    /// The watermark up to which it may be polled.
+    limit: Timestamp,
 }
 
 impl WatermarkGenerator {
     /// For so many splits, at least one, from now on.
     pub fn new(splits: usize, options: WatermarkOptions, now: Duration) -> Self {
         let split = Split { rows_at: now, waited_for: true, finished: false };
-        Self { options, splits: vec![split; splits], watermarks: Watermarks::new(splits), blocked_at: None }
+        let limit = if options.in_step { time::MIN } else { time::MAX };
+        Self { options, splits: vec![split; splits], watermarks: Watermarks::new(splits), blocked_at: None, limit }
     }
 
     /// A split has given rows, the latest with this event time; `None`: they have no event times.
@@ -78,6 +86,32 @@ impl WatermarkGenerator {
         self.splits[split].waited_for = false;
         self.splits[split].finished = true;
         self.watermarks.finish(split)
+    }
+
+    /// Whether it waits for others that are behind.
+    pub fn is_in_step(&self) -> bool {
+        self.options.in_step
+    }
+
+    /// The watermark up to which the others let it go on now; `time::MAX`: however far. It may be lower than before.
+    pub fn set_limit(&mut self, limit: Timestamp) {
+        if self.options.in_step {
+            self.limit = limit;
+        }
+    }
+
+    /// The limit, if the source is ahead of it: then it is not to be polled, and that is no silence of the source.
+    pub fn ahead_of(&mut self, now: Duration) -> Option<Timestamp> {
+        match self.progress() {
+            Progress::Watermark(watermark) if watermark > self.limit => {
+                self.blocked(now);
+                Some(self.limit)
+            }
+            _ => {
+                self.unblocked(now);
+                None
+            }
+        }
     }
 
     /// Polling is held up by what follows, until `unblocked`.
@@ -140,6 +174,10 @@ mod tests {
         Duration::from_secs_f64(s)
     }
 
+    fn in_step(options: WatermarkOptions) -> WatermarkOptions {
+        WatermarkOptions { in_step: true, ..options }
+    }
+
     /// Runs a script of `<seconds> <event> ...`, and prints what each changes and what is waited for.
     fn check(splits: usize, options: WatermarkOptions, script: &str, expect: Expect) {
         let mut source = WatermarkGenerator::new(splits, options, secs(0.0));
@@ -160,6 +198,15 @@ mod tests {
                     None
                 }
                 "poll" => source.advance(now),
+                "limit" => {
+                    source.set_limit(words[2].parse().expect("a time"));
+                    None
+                }
+                "ask" => {
+                    let ahead = source.ahead_of(now).map_or("may".to_owned(), |limit| format!("ahead of {limit}"));
+                    transcript += &format!("{line:<18} {ahead}\n");
+                    continue;
+                }
                 other => panic!("no event {other}"),
             };
             let changed = changed.map_or("-".to_string(), |p| format!("{p:?}"));
@@ -236,6 +283,56 @@ mod tests {
                 0 finish 1         Watermark(100)   deadline -
                 0 rows 0 102       Watermark(101)   deadline -
                 0 finish 0         Finished         deadline -
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_source_in_step_begins_and_then_goes_as_far_as_it_is_let() {
+        check(
+            1,
+            in_step(WatermarkOptions::bounded(secs(1.0))),
+            "0 ask; 0 rows 0; 0 ask; 0 rows 0 5001; 0 ask; 1 limit 4000; 1 ask; 1 rows 0 5002; 2 ask; 2 limit 9000; 2 ask; \
+             3 limit 100; 3 ask; 3 finish 0; 3 ask",
+            expect![[r#"
+                0 ask              may
+                0 rows 0           -                deadline -
+                0 ask              may
+                0 rows 0 5001      Watermark(4000)  deadline -
+                0 ask              ahead of -9223372036854775808
+                1 limit 4000       -                deadline -
+                1 ask              may
+                1 rows 0 5002      Watermark(4001)  deadline -
+                2 ask              ahead of 4000
+                2 limit 9000       -                deadline -
+                2 ask              may
+                3 limit 100        -                deadline -
+                3 ask              ahead of 100
+                3 finish 0         Finished         deadline -
+                3 ask              may
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_source_that_waits_for_others_is_not_idle_and_one_that_is_idle_does_not_wait() {
+        check(
+            1,
+            in_step(WatermarkOptions::unbounded(secs(0.0))),
+            "1 rows 0 11; 2 ask; 60 poll; 60 ask; 90 limit 10; 90 ask; 93.9 poll; 94 poll; 95 limit 1; 95 ask; 96 rows 0 12; 96 ask",
+            expect![[r#"
+                1 rows 0 11        Watermark(10)    deadline 6s
+                2 ask              ahead of -9223372036854775808
+                60 poll            -                deadline -
+                60 ask             ahead of -9223372036854775808
+                90 limit 10        -                deadline -
+                90 ask             may
+                93.9 poll          -                deadline 94s
+                94 poll            Idle             deadline -
+                95 limit 1         -                deadline -
+                95 ask             may
+                96 rows 0 12       Watermark(11)    deadline 101s
+                96 ask             ahead of 1
             "#]],
         );
     }

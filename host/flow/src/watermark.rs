@@ -36,6 +36,8 @@ pub struct Watermarks {
     channels: Vec<Channel>,
     watermark: Timestamp,
     status: Status,
+    /// The active channel with the lowest watermark.
+    held_by: Option<usize>,
 }
 
 impl Watermarks {
@@ -43,7 +45,7 @@ impl Watermarks {
     pub fn new(channels: usize) -> Self {
         assert!(channels > 0, "no channel, no watermark");
         let channel = Channel { status: Status::Active, watermark: time::MIN };
-        Self { channels: vec![channel; channels], watermark: time::MIN, status: Status::Active }
+        Self { channels: vec![channel; channels], watermark: time::MIN, status: Status::Active, held_by: Some(0) }
     }
 
     /// A channel says that no row up to this time will come by it any more. It is active then. A watermark below the
@@ -78,6 +80,11 @@ impl Watermarks {
         self.watermark
     }
 
+    /// The channel that holds the others back: the first of the active ones with the lowest watermark.
+    pub fn held_by(&self) -> Option<usize> {
+        self.held_by
+    }
+
     /// What all channels are together.
     pub fn progress(&self) -> Progress {
         match self.status {
@@ -98,10 +105,12 @@ impl Watermarks {
 
     fn combine(&mut self) -> Option<Progress> {
         let before = self.progress();
-        let active = self.channels.iter().filter(|c| c.status == Status::Active).map(|c| c.watermark).min();
+        let active = self.channels.iter().enumerate().filter(|(_, c)| c.status == Status::Active);
+        let lowest = active.map(|(place, c)| (c.watermark, place)).min();
+        self.held_by = lowest.map(|(_, place)| place);
         let finished = self.channels.iter().all(|c| c.status == Status::Finished);
-        (self.status, self.watermark) = match active {
-            Some(watermark) => (Status::Active, self.watermark.max(watermark)),
+        (self.status, self.watermark) = match lowest {
+            Some((watermark, _)) => (Status::Active, self.watermark.max(watermark)),
             None if finished => (Status::Finished, time::MAX),
             None => (Status::Idle, self.watermark),
         };
@@ -205,6 +214,23 @@ mod tests {
                 advance 0 50   -
             "#]],
         );
+    }
+
+    #[test]
+    fn the_channel_that_holds_the_others_back_is_named() {
+        let mut watermarks = Watermarks::new(3);
+        assert_eq!(watermarks.held_by(), Some(0), "nothing is known of any");
+        watermarks.advance(0, 10);
+        assert_eq!(watermarks.held_by(), Some(1));
+        watermarks.advance(1, 30);
+        watermarks.idle(2);
+        assert_eq!(watermarks.held_by(), Some(0));
+        watermarks.finish(0);
+        assert_eq!(watermarks.held_by(), Some(1));
+        watermarks.idle(1);
+        assert_eq!(watermarks.held_by(), None, "nobody is waited for");
+        watermarks.active(2);
+        assert_eq!(watermarks.held_by(), Some(2));
     }
 
     proptest! {

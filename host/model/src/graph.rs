@@ -72,6 +72,8 @@ pub struct SourceTime {
     pub column_of_port: Vec<Option<usize>>,
     pub out_of_order: Duration,
     pub idle_after: Duration,
+    /// How far its watermark may be ahead of the others' of its group; `None`: however far.
+    pub max_drift: Option<Duration>,
 }
 
 /// A named output with the rows it carries.
@@ -330,7 +332,8 @@ fn source_ports(
     let ports = ports.into_iter().zip(&column_of_port);
     let ports = ports.map(|((name, schema), column)| PortSchema { name, schema, event_times: column.is_some() });
     let ports = ports.collect();
-    let time = SourceTime { column_of_port, out_of_order: event_time.out_of_order, idle_after: event_time.idle_after };
+    let EventTime { out_of_order, idle_after, max_drift, .. } = *event_time;
+    let time = SourceTime { column_of_port, out_of_order, idle_after, max_drift };
     Ok((Some(time), ports))
 }
 

@@ -6,6 +6,10 @@ use crate::{
     spec::OnError,
 };
 
+mod drift;
+
+pub use drift::InStep;
+
 /// How a job graph is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {

@@ -82,6 +82,8 @@ pub struct EventTime {
     /// How far behind the latest row a row may be without being late.
     pub out_of_order: Duration,
     pub idle_after: Duration,
+    /// How far its watermark may be ahead of the others'; `None`: however far.
+    pub max_drift: Option<Duration>,
 }
 
 /// An operator as the job file writes it.
@@ -275,6 +277,7 @@ fn read_event_time(setting: &Setting) -> Result<EventTime, Error> {
         column,
         out_of_order: table.optional("out_of_order", Setting::duration)?.unwrap_or_default(),
         idle_after: table.optional("idle_after", Setting::duration)?.unwrap_or(IDLE_AFTER_DEFAULT),
+        max_drift: table.optional("max_drift", Setting::duration)?,
     };
     table.finish()?;
     Ok(event_time)

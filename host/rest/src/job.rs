@@ -196,7 +196,7 @@ pub struct VertexMetrics {
     pub busy: f64,
     pub idle: f64,
     pub back_pressured: f64,
-    /// Of a source; absent as long as there is none.
+    /// The lowest of its subtasks that are waited for; absent as long as there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark_ms: Option<i64>,
     /// Of a sink that has written rows.

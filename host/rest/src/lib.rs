@@ -10,6 +10,7 @@ mod operation;
 mod plugin;
 mod problem;
 mod savepoint;
+mod stall;
 
 pub use cluster::{Cluster, JobCounts, Worker, WorkerState};
 pub use history::{Event, Exception, LogLine, Page, TapRow};
@@ -21,3 +22,4 @@ pub use operation::{Operation, OperationKind, OperationState};
 pub use plugin::{PluginDetail, PluginVersion, Stored};
 pub use problem::Problem;
 pub use savepoint::{CheckpointState, Replaced, Savepoint, SavepointRequest, Scale};
+pub use stall::{CheckpointHeld, Hop, Stall, VertexTime, WatermarkHeld};

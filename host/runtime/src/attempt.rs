@@ -8,10 +8,11 @@ use std::{
 
 use wasmill_connectors::SinkPlace;
 use wasmill_flow::{Rounds, Wants};
-use wasmill_model::{graph::Role, ids::Subtask};
+use wasmill_model::{Timestamp, graph::Role, ids::Subtask};
 use wasmill_plugin::LogLine;
 
 use crate::{
+    activity::{self, Activity, SubtaskFigures},
     bad_rows::BadRows,
     chain::{Chain, Kind, Node, SinkNode, Tap, Target},
     channels::{Channels, Parts},
@@ -22,7 +23,7 @@ use crate::{
     life::{Failure, Life},
     net::{Network, Registration},
     operator::{Conduct, Operator, Start},
-    partition::Partitioner,
+    partition::{Partitioner, To},
     placement::Placement,
     row_limit::RowLimit,
     signal::{Checkpoints, Wish},
@@ -43,6 +44,8 @@ pub struct Attempt {
     life: Arc<Life>,
     /// The gates of the subtasks here, with the edge of each of their channels.
     meters: Vec<(Meter, Vec<usize>)>,
+    /// What the subtasks here are doing.
+    activities: Vec<Arc<Activity>>,
     /// Its channels from elsewhere.
     registration: Mutex<Option<Registration>>,
 }
@@ -87,10 +90,13 @@ impl Attempt {
             }
             _ => None,
         };
-        for (subtask, parts) in parts.into_iter().filter(|(subtask, _)| subtasks.contains(subtask)) {
-            spawn(subtask, parts, context.clone(), checkpoints.clone());
+        let mut activities = Vec::new();
+        for (subtask, mut parts) in parts.into_iter().filter(|(subtask, _)| subtasks.contains(subtask)) {
+            let activity = Arc::new(Activity::new(subtask, std::mem::take(&mut parts.channels)));
+            activities.push(activity.clone());
+            spawn(subtask, parts, context.clone(), activity, checkpoints.clone());
         }
-        Self { life, meters, registration: Mutex::new(registration) }
+        Self { life, meters, activities, registration: Mutex::new(registration) }
     }
 
     /// Raises what the subtasks are wished to do.
@@ -104,6 +110,16 @@ impl Attempt {
     /// Says how far its checkpoints are.
     pub fn checkpoints(&self, checkpoints: Checkpoints) {
         self.life.checkpoints(checkpoints);
+    }
+
+    /// Says up to which watermarks sources may go that keep in step with others.
+    pub fn limits(&self, limits: impl IntoIterator<Item = (Subtask, Timestamp)>) {
+        self.life.signal.set_limits(limits.into_iter().collect());
+    }
+
+    /// What each subtask here is doing.
+    pub fn activity(&self) -> Vec<SubtaskFigures> {
+        self.activities.iter().map(|activity| activity.figures()).collect()
     }
 
     /// What waits at the gates here, by edge.
@@ -138,7 +154,7 @@ struct Context {
 /// The writer of the attempt's snapshots, and what it begins from.
 type Snapshots = (Arc<Writing>, Option<Restored>);
 
-fn spawn(subtask: Subtask, parts: Parts, context: Context, snapshots: Option<Snapshots>) {
+fn spawn(subtask: Subtask, parts: Parts, context: Context, activity: Arc<Activity>, snapshots: Option<Snapshots>) {
     let Context { job, life, on_progress, log } = context;
     let chain = &job.plan.chains[subtask.chain as usize];
     let names: Vec<&str> = chain.vertices.iter().map(|&v| job.graph.vertices[v].name.as_str()).collect();
@@ -146,15 +162,17 @@ fn spawn(subtask: Subtask, parts: Parts, context: Context, snapshots: Option<Sna
     let thread_name: String = format!("{}/{}", subtask.index, name).chars().take(15).collect();
     let (failed_name, report) = (name.clone(), on_progress.clone());
     let body = move || {
+        activity::begin(activity.clone());
         subtask::run(
-            &name,
-            subtask.index,
+            (&name, subtask.index),
             &life.signal,
+            &activity,
             || {
                 let (writing, restored) = snapshots.unzip();
                 let restored = restored.flatten();
                 let checkpoints = writing.map(|writing| Checkpointer::new(subtask, writing, on_progress.clone()));
-                let (chain, feed) = open(&job, subtask, parts, &log, checkpoints.is_some(), restored.as_ref())?;
+                let (chain, feed) =
+                    open(&job, subtask, (parts, &activity), &log, checkpoints.is_some(), restored.as_ref())?;
                 let head = &job.graph.vertices[job.plan.chains[subtask.chain as usize].vertices[0]];
                 let ended = |from: &Restored| from.had_ended(&head.name, subtask.index, head.parallelism);
                 Ok(Made { chain, feed, checkpoints, had_ended: restored.as_ref().is_some_and(ended) })
@@ -172,7 +190,7 @@ fn spawn(subtask: Subtask, parts: Parts, context: Context, snapshots: Option<Sna
 fn open(
     job: &Job,
     subtask: Subtask,
-    mut parts: Parts,
+    (mut parts, activity): (Parts, &Arc<Activity>),
     log: &OperatorLog,
     checkpoints: bool,
     restored: Option<&Restored>,
@@ -181,6 +199,7 @@ fn open(
     let mut nodes = Vec::new();
     for &vertex in vertices {
         let kind = open_vertex(job, vertex, subtask.index, log, checkpoints, restored)?;
+        job.counters[vertex].begin(subtask.index);
         let wants = match &kind {
             Kind::Operator(operator) => operator.wants(),
             _ => Wants { timers: false, notice_watermark: false, notice_end: false },
@@ -191,12 +210,17 @@ fn open(
             rounds: Rounds::new(wants),
             outputs: targets(job, vertex, subtask.index, vertices, &mut parts)?,
             counters: job.counters[vertex].clone(),
+            vertex: vertex as u32,
+            subtask: subtask.index,
             tap: Some(Tap { taps: job.taps.clone(), vertex, subtask: subtask.index }),
         });
     }
     let feed = match parts.feed {
         Some((gate, input_of_channel)) => Feed::Gate { gate, input_of_channel },
-        None => Feed::Source(Box::new(open_source(job, vertices[0], subtask.index, parts.limit, log, restored)?)),
+        None => {
+            let given = (parts.limit, activity.clone());
+            Feed::Source(Box::new(open_source(job, vertices[0], subtask, given, log, restored)?))
+        }
     };
     Ok((Chain { nodes }, feed))
 }
@@ -247,8 +271,8 @@ fn open_vertex(
 fn open_source(
     job: &Job,
     vertex: usize,
-    subtask: u32,
-    limit: Option<Arc<RowLimit>>,
+    subtask: Subtask,
+    (limit, activity): (Option<Arc<RowLimit>>, Arc<Activity>),
     log: &OperatorLog,
     restored: Option<&Restored>,
 ) -> Result<Head, Error> {
@@ -262,7 +286,7 @@ fn open_source(
         (0..graph_vertex.ports.len()).map(|port| job.graph.outputs_of(vertex).any(|edge| edge.port == port)).collect();
     let counters = &job.counters[vertex];
     let (log, name) = (log.clone(), graph_vertex.name.clone());
-    let log = Arc::new(move |line| log(&name, subtask, line));
+    let log = Arc::new(move |line| log(&name, subtask.index, line));
     Head::open(Open {
         vertex: graph_vertex,
         subtask,
@@ -273,7 +297,8 @@ fn open_source(
         time: event_time.as_ref(),
         limit,
         counters: counters.clone(),
-        bad_rows: BadRows::new(&graph_vertex.name, subtask, *bad_rows, counters.clone(), log),
+        activity,
+        bad_rows: BadRows::new(&graph_vertex.name, subtask.index, *bad_rows, counters.clone(), log),
         positions: restored.and_then(|from| from.positions(&graph_vertex.name)),
     })
 }
@@ -297,7 +322,8 @@ fn targets(
             let senders = senders.map(|(_, senders)| std::mem::take(senders)).unwrap_or_default();
             let to = job.graph.vertices[edge.to].name.clone();
             let fields = ports[edge.port].schema.fields();
-            let partitioner = Partitioner::new(writer, &edge.exchange, fields, job.key_groups, senders, to.clone());
+            let leads = To { vertex: to.clone(), edge: place as u32 };
+            let partitioner = Partitioner::new(writer, &edge.exchange, fields, job.key_groups, senders, leads);
             Target::Exchange(partitioner.map_err(|source| Error::Keys { vertex: to, source })?)
         };
         targets[edge.port].push(target);

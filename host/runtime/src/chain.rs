@@ -8,10 +8,11 @@ use std::{
 use serde_json::Value;
 use wasmill_connectors::Sink;
 use wasmill_flow::{Command, Event, NextTimers, Rounds};
-use wasmill_model::{Batch, Timestamp, batch::ROWS_TARGET, ids::CheckpointId};
+use wasmill_model::{Batch, Timestamp, batch::ROWS_TARGET, ids::CheckpointId, time};
 use wasmill_plugin::Notice;
 
 use crate::{
+    activity::{self, Doing},
     checkpoint::Taken,
     clock::now_us,
     counters::{Counters, CpuTime},
@@ -30,6 +31,9 @@ pub(crate) struct Node {
     /// Where the rows of each port go.
     pub(crate) outputs: Vec<Vec<Target>>,
     pub(crate) counters: Arc<Counters>,
+    /// Its place in the graph, and the number of the subtask.
+    pub(crate) vertex: u32,
+    pub(crate) subtask: u32,
     /// In which order it is told of time and of the end.
     pub(crate) rounds: Rounds,
     pub(crate) tap: Option<Tap>,
@@ -80,7 +84,8 @@ pub(crate) struct Chain {
 impl Chain {
     /// Lets a node handle rows of one of its inputs, and all nodes behind it what follows.
     pub(crate) fn process(&mut self, node: usize, input: usize, batch: &Batch) -> Result<(), Error> {
-        let Node { name, kind, counters, .. } = &mut self.nodes[node];
+        let Node { name, kind, counters, vertex, .. } = &mut self.nodes[node];
+        activity::set(Doing::Calling { vertex: *vertex });
         match kind {
             Kind::Source => panic!("a source has no input"),
             Kind::Operator(operator) => {
@@ -148,8 +153,19 @@ impl Chain {
     /// Runs a round of a node, and of all nodes behind it what follows from it.
     pub(crate) fn round(&mut self, node: usize, event: Event) -> Result<(), Error> {
         self.nodes[node].rounds.begin(event);
+        self.go_round(node)?;
+        let Node { counters, subtask, .. } = &self.nodes[node];
+        match event {
+            Event::Watermark(watermark) => counters.set_watermark(*subtask, watermark),
+            Event::Idle | Event::End => counters.set_watermark(*subtask, time::MAX),
+            Event::ProcessingTime(_) => {}
+        }
+        Ok(())
+    }
+
+    fn go_round(&mut self, node: usize) -> Result<(), Error> {
         loop {
-            let Node { kind, rounds, .. } = &mut self.nodes[node];
+            let Node { kind, rounds, vertex, .. } = &mut self.nodes[node];
             let Kind::Operator(operator) = kind else {
                 match rounds.next(NextTimers { event_time: None, processing_time: None }) {
                     Some(command) => self.pass_on(node, command)?,
@@ -159,6 +175,7 @@ impl Chain {
             };
             let Some(command) = rounds.next(operator.next_timers()) else { return Ok(()) };
             operator.set_watermark(rounds.watermark());
+            activity::set(Doing::Calling { vertex: *vertex });
             let emitted = match command {
                 Command::FireTimers { domain, up_to, max } => operator.fire(domain, up_to, max)?,
                 Command::CloseTimers { domain } => operator.close_timers(domain),
@@ -252,7 +269,8 @@ impl Chain {
         mut sink_part: impl FnMut(&mut dyn Sink) -> Result<Option<Value>, wasmill_connectors::Error>,
     ) -> Result<Vec<Taken>, Error> {
         let mut parts = Vec::with_capacity(self.nodes.len());
-        for Node { name, kind, counters, .. } in &mut self.nodes {
+        for Node { name, kind, counters, vertex, .. } in &mut self.nodes {
+            activity::set(Doing::Calling { vertex: *vertex });
             let cpu = CpuTime::start();
             parts.push(match kind {
                 Kind::Source => Taken::default(),
@@ -277,8 +295,9 @@ impl Chain {
         &mut self,
         mut act: impl FnMut(&mut dyn Sink) -> Result<(), wasmill_connectors::Error>,
     ) -> Result<(), Error> {
-        for Node { name, kind, counters, .. } in &mut self.nodes {
+        for Node { name, kind, counters, vertex, .. } in &mut self.nodes {
             if let Kind::Sink(sink) = kind {
+                activity::set(Doing::Calling { vertex: *vertex });
                 let cpu = CpuTime::start();
                 act(&mut *sink.sink).map_err(|source| sink_error(name, sink.subtask, source))?;
                 cpu.charge(counters);

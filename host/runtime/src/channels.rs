@@ -9,6 +9,7 @@ use wasmill_model::{
 use wasmill_wire::{Layout, Open};
 
 use crate::{
+    activity,
     exchange::{Gate, Meter, Sender, gate},
     job::Job,
     life::{Life, Stopper},
@@ -21,6 +22,8 @@ use crate::{
 pub(crate) struct Parts {
     pub(crate) limit: Option<Arc<RowLimit>>,
     pub(crate) feed: Option<(Gate, Vec<usize>)>,
+    /// Of the gate, where each of its channels comes from.
+    pub(crate) channels: Vec<activity::Channel>,
     /// Senders of each edge that leaves the chain here: the edge's place, one sender a reader.
     pub(crate) senders: Vec<(usize, Vec<Sender>)>,
 }
@@ -61,7 +64,9 @@ impl<'a> Channels<'a> {
             .flat_map(|(chain, of)| (0..of.parallelism).map(move |index| Subtask { chain: chain as u32, index }));
         let parts = all
             .filter(|subtask| placement.is_here(*subtask))
-            .map(|subtask| (subtask, Parts { limit: limit.clone(), feed: None, senders: Vec::new() }))
+            .map(|subtask| {
+                (subtask, Parts { limit: limit.clone(), feed: None, channels: Vec::new(), senders: Vec::new() })
+            })
             .collect();
         Self { job, placement, network, life, parts, meters: Vec::new(), inlets: Inlets::new() }
     }
@@ -101,6 +106,8 @@ impl<'a> Channels<'a> {
         let (gate, senders) = gate(channels.len());
         self.life.add(Stopper::Gate(gate.stopper()));
         self.meters.push((gate.meter(), channels.iter().map(|channel| channel.edge).collect()));
+        let named = |channel: &Channel| activity::Channel { edge: channel.edge as u32, writer: channel.writer.index };
+        let named = channels.iter().map(named).collect();
         let input_of_channel = channels.iter().map(|channel| self.job.graph.edges[channel.edge].input).collect();
         for (channel, sender) in channels.into_iter().zip(senders) {
             if self.placement.is_here(channel.writer) {
@@ -112,6 +119,7 @@ impl<'a> Channels<'a> {
         }
         if let Some(parts) = self.parts.get_mut(&reader) {
             parts.feed = Some((gate, input_of_channel));
+            parts.channels = named;
         }
     }
 

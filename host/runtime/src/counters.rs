@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     ops::AddAssign,
-    sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -11,7 +11,10 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use wasmill_model::{Timestamp, time};
 
-use crate::latency::{Histogram, Latencies};
+use crate::{
+    activity,
+    latency::{Histogram, Latencies},
+};
 
 /// Counters of one vertex. Subtasks add; anybody reads.
 #[derive(Debug, Default)]
@@ -28,16 +31,18 @@ pub struct Counters {
     pub(crate) blocked_ns: AtomicU64,
     /// Of a sink: how long rows took from their source.
     pub(crate) latency: Histogram,
-    /// For a source, one a subtask.
+    /// One a subtask.
     gauges: Box<[Gauge]>,
 }
 
-/// How far the source of a subtask has come.
+/// How far a subtask has come.
 #[derive(Debug)]
 pub(crate) struct Gauge {
-    /// `MIN`: none yet; `MAX`: nobody waits for it any more.
+    /// Whether the subtask is of this TaskManager.
+    here: AtomicBool,
+    /// Of a source what it has made, of others what they have handled. `MIN`: none yet; `MAX`: nobody waits for it.
     watermark: AtomicI64,
-    /// Bytes read, of how many; 0 of 0 if it cannot tell.
+    /// Of a source: bytes read, of how many; 0 of 0 if it cannot tell.
     done: AtomicU64,
     total: AtomicU64,
 }
@@ -61,7 +66,7 @@ pub struct Totals {
     pub traps: u64,
     /// Time that its subtasks waited for input; of the head of a chain, for the whole chain.
     pub idle_ns: u64,
-    /// Time that its subtasks waited for room behind it.
+    /// Time that its subtasks waited for room behind it, or for other sources.
     pub blocked_ns: u64,
 }
 
@@ -83,8 +88,12 @@ impl AddAssign for Totals {
 impl Counters {
     /// Of a vertex with so many subtasks.
     pub(crate) fn new(parallelism: u32) -> Self {
-        let gauge =
-            |_| Gauge { watermark: AtomicI64::new(time::MIN), done: AtomicU64::new(0), total: AtomicU64::new(0) };
+        let gauge = |_| Gauge {
+            here: AtomicBool::new(false),
+            watermark: AtomicI64::new(time::MIN),
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+        };
         Self { gauges: (0..parallelism).map(gauge).collect(), ..Self::default() }
     }
 
@@ -92,9 +101,25 @@ impl Counters {
         &self.gauges[subtask as usize]
     }
 
-    /// Of a source: the watermark of all its subtasks together. None as long as one has none, and after the end.
+    /// A subtask has handled all that came up to a watermark; `MAX`: nobody waits for it.
+    pub(crate) fn set_watermark(&self, subtask: u32, watermark: Timestamp) {
+        // Counters of a trial have none.
+        if let Some(gauge) = self.gauges.get(subtask as usize) {
+            gauge.set_watermark(watermark);
+        }
+    }
+
+    /// A subtask begins here.
+    pub(crate) fn begin(&self, subtask: u32) {
+        let gauge = self.gauge(subtask);
+        gauge.set_watermark(time::MIN);
+        gauge.here.store(true, Relaxed);
+    }
+
+    /// The watermark of all its subtasks here together. None as long as one has none, and after the end.
     pub fn watermark(&self) -> Option<Timestamp> {
-        let together = self.gauges.iter().map(|gauge| gauge.watermark.load(Relaxed)).min();
+        let here = self.gauges.iter().filter(|gauge| gauge.here.load(Relaxed));
+        let together = here.map(|gauge| gauge.watermark.load(Relaxed)).min();
         together.filter(|watermark| !matches!(*watermark, time::MIN | time::MAX))
     }
 
@@ -133,6 +158,11 @@ impl Counters {
         }
     }
 
+    /// The vertex has waited for other sources since then.
+    pub(crate) fn held_since(&self, began: Instant) {
+        self.blocked_ns.fetch_add(began.elapsed().as_nanos() as u64, Relaxed);
+    }
+
     /// The vertex has waited for input since then.
     pub(crate) fn idle_since(&self, began: Instant) {
         self.idle_ns.fetch_add(began.elapsed().as_nanos() as u64, Relaxed);
@@ -163,6 +193,7 @@ thread_local! {
 
 /// This thread has waited for credit since then.
 pub(crate) fn blocked_since(began: Instant) {
+    activity::got_credit();
     BLOCKED_NS.set(BLOCKED_NS.get() + began.elapsed().as_nanos() as u64);
 }
 
@@ -201,8 +232,11 @@ mod tests {
 
     #[test]
     fn a_source_is_as_far_as_its_subtasks_together() {
-        let counters = Counters::new(2);
-        assert_eq!((counters.watermark(), counters.progress()), (None, None));
+        let counters = Counters::new(3);
+        counters.gauge(2).set_watermark(400);
+        assert_eq!((counters.watermark(), counters.progress()), (None, None), "none is here");
+        counters.begin(0);
+        counters.begin(1);
         counters.gauge(0).set_watermark(700);
         assert_eq!(counters.watermark(), None, "the other has none yet");
         counters.gauge(1).set_watermark(500);

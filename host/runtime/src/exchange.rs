@@ -21,7 +21,7 @@ use wasmill_wire::{
     credit::{Amount, Window},
 };
 
-use crate::{counters::blocked_since, net};
+use crate::{activity, counters::blocked_since, net};
 
 /// Batches that may wait in one channel. Enough to keep both sides busy, few enough to keep what is in flight small.
 pub(crate) const CREDIT_BATCHES: usize = 8;
@@ -212,6 +212,7 @@ impl LocalSender {
         if let Some(bytes) = bytes {
             while !inbox.stopped && !inbox.channels[self.channel].has_credit(bytes) {
                 inbox.channels[self.channel].writer_waits = true;
+                activity::wait_for_credit();
                 let began = Instant::now();
                 let wait = self.shared.writable[self.channel].wait(inbox);
                 inbox = wait.unwrap_or_else(PoisonError::into_inner);

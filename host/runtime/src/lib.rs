@@ -5,6 +5,7 @@
 //!
 //! Not here: when a job starts, commits or ends (`control` decides).
 
+pub mod activity;
 mod attempt;
 mod bad_rows;
 mod chain;

@@ -9,6 +9,7 @@ use wasmill_model::{
 };
 
 use crate::{
+    activity,
     error::Error,
     exchange::{Element, Sender},
 };
@@ -18,8 +19,18 @@ use crate::{
 pub(crate) struct Partitioner {
     kind: Kind,
     senders: Vec<Sender>,
+    to: To,
+    /// The sending subtask.
+    writer: u32,
+}
+
+/// Where an edge leads.
+#[derive(Debug)]
+pub(crate) struct To {
     /// The vertex that reads, for messages.
-    to: String,
+    pub(crate) vertex: String,
+    /// The edge's place in the graph.
+    pub(crate) edge: u32,
 }
 
 #[derive(Debug)]
@@ -48,7 +59,7 @@ impl Partitioner {
         fields: &[Field],
         key_groups: KeyGroups,
         senders: Vec<Sender>,
-        to: String,
+        to: To,
     ) -> Result<Self, keys::Error> {
         let kind = match exchange {
             Exchange::Forward => Kind::Forward,
@@ -62,26 +73,32 @@ impl Partitioner {
                 Kind::Hash(Hash { columns: key.clone(), encoder, key_groups, rows })
             }
         };
-        Ok(Self { kind, senders, to })
+        Ok(Self { kind, senders, to, writer })
     }
 
     /// Sends the rows of a batch; waits for credit.
     pub(crate) fn send(&mut self, batch: &Batch) -> Result<(), Error> {
+        let edge = self.to.edge;
         match &mut self.kind {
-            Kind::Forward => self.senders[0].send(Element::Batch(batch.clone()))?,
+            Kind::Forward => {
+                activity::towards(edge, self.writer);
+                self.senders[0].send(Element::Batch(batch.clone()))?;
+            }
             Kind::Rebalance { next } => {
                 let to = *next;
                 *next = (to + 1) % self.senders.len();
+                activity::towards(edge, to as u32);
                 self.senders[to].send(Element::Batch(batch.clone()))?;
             }
             Kind::Broadcast => {
-                for sender in &self.senders {
+                for (reader, sender) in (0..).zip(&self.senders) {
+                    activity::towards(edge, reader);
                     sender.send(Element::Batch(batch.clone()))?;
                 }
             }
             Kind::Hash(hash) => {
-                hash.send(batch, &self.senders).map_err(|e| match e {
-                    SendError::Keys(source) => Error::Keys { vertex: self.to.clone(), source },
+                hash.send(batch, edge, &self.senders).map_err(|e| match e {
+                    SendError::Keys(source) => Error::Keys { vertex: self.to.vertex.clone(), source },
                     SendError::Stopped(stopped) => stopped.into(),
                 })?;
             }
@@ -104,13 +121,14 @@ enum SendError {
 }
 
 impl Hash {
-    fn send(&mut self, batch: &Batch, senders: &[Sender]) -> Result<(), SendError> {
+    fn send(&mut self, batch: &Batch, edge: u32, senders: &[Sender]) -> Result<(), SendError> {
         let columns: Vec<&ArrayRef> = self.columns.iter().map(|&i| batch.column(i)).collect();
         self.encoder.encode(&columns, batch.rows).map_err(SendError::Keys)?;
         let mut batch = batch.clone();
         let hashes = self.encoder.hash();
         batch.key_hashes = Some(hashes.clone());
         if let [sender] = senders {
+            activity::towards(edge, 0);
             return sender.send(Element::Batch(batch)).map_err(SendError::Stopped);
         }
         let parallelism = senders.len() as u32;
@@ -118,7 +136,7 @@ impl Hash {
             let subtask = self.key_groups.subtask(self.key_groups.key_group(hash), parallelism);
             self.rows[subtask as usize].push(row as u32);
         }
-        for (rows, sender) in self.rows.iter_mut().zip(senders) {
+        for (reader, (rows, sender)) in (0..).zip(self.rows.iter_mut().zip(senders)) {
             if rows.is_empty() {
                 continue;
             }
@@ -128,6 +146,7 @@ impl Hash {
                 batch.take(&UInt32Array::from_iter_values(rows.iter().copied()))
             };
             rows.clear();
+            activity::towards(edge, reader);
             sender.send(Element::Batch(part)).map_err(SendError::Stopped)?;
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! What an attempt's subtasks are wished to do, seen by all their threads.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -8,7 +9,10 @@ use std::{
     time::Instant,
 };
 
-use wasmill_model::ids::CheckpointId;
+use wasmill_model::{
+    Timestamp,
+    ids::{CheckpointId, Subtask},
+};
 
 use crate::{exchange::Barrier, life::Failure};
 
@@ -47,13 +51,16 @@ pub(crate) struct Signal {
 struct State {
     wish: Wish,
     checkpoints: Checkpoints,
+    /// Up to which watermark sources may go, of those that were told.
+    limits: BTreeMap<Subtask, Timestamp>,
     /// Why there is the wish to stop, if it is not the JobManager's.
     failure: Option<Failure>,
 }
 
 impl Signal {
     pub(crate) fn new() -> Self {
-        let state = State { wish: Wish::Run, checkpoints: Checkpoints::default(), failure: None };
+        let state =
+            State { wish: Wish::Run, checkpoints: Checkpoints::default(), limits: BTreeMap::new(), failure: None };
         Self { changes: AtomicU64::new(0), state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -68,6 +75,18 @@ impl Signal {
     /// How far checkpoints are.
     pub(crate) fn checkpoints(&self) -> Checkpoints {
         self.lock().checkpoints
+    }
+
+    /// Up to which watermark a source may go; `None`: that was not told.
+    pub(crate) fn limit(&self, subtask: Subtask) -> Option<Timestamp> {
+        self.lock().limits.get(&subtask).copied()
+    }
+
+    /// Says up to which watermarks sources may go. They replace the ones before.
+    pub(crate) fn set_limits(&self, limits: BTreeMap<Subtask, Timestamp>) {
+        let mut state = self.lock();
+        state.limits = limits;
+        self.tell(state);
     }
 
     /// A number that rises whenever anything has changed.

@@ -12,10 +12,12 @@ use wasmill_flow::{Event, Progress, WatermarkGenerator, WatermarkOptions};
 use wasmill_model::{
     Batch,
     graph::{SourceTime, Vertex},
+    ids::Subtask,
     time,
 };
 
 use crate::{
+    activity::{Activity, Doing},
     bad_rows::BadRows,
     chain::Chain,
     checkpoint::Checkpointer,
@@ -29,7 +31,8 @@ use crate::{
 /// The source of one subtask.
 pub(crate) struct Head {
     vertex: String,
-    subtask: u32,
+    /// With the chain that the source heads.
+    subtask: Subtask,
     source: Box<dyn Source>,
     time: Option<SourceTime>,
     watermarks: Option<WatermarkGenerator>,
@@ -37,6 +40,7 @@ pub(crate) struct Head {
     wanted: Vec<Vec<bool>>,
     limit: Option<Arc<RowLimit>>,
     counters: Arc<Counters>,
+    activity: Arc<Activity>,
     bad_rows: BadRows,
     /// The origin of the generator's clock.
     started: Instant,
@@ -45,7 +49,7 @@ pub(crate) struct Head {
 /// What the source of a subtask is opened from.
 pub(crate) struct Open<'a> {
     pub(crate) vertex: &'a Vertex,
-    pub(crate) subtask: u32,
+    pub(crate) subtask: Subtask,
     pub(crate) config: &'a SourceConfig,
     /// All of the source.
     pub(crate) splits: &'a [Split],
@@ -57,6 +61,7 @@ pub(crate) struct Open<'a> {
     /// Of all sources of the attempt.
     pub(crate) limit: Option<Arc<RowLimit>>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) activity: Arc<Activity>,
     pub(crate) bad_rows: BadRows,
     /// How far all subtasks of the source had read at the checkpoint that is gone on from.
     pub(crate) positions: Option<Vec<Value>>,
@@ -65,7 +70,20 @@ pub(crate) struct Open<'a> {
 impl Head {
     /// Opens the source of a subtask.
     pub(crate) fn open(open: Open<'_>) -> Result<Self, Error> {
-        let Open { vertex, subtask, config, splits, wanted, read, time, limit, counters, bad_rows, positions } = open;
+        let Open {
+            vertex,
+            subtask,
+            config,
+            splits,
+            wanted,
+            read,
+            time,
+            limit,
+            counters,
+            activity,
+            bad_rows,
+            positions,
+        } = open;
         // Behind the ports of the connector may come that of the dead letters, which the host fills.
         let asked = wanted.iter().enumerate().take(config.ports().len()).map(|(port, columns)| {
             let mut columns = columns.clone();
@@ -75,14 +93,20 @@ impl Head {
             read[port].then_some(columns)
         });
         let asked: Vec<Option<Vec<bool>>> = asked.collect();
-        let source = config.open(subtask, vertex.parallelism, splits, &asked, positions.as_deref());
-        let source = source.map_err(|source| Error::Source { vertex: vertex.name.clone(), subtask, source })?;
+        let source = config.open(subtask.index, vertex.parallelism, splits, &asked, positions.as_deref());
+        let failed = |source| Error::Source { vertex: vertex.name.clone(), subtask: subtask.index, source };
+        let source = source.map_err(failed)?;
         let started = Instant::now();
         let watermarks = time.map(|time| {
             let idle_after = (!config.bounded()).then_some(time.idle_after);
-            let options = WatermarkOptions { out_of_order: time.out_of_order, idle_after };
+            let in_step = time.max_drift.is_some();
+            let options = WatermarkOptions { out_of_order: time.out_of_order, idle_after, in_step };
+            activity.has_source(idle_after);
             WatermarkGenerator::new(1, options, Duration::ZERO)
         });
+        if watermarks.is_none() {
+            activity.has_no_times();
+        }
         Ok(Self {
             vertex: vertex.name.clone(),
             subtask,
@@ -96,6 +120,7 @@ impl Head {
             wanted: wanted.to_vec(),
             limit,
             counters,
+            activity,
             bad_rows,
             started,
         })
@@ -109,7 +134,9 @@ impl Head {
         checkpoints: &mut Option<Checkpointer>,
     ) -> Result<(), Error> {
         self.feed(chain, signal, checkpoints)?;
-        self.counters.gauge(self.subtask).set_watermark(time::MAX);
+        // From here on nobody waits for it, however long its last timers take.
+        self.activity.stand(Progress::Finished, None);
+        self.counters.gauge(self.subtask.index).set_watermark(time::MAX);
         chain.round(0, Event::End)
     }
 
@@ -147,6 +174,16 @@ impl Head {
             if chain.next_processing_time().is_some_and(|at| at <= now) {
                 chain.fire_processing_timers(now)?;
             }
+            if self.is_ahead(signal) {
+                chain.flush()?;
+                let next_timer = chain.next_processing_time().unwrap_or(i64::MAX);
+                let wait_ms = next_timer.saturating_sub(now).clamp(1, 1_000);
+                let began = Instant::now();
+                signal.wait(changes, Some(began + Duration::from_millis(wait_ms as u64)));
+                self.counters.held_since(began);
+                continue;
+            }
+            self.activity.set(Doing::Reading);
             match self.poll(now)? {
                 Polled::Batch { port, batch } => {
                     self.bad_rows.passed(batch.rows as u64);
@@ -163,6 +200,7 @@ impl Head {
                     let next_timer = chain.next_processing_time().unwrap_or(i64::MAX);
                     let wait_ms = retry_at_ms.min(next_timer).saturating_sub(now).clamp(1, 1_000);
                     let began = Instant::now();
+                    self.activity.set(Doing::WaitingForRows);
                     signal.wait(changes, Some(began + Duration::from_millis(wait_ms as u64)));
                     chain.nodes[0].counters.idle_since(began);
                 }
@@ -171,11 +209,28 @@ impl Head {
         }
     }
 
+    /// Whether it has to wait for other sources.
+    fn is_ahead(&mut self, signal: &Signal) -> bool {
+        let now = self.started.elapsed();
+        let Some(watermarks) = self.watermarks.as_mut().filter(|watermarks| watermarks.is_in_step()) else {
+            return false;
+        };
+        if let Some(limit) = signal.limit(self.subtask) {
+            watermarks.set_limit(limit);
+            self.activity.limit(limit);
+        }
+        let is_ahead = watermarks.ahead_of(now).is_some();
+        if is_ahead {
+            self.activity.keep(Doing::Ahead);
+        }
+        is_ahead
+    }
+
     fn poll(&mut self, now: i64) -> Result<Polled, Error> {
         let cpu = CpuTime::start();
         let mut polled = self.source.poll(now).map_err(|source| Error::Source {
             vertex: self.vertex.clone(),
-            subtask: self.subtask,
+            subtask: self.subtask.index,
             source,
         })?;
         if let Polled::Batch { batch, .. } = &mut polled {
@@ -188,11 +243,12 @@ impl Head {
                 }
             }
             batch.read_at_us = Some(now_us());
+            self.activity.rows();
             self.counters.batches.fetch_add(1, Relaxed);
             self.counters.rows_out.fetch_add(batch.rows as u64, Relaxed);
         }
         if let Some(progress) = self.source.progress() {
-            self.counters.gauge(self.subtask).set_progress(progress);
+            self.counters.gauge(self.subtask.index).set_progress(progress);
         }
         cpu.charge(&self.counters);
         Ok(polled)
@@ -226,7 +282,10 @@ impl Head {
     }
 
     fn pass_on(&self, chain: &mut Chain, progress: Option<Progress>) -> Result<(), Error> {
-        let gauge = self.counters.gauge(self.subtask);
+        let gauge = self.counters.gauge(self.subtask.index);
+        if let Some(progress) = progress {
+            self.activity.stand(progress, None);
+        }
         match progress {
             Some(Progress::Watermark(watermark)) => gauge.set_watermark(watermark),
             Some(Progress::Idle | Progress::Finished) => gauge.set_watermark(time::MAX),

@@ -6,9 +6,10 @@ use std::{
 };
 
 use wasmill_flow::{Alignment, Event, Progress as Together, Step, Watermarks};
-use wasmill_model::ids::CheckpointId;
+use wasmill_model::{ids::CheckpointId, time};
 
 use crate::{
+    activity::{Activity, Doing},
     chain::Chain,
     checkpoint::{At, Checkpointer},
     clock::now_ms,
@@ -64,16 +65,16 @@ pub(crate) struct Made {
 
 /// Runs a subtask to its end and says how far it comes. `make` opens everything on the subtask's own thread.
 pub(crate) fn run(
-    name: &str,
-    subtask: u32,
+    (name, subtask): (&str, u32),
     signal: &Signal,
+    activity: &Activity,
     make: impl FnOnce() -> Result<Made, Error>,
     mut report: impl FnMut(Progress),
 ) {
     let result = catch_unwind(AssertUnwindSafe(|| -> Result<(), Error> {
         let mut made = make()?;
         report(Progress::Running);
-        let lived = made.live(signal, &mut report);
+        let lived = made.live(signal, activity, &mut report);
         if let (Err(Error::Stopped), Some(checkpoints)) = (&lived, &mut made.checkpoints) {
             // What is complete becomes visible, also at the end.
             checkpoints.follow(&mut made.chain, signal)?;
@@ -97,15 +98,19 @@ pub(crate) fn run(
 
 impl Made {
     /// From the first row to the commit.
-    fn live(&mut self, signal: &Signal, report: &mut impl FnMut(Progress)) -> Result<(), Error> {
+    fn live(&mut self, signal: &Signal, activity: &Activity, report: &mut impl FnMut(Progress)) -> Result<(), Error> {
         let Self { chain, feed, checkpoints, had_ended } = self;
         match feed {
-            _ if *had_ended => chain.send_end()?,
+            _ if *had_ended => {
+                chain.nodes.iter().for_each(|node| node.counters.set_watermark(node.subtask, time::MAX));
+                chain.send_end()?;
+            }
             Feed::Source(head) => head.run(chain, signal, checkpoints)?,
             Feed::Gate { gate, input_of_channel } => {
-                GateReader::new(gate, input_of_channel, signal).run(chain, checkpoints)?;
+                GateReader::new(gate, input_of_channel, signal, activity).run(chain, checkpoints)?;
             }
         }
+        activity.stand(Together::Finished, None);
         self.end()?;
         report(Progress::Prepared);
         loop {
@@ -121,6 +126,7 @@ impl Made {
                 // What has become visible is not to be waited for any more.
                 self.end()?;
             }
+            activity.keep(Doing::WaitingForCommit);
             signal.wait(changes, None);
         }
     }
@@ -143,6 +149,7 @@ struct GateReader<'a> {
     gate: &'a Gate,
     input_of_channel: &'a [usize],
     signal: &'a Signal,
+    activity: &'a Activity,
     watermarks: Watermarks,
     alignment: Alignment,
     /// The newest barrier that has come.
@@ -152,10 +159,11 @@ struct GateReader<'a> {
 }
 
 impl<'a> GateReader<'a> {
-    fn new(gate: &'a Gate, input_of_channel: &'a [usize], signal: &'a Signal) -> Self {
+    fn new(gate: &'a Gate, input_of_channel: &'a [usize], signal: &'a Signal, activity: &'a Activity) -> Self {
         let channels = input_of_channel.len();
         let (watermarks, alignment) = (Watermarks::new(channels), Alignment::new(channels));
-        Self { gate, input_of_channel, signal, watermarks, alignment, barrier: None, looked_at: None }
+        activity.stand(watermarks.progress(), watermarks.held_by());
+        Self { gate, input_of_channel, signal, activity, watermarks, alignment, barrier: None, looked_at: None }
     }
 
     fn run(&mut self, chain: &mut Chain, checkpoints: &mut Option<Checkpointer>) -> Result<(), Error> {
@@ -166,7 +174,12 @@ impl<'a> GateReader<'a> {
             let together = match self.receive(chain)? {
                 Received::Stopped => return Err(Error::Stopped),
                 Received::Timeout => None,
-                Received::Element { channel, element } => self.take(chain, checkpoints, channel, element)?,
+                Received::Element { channel, element } => {
+                    let is_rows = matches!(element, Element::Batch(_));
+                    let together = self.take(chain, checkpoints, channel, element)?;
+                    self.note(together, is_rows);
+                    together
+                }
             };
             match together {
                 Some(Together::Watermark(watermark)) => chain.round(0, Event::Watermark(watermark))?,
@@ -180,10 +193,23 @@ impl<'a> GateReader<'a> {
         }
     }
 
+    /// Writes down how time and barriers stand after something has come.
+    fn note(&self, together: Option<Together>, is_rows: bool) {
+        let held_by = self.watermarks.held_by();
+        match together {
+            Some(progress) => self.activity.stand(progress, held_by),
+            None => self.activity.hold(held_by),
+        }
+        if !is_rows {
+            self.activity.align(&self.alignment);
+        }
+    }
+
     fn receive(&self, chain: &mut Chain) -> Result<Received, Error> {
         match self.gate.try_receive() {
             Received::Timeout => {
                 chain.flush()?;
+                self.activity.keep(Doing::WaitingForInput);
                 let began = Instant::now();
                 let received = self.gate.receive(next_timer(chain).into_iter().chain(chain.flush_at()).min());
                 chain.nodes[0].counters.idle_since(began);
@@ -246,6 +272,7 @@ impl<'a> GateReader<'a> {
             && self.alignment.give_up(checkpoint)
         {
             self.gate.hold(|channel| self.alignment.is_held(channel));
+            self.activity.align(&self.alignment);
         }
         Ok(())
     }

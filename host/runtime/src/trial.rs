@@ -248,6 +248,8 @@ impl Trial {
             counters: Arc::default(),
             rounds: Rounds::new(wants),
             tap: None,
+            vertex: 0,
+            subtask: 0,
         }];
         for (place, port) in ports.iter().enumerate() {
             let sink = Box::new(Collector::new(place, &port.name, kept.clone()));
@@ -258,6 +260,8 @@ impl Trial {
                 counters: Arc::default(),
                 rounds: Rounds::new(wasmill_flow::Wants { timers: false, notice_watermark: false, notice_end: false }),
                 tap: None,
+                vertex: 0,
+                subtask: 0,
             });
         }
         Ok(Chain { nodes })

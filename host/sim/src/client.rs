@@ -86,7 +86,16 @@ impl Client {
         Self {
             submit_ms: random.between(BEGIN_MS, profile.faults_until_ms),
             key: index as u64 + 1,
-            shape: JobShape { name, chains, restart, checkpoints, from, from_visible, transactional: true },
+            shape: JobShape {
+                name,
+                chains,
+                restart,
+                checkpoints,
+                from,
+                from_visible,
+                transactional: true,
+                in_step: Vec::new(),
+            },
             ending,
             lets_run_ms: random.between(0, 4_000),
             stage: Stage::Submits,

@@ -340,7 +340,7 @@ impl World {
                     return;
                 }
                 self.park(id, incarnation, version, connection);
-                self.tell_jobmanager(Event::Heartbeat { taskmanager: id, incarnation });
+                self.tell_jobmanager(Event::Heartbeat { taskmanager: id, incarnation, watermarks: Vec::new() });
             }
             Request::Reports(reports) => {
                 let reports = self.sabotaged(reports);

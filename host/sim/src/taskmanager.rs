@@ -303,6 +303,8 @@ impl World {
                 Command::Checkpoints { job, attempt, checkpoints } => {
                     self.keep_checkpoints(index, (job, attempt), checkpoints);
                 }
+                // What is pretended here has no event times.
+                Command::Limits { .. } => {}
                 Command::Drain { job, attempt } => self.drain_subtasks(index, (job, attempt)),
                 Command::Commit { job, attempt } => {
                     self.counts.commits += 1;
@@ -334,6 +336,7 @@ fn shown(command: &Command) -> String {
             format!("start {job} {attempt}: {}", subtasks.join(" "))
         }
         Command::Checkpoints { job, attempt, checkpoints } => format!("keep {job} {attempt}: {checkpoints:?}"),
+        Command::Limits { job, attempt, limits } => format!("limit {job} {attempt}: {limits:?}"),
         Command::Drain { job, attempt } => format!("drain {job} {attempt}"),
         Command::Commit { job, attempt } => format!("commit {job} {attempt}"),
         Command::Stop { job, attempt } => format!("stop {job} {attempt}"),

@@ -7,7 +7,7 @@ use wasmill_cluster::jobmanager::{Handle, UPLOAD_BYTES_MAX};
 use wasmill_model::fault::Code;
 use wasmill_rest::{
     Accepted, Choice, Cluster, Event, Exception, JobDetail, JobSummary, LogLine, Operation, OperationKind, Plan,
-    PluginDetail, PluginVersion, Problem, Replaced, Savepoint, Scale, Stored, Submission, TapRow, Worker,
+    PluginDetail, PluginVersion, Problem, Replaced, Savepoint, Scale, Stall, Stored, Submission, TapRow, Worker,
 };
 
 use crate::backend::{Backend, Blob, Upload};
@@ -68,6 +68,10 @@ impl Backend for Handle {
 
     async fn job(&self, id: &str) -> Result<JobDetail, Problem> {
         Handle::job(self, id).await
+    }
+
+    async fn stall(&self, id: &str) -> Result<Stall, Problem> {
+        Handle::stall(self, id).await
     }
 
     async fn cancel(&self, id: &str) -> Result<JobSummary, Problem> {

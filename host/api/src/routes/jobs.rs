@@ -75,6 +75,10 @@ pub(super) async fn get<B: Backend>(State(api): State<Api<B>>, asked: Asked) -> 
     Ok(answer::ok(&api.backend.job(asked.part("job")).await?))
 }
 
+pub(super) async fn stall<B: Backend>(State(api): State<Api<B>>, asked: Asked) -> Answered {
+    Ok(answer::ok(&api.backend.stall(asked.part("job")).await?))
+}
+
 pub(super) async fn cancel<B: Backend>(State(api): State<Api<B>>, asked: Asked) -> Answered {
     Ok(ending(&api.backend.cancel(asked.part("job")).await?, OperationKind::Cancel))
 }

@@ -37,6 +37,7 @@ const ROUTES: &[(&str, &str, Option<Role>)] = &[
     ("POST", "/v1/plans", Some(Role::Deployer)),
     ("GET", "/v1/jobs", Some(Role::Viewer)),
     ("GET", "/v1/jobs/job-1", Some(Role::Viewer)),
+    ("GET", "/v1/jobs/job-1/stall", Some(Role::Viewer)),
     ("POST", "/v1/jobs/job-1/cancel", Some(Role::Deployer)),
     ("POST", "/v1/jobs/job-1/stop", Some(Role::Deployer)),
     ("PUT", "/v1/jobs/job-1", Some(Role::Deployer)),

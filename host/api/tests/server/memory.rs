@@ -20,8 +20,8 @@ use wasmill_api::{
 use wasmill_model::fault::Code;
 use wasmill_rest::{
     Accepted, Choice, Cluster, Event, Exception, JobCounts, JobDetail, JobSummary, LogLine, Operation, OperationKind,
-    OperationState, Plan, PluginDetail, PluginVersion, Problem, Replaced, Savepoint, Scale, Stored, Submission, TapRow,
-    Worker, WorkerState,
+    OperationState, Plan, PluginDetail, PluginVersion, Problem, Replaced, Savepoint, Scale, Stall, Stored, Submission,
+    TapRow, Worker, WorkerState,
 };
 
 /// A plugin may have this many bytes.
@@ -319,6 +319,12 @@ impl Backend for Memory {
         let summary = self.with_job(id, |job| job.summary.clone())?;
         let (vertices, edges, subtasks, warnings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Ok(JobDetail { summary, attempt: "attempt-1.1".to_owned(), vertices, edges, subtasks, warnings })
+    }
+
+    async fn stall(&self, id: &str) -> Result<Stall, Problem> {
+        let JobSummary { id, name, state, .. } = self.with_job(id, |job| job.summary.clone())?;
+        let (attempt, because) = ("attempt-1.1".to_owned(), vec!["the watermark is held by nobody".to_owned()]);
+        Ok(Stall { id, name, state, attempt, vertices: Vec::new(), watermark: None, checkpoint: None, because })
     }
 
     async fn cancel(&self, id: &str) -> Result<JobSummary, Problem> {

@@ -15,7 +15,7 @@ use std::{
 
 use tempfile::NamedTempFile;
 use tokio::sync::{mpsc as mpsc_async, oneshot, watch};
-use wasmill_control::jobmanager::{CheckpointConfig, Config, Event, JobShape, Restart};
+use wasmill_control::jobmanager::{CheckpointConfig, Config, Event, InStep, JobShape, Restart};
 use wasmill_model::{
     fault::{Code, Coded},
     ids::{Attempt, Incarnation, JobId, TaskManagerId},
@@ -23,7 +23,7 @@ use wasmill_model::{
 use wasmill_plugin::PluginStore;
 use wasmill_rest::{
     Accepted, Cluster, JobDetail, JobSummary, LogLine, Operation, OperationKind, Plan, PluginDetail, PluginVersion,
-    Problem, Stored, Submission, TapRow, Worker,
+    Problem, Stall, Stored, Submission, TapRow, Worker,
 };
 use wasmill_runtime::{Folders, Job};
 
@@ -324,6 +324,11 @@ impl Handle {
         self.ask(move |shell| shell.detail(&id)).await?
     }
 
+    pub async fn stall(&self, id: &str) -> Result<Stall, Problem> {
+        let id = id.to_owned();
+        self.ask(move |shell| shell.stall(&id)).await?
+    }
+
     /// Ends a job without results. The wish is durable when this is answered.
     pub async fn cancel(&self, id: &str) -> Result<JobSummary, Problem> {
         self.end(id, |job| Event::Cancel { job }).await
@@ -508,9 +513,15 @@ pub(crate) fn shape(job: &Job, restart: Restart, from: Option<StartingPoint>) ->
         min_pause_ms: ms(spec.min_pause),
         retained: spec.retained,
     });
+    let in_step = job.plan.in_step(&job.graph).into_iter().map(|source| InStep {
+        chain: source.chain as u32,
+        group: source.group as u32,
+        max_drift_ms: source.max_drift.map(ms),
+    });
+    let in_step = in_step.collect();
     let (name, transactional) = (job.graph.name.clone(), job.is_transactional());
     let (from, from_visible) = from.map_or((None, false), |(from, visible)| (Some(from), visible));
-    JobShape { name, chains, restart, checkpoints, from, from_visible, transactional }
+    JobShape { name, chains, restart, checkpoints, from, from_visible, transactional, in_step }
 }
 
 fn gone() -> Problem {

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use wasmill_control::message::SourceWatermark;
 use wasmill_model::{
     Timestamp,
     ids::{Attempt, TaskManagerId},
+    time,
 };
 use wasmill_rest::{LatencyDetail, Plan, VertexKind, VertexMetrics};
-use wasmill_runtime::latency::Latencies;
+use wasmill_runtime::{
+    activity::{Standing, SubtaskFigures},
+    latency::Latencies,
+};
 
 use crate::message::{JobTotals, VertexTotals};
 
@@ -23,6 +28,8 @@ pub(crate) struct Metrics {
     by_taskmanager: BTreeMap<TaskManagerId, Vec<VertexTotals>>,
     /// Bytes that wait, by the place of their edge.
     queued: BTreeMap<TaskManagerId, Vec<(usize, u64)>>,
+    /// What each subtask was doing when it was last heard of.
+    subtasks: BTreeMap<TaskManagerId, Vec<SubtaskFigures>>,
     rates: Rates,
 }
 
@@ -76,6 +83,7 @@ impl Metrics {
         }
         self.by_taskmanager.insert(taskmanager, totals.vertices);
         self.queued.insert(taskmanager, totals.queued);
+        self.subtasks.insert(taskmanager, totals.subtasks);
         let totals = self.totals();
         self.rates.look(&totals, now_ms);
     }
@@ -89,6 +97,12 @@ impl Metrics {
     pub(crate) fn end(&mut self) {
         self.rates = Rates::default();
         self.queued.clear();
+        self.subtasks.clear();
+    }
+
+    /// What each subtask was doing when it was last heard of.
+    pub(crate) fn subtasks(&self) -> impl Iterator<Item = &SubtaskFigures> {
+        self.subtasks.values().flatten()
     }
 
     /// Bytes of rows that wait in the channels of an edge.
@@ -177,6 +191,20 @@ impl VertexTotals {
     }
 }
 
+/// How far the sources of all jobs on a TaskManager are.
+pub(crate) fn watermarks(metrics: &[JobTotals]) -> Vec<SourceWatermark> {
+    let of_job = |totals: &JobTotals| {
+        let (job, attempt) = (totals.job, totals.attempt);
+        let sources = totals.subtasks.iter().filter(|subtask| subtask.silent_ms.is_some()).map(move |subtask| {
+            let active = subtask.standing == Standing::Active;
+            let watermark = active.then_some(subtask.watermark_ms.unwrap_or(time::MIN));
+            SourceWatermark { job, attempt, subtask: subtask.subtask, watermark }
+        });
+        sources.collect::<Vec<_>>()
+    };
+    metrics.iter().flat_map(of_job).collect()
+}
+
 /// What people are told of the times that rows took; nothing if there were none.
 pub fn quantiles(latencies: &Latencies) -> Option<LatencyDetail> {
     let ms = |part| Some(latencies.quantile_us(part)? as f64 / 1_000.0);
@@ -199,7 +227,13 @@ mod tests {
     fn said(attempt: u64, rows: u64) -> JobTotals {
         let totals = Totals { rows_in: rows, rows_out: 2 * rows, ..Totals::default() };
         let totals = VertexTotals { totals, watermark_ms: Some(rows as i64), latencies: None };
-        JobTotals { job: JobId(1), attempt: Attempt(attempt), vertices: vec![totals], queued: vec![(0, rows)] }
+        JobTotals {
+            job: JobId(1),
+            attempt: Attempt(attempt),
+            vertices: vec![totals],
+            queued: vec![(0, rows)],
+            subtasks: Vec::new(),
+        }
     }
 
     #[test]

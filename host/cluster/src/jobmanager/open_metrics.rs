@@ -17,7 +17,7 @@ struct Family {
     value: fn(&VertexMetrics) -> Option<f64>,
 }
 
-const FAMILIES: [Family; 13] = [
+const FAMILIES: [Family; 14] = [
     Family { name: "wasmill_rows_in", kind: "counter", help: "Rows taken in.", value: |m| Some(m.rows_in as f64) },
     Family { name: "wasmill_rows_out", kind: "counter", help: "Rows that left.", value: |m| Some(m.rows_out as f64) },
     Family { name: "wasmill_batches", kind: "counter", help: "Batches taken in.", value: |m| Some(m.batches as f64) },
@@ -68,8 +68,14 @@ const FAMILIES: [Family; 13] = [
     Family {
         name: "wasmill_watermark_seconds",
         kind: "gauge",
-        help: "Watermark of a source, seconds since the epoch.",
+        help: "Lowest watermark of the subtasks that are waited for, seconds since the epoch.",
         value: |m| m.watermark_ms.map(|ms| ms as f64 / 1_000.0),
+    },
+    Family {
+        name: "wasmill_watermark_lag_seconds",
+        kind: "gauge",
+        help: "How far that is behind the clock.",
+        value: |m| m.watermark_ms.map(|ms| now_ms().saturating_sub(ms) as f64 / 1_000.0),
     },
 ];
 

@@ -251,8 +251,8 @@ pub(crate) fn checkpoints(job: JobId, view: &CheckpointView) -> CheckpointState 
     CheckpointState {
         completed: view.completed.map(|(id, _)| checkpoint_name(job, id)),
         age_ms: view.completed.map(|(_, at)| now - at),
-        under_way_ms: view.under_way.map(|(_, since, _)| now - since),
-        waits_for: view.under_way.map(|(.., missing)| missing),
+        under_way_ms: view.under_way.as_ref().map(|(_, since, _)| now - since),
+        waits_for: view.under_way.as_ref().map(|(.., missing)| missing.len()),
         failed_in_row: view.failed_in_row,
         taken: view.taken,
         failed: view.failed,

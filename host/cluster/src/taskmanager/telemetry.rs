@@ -57,7 +57,7 @@ impl Telemetry {
     pub(crate) fn end(&self, job: JobId, attempt: Attempt) {
         let mut jobs = lock(&self.jobs);
         if let Some(Live { made, .. }) = jobs.live.remove(&(job, attempt)) {
-            jobs.ended.push((totals(job, attempt, &made, Vec::new()), TOLD_AFTER_END));
+            jobs.ended.push((totals(job, attempt, &made), TOLD_AFTER_END));
         }
     }
 
@@ -112,7 +112,8 @@ impl Telemetry {
         let jobs = lock(&self.jobs);
         let live = jobs.live.iter().map(|((job, attempt), Live { made, running })| {
             let queued = running.queued().into_iter().map(|queued| (queued.edge, queued.bytes as u64));
-            totals(*job, *attempt, made, queued.filter(|(_, bytes)| *bytes > 0).collect())
+            let queued = queued.filter(|(_, bytes)| *bytes > 0).collect();
+            JobTotals { queued, subtasks: running.activity(), ..totals(*job, *attempt, made) }
         });
         live.chain(jobs.ended.iter().map(|(totals, _)| totals.clone())).collect()
     }
@@ -126,13 +127,13 @@ impl Telemetry {
     }
 }
 
-fn totals(job: JobId, attempt: Attempt, made: &Job, queued: Vec<(usize, u64)>) -> JobTotals {
+fn totals(job: JobId, attempt: Attempt, made: &Job) -> JobTotals {
     let vertices = made.counters.iter().map(|counters| VertexTotals {
         totals: counters.totals(),
         watermark_ms: counters.watermark(),
         latencies: Some(counters.latencies()).filter(|latencies| latencies.rows() > 0),
     });
-    JobTotals { job, attempt, vertices: vertices.collect(), queued }
+    JobTotals { job, attempt, vertices: vertices.collect(), queued: Vec::new(), subtasks: Vec::new() }
 }
 
 /// Nothing that is kept can be left half done by a panic.

@@ -27,10 +27,12 @@ enum Hears {
     Tells(u32, u32, Said),
     /// As `Orders`, of the first attempt of the first job, with its checkpoints.
     Keeps(u64, Wish, Checkpoints),
+    /// As `Orders`, of the first attempt of the first job, whose source may go on up to a watermark.
+    Limits(u64, Wish, Timestamp),
     Passes(Timestamp),
 }
 
-use Hears::{Acknowledged, Contact, Keeps, Orders as Ordered, OrdersOf, Passes, Registered, Says, Tells};
+use Hears::{Acknowledged, Contact, Keeps, Limits, Orders as Ordered, OrdersOf, Passes, Registered, Says, Tells};
 
 fn orders(epoch: u64, version: u64, orders: Vec<(u64, u32, Wish)>) -> Event {
     let order = |(job, count, wish)| Order {
@@ -41,6 +43,7 @@ fn orders(epoch: u64, version: u64, orders: Vec<(u64, u32, Wish)>) -> Event {
         placement: Vec::new(),
         restore: None,
         checkpoints: Checkpoints::default(),
+        limits: Vec::new(),
     };
     Event::Orders(Orders { epoch: Epoch(epoch), version, orders: orders.into_iter().map(order).collect() })
 }
@@ -73,6 +76,10 @@ fn show(command: &Command) -> String {
             format!("start {job} {attempt}: {}{from}", subtasks.join(" "))
         }
         Command::Checkpoints { attempt, checkpoints, .. } => format!("{attempt}: {}", shown(*checkpoints)),
+        Command::Limits { attempt, limits, .. } => {
+            let limits: Vec<String> = limits.iter().map(|(subtask, limit)| format!("{subtask} to {limit}")).collect();
+            format!("{attempt}: {}", limits.join(", "))
+        }
         Command::Drain { job, attempt } => format!("drain {job} {attempt}"),
         Command::Commit { job, attempt } => format!("commit {job} {attempt}"),
         Command::Stop { job, attempt } => format!("stop {job} {attempt}"),
@@ -97,6 +104,28 @@ fn show(command: &Command) -> String {
     }
 }
 
+#[test]
+fn limits_of_sources_are_those_of_the_newest_orders() {
+    check(
+        vec![
+            Registered(1),
+            Limits(1, Wish::Run, 100),
+            Limits(2, Wish::Run, 100),
+            Limits(4, Wish::Run, 70),
+            Limits(3, Wish::Run, 90),
+            Limits(5, Wish::Stop, 200),
+        ],
+        expect![[r#"
+            - 
+            - start job-1 attempt-1.1: 0[0] 1[0]; attempt-1.1: 0[0] to 100
+            - 
+            - attempt-1.1: 0[0] to 70
+            - 
+            - attempt-1.1: 0[0] to 200; stop job-1 attempt-1.1
+        "#]],
+    );
+}
+
 fn check(all: Vec<Hears>, expected: Expect) {
     let mut agent = Agent::new(Config::default(), TaskManagerId(1), Incarnation(1));
     let mut now_ms = 0;
@@ -116,6 +145,11 @@ fn check(all: Vec<Hears>, expected: Expect) {
             Tells(count, chain, said) => {
                 let attempt = Attempt::new(Epoch(1), count);
                 agent.handle(now_ms, Event::Subtask { job: JOB, attempt, subtask: subtask(chain, 0), said })
+            }
+            Limits(version, wish, limit) => {
+                let Event::Orders(mut all) = orders(1, version, vec![(1, 1, wish)]) else { panic!("it makes orders") };
+                all.orders[0].limits = vec![(subtask(0, 0), limit)];
+                agent.handle(now_ms, Event::Orders(all))
             }
             Keeps(version, wish, checkpoints) => agent.handle(now_ms, keeps(version, wish, checkpoints)),
             Passes(at_ms) => {

@@ -112,9 +112,9 @@ impl Keeping {
 }
 
 impl Taking {
-    /// How many subtasks have not said their part.
-    pub(super) fn missing(&self, placed: &Placed) -> usize {
-        placed.subtasks().filter(|s| !self.parts.contains_key(s) && !placed.ends.contains_key(s)).count()
+    /// The subtasks that have not said their part.
+    pub(super) fn missing(&self, placed: &Placed) -> Vec<Subtask> {
+        placed.subtasks().filter(|s| !self.parts.contains_key(s) && !placed.ends.contains_key(s)).collect()
     }
 }
 

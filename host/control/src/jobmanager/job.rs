@@ -29,11 +29,25 @@ pub struct JobShape {
     /// A sink of it prepares what checkpoints make visible.
     #[serde(default = "yes")]
     pub transactional: bool,
+    /// The sources that keep in step.
+    #[serde(default)]
+    pub in_step: Vec<InStep>,
 }
 
 /// Nothing may come twice unless it is known that nothing can.
 fn yes() -> bool {
     true
+}
+
+/// A source whose watermark others are held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InStep {
+    /// The chain that it heads.
+    pub chain: u32,
+    /// Sources of one number are held against each other.
+    pub group: u32,
+    /// How far a subtask of it may be ahead of the slowest of its group; none: however far, but others wait for it.
+    pub max_drift_ms: Option<u64>,
 }
 
 /// When a job takes checkpoints.

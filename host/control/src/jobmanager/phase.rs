@@ -20,6 +20,7 @@ use crate::{
     jobmanager::{
         Desired, EndState, JobRecord, JobState,
         checkpoints::{Keeping, Taking},
+        drift::Drift,
         job::subtasks,
         replace::Replacing,
     },
@@ -106,6 +107,8 @@ pub(super) struct Placed {
     pub(super) ends: BTreeMap<Subtask, String>,
     /// Up to where sinks have made visible what belongs to checkpoints.
     pub(super) committed: BTreeMap<Subtask, CheckpointId>,
+    /// How far its sources are, and may go.
+    pub(super) drift: Drift,
 }
 
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use wasmill_model::ids::{Attempt, JobId, TaskManagerId};
 use crate::{
     jobmanager::{
         Desired, JobEvent, JobManager, Restart,
+        drift::Drift,
         phase::{Job, Phase, Placed, Stage, Then},
     },
     message::{Checkpoints, Place, Wish},
@@ -73,11 +74,13 @@ impl JobManager {
             taking: None,
             ends: BTreeMap::new(),
             committed: BTreeMap::new(),
+            drift: Drift::new(&job.record.shape, self.now_ms),
         };
         let taskmanagers = placed.taskmanagers().into_iter().map(|(id, _)| id).collect();
         job.phase = Phase::Placed { placed, stage: Stage::Deploying };
         self.event(id, JobEvent::Placed { attempt, taskmanagers });
         self.changed(id);
+        self.set_limits(id);
         self.order(id);
         // A job without subtasks has already come to its end.
         self.get_on(id);

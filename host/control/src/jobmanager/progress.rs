@@ -66,6 +66,7 @@ impl JobManager {
             return;
         }
         placed.states.insert(subtask, state.clone());
+        self.limits_may_change(id);
         let unasked = |what: &str| {
             let message = format!("{taskmanager} has {what} {subtask} of {id}, which it was not told to do");
             Cause { code: Code::TaskManagerLost, domain: Domain::Internal, message }

@@ -145,7 +145,8 @@ impl JobManager {
                 let (attempt, placement) = (placed.attempt, placed.places.clone());
                 let subtasks = job.subtasks_on(taskmanager, incarnation);
                 let (wish, restore, checkpoints) = (placed.wish, placed.restore.clone(), placed.checkpoints);
-                let order = Order { job: id, attempt, wish, subtasks, placement, restore, checkpoints };
+                let limits = placed.drift.limits_of(&subtasks);
+                let order = Order { job: id, attempt, wish, subtasks, placement, restore, checkpoints, limits };
                 known.orders.insert(id, order);
                 self.to_tell.insert(taskmanager);
             }

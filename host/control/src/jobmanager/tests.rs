@@ -11,6 +11,7 @@ use crate::message::{Checkpoints, Order, Report, Restore, Said, SubtaskState, Tr
 
 mod checkpoints;
 mod crashes;
+mod drift;
 mod finals;
 mod recovery;
 mod replacing;
@@ -147,11 +148,20 @@ fn submit_with(chains: &[u32], restart: Restart) -> Event {
 
 fn shape(chains: &[u32], restart: Restart) -> JobShape {
     let (name, chains) = ("fraud".to_owned(), chains.to_vec());
-    JobShape { name, chains, restart, checkpoints: None, from: None, from_visible: false, transactional: true }
+    JobShape {
+        name,
+        chains,
+        restart,
+        checkpoints: None,
+        from: None,
+        from_visible: false,
+        transactional: true,
+        in_step: Vec::new(),
+    }
 }
 
 fn heartbeat(id: u64) -> Event {
-    Event::Heartbeat { taskmanager: TaskManagerId(id), incarnation: Incarnation(1) }
+    Event::Heartbeat { taskmanager: TaskManagerId(id), incarnation: Incarnation(1), watermarks: Vec::new() }
 }
 
 fn lost(id: u64) -> Event {
@@ -213,6 +223,7 @@ fn shown_order(order: &Order) -> String {
         let passed: String = passed.iter().map(|passed| format!(" past {}", passed.manifest)).collect();
         line += &format!(" from {manifest}{known}{passed}");
     }
+    line += &drift::shown(order);
     let Checkpoints { triggered, completed, given_up } = order.checkpoints;
     if let Some(Trigger { id, savepoint }) = triggered {
         line += &format!(", {} {}", if savepoint { "savepoint" } else { "take" }, short(id));

@@ -7,7 +7,7 @@ use wasmill_model::{
 
 use crate::{
     jobmanager::{
-        Choice, Decision, Desired, JobManager, JobState,
+        Choice, Decision, Desired, InStep, JobManager, JobState,
         phase::{Job, Placed},
     },
     message::{Cause, SubtaskState},
@@ -34,6 +34,8 @@ pub struct JobView<'a> {
     pub decision: Option<DecisionView<'a>>,
     /// The newest checkpoint of which all that sinks had prepared was visible once.
     pub visible: Option<CheckpointId>,
+    /// The sources of the present attempt that keep in step.
+    pub in_step: &'a [InStep],
 }
 
 /// What is to be decided about a job.
@@ -50,8 +52,8 @@ pub struct DecisionView<'a> {
 pub struct CheckpointView {
     /// The newest that is not damaged, and when it was stored; of one of an earlier life of the JobManager: when this life began.
     pub completed: Option<(CheckpointId, Timestamp)>,
-    /// The one on its way, when it began, and how many subtasks have not said their part.
-    pub under_way: Option<(CheckpointId, Timestamp, usize)>,
+    /// The one on its way, when it began, and the subtasks that have not said their part.
+    pub under_way: Option<(CheckpointId, Timestamp, Vec<Subtask>)>,
     /// What another attempt would begin from.
     pub manifest: Option<String>,
     /// How many came to nothing since the last that is complete.
@@ -103,6 +105,7 @@ impl JobManager {
             version: job.record.version,
             decision: job.decision(),
             visible: job.record.recovery.visible,
+            in_step: placed.map_or(&[], |placed| placed.drift.in_step()),
         })
     }
 
@@ -142,7 +145,7 @@ fn checkpoint(job: &Job) -> Option<CheckpointView> {
     let (keeping, placed) = (&job.keeping, job.placed());
     let taking = placed.and_then(|placed| placed.taking.as_ref().map(|taking| (placed, taking)));
     let taking = taking.map(|(placed, taking)| (taking.trigger.id, taking.since_ms, taking.missing(placed)));
-    let writing = keeping.writing.as_ref().map(|writing| (writing.id, writing.since_ms, 0));
+    let writing = keeping.writing.as_ref().map(|writing| (writing.id, writing.since_ms, Vec::new()));
     Some(CheckpointView {
         manifest: job.begins_from(),
         completed: job.intact_since(),

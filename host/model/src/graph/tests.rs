@@ -516,3 +516,27 @@ fn a_job_needs_as_many_slots_as_its_widest_vertex() {
     let graph = check(&mut fake(operator(vec![reads("")], vec![pass(0)])), &wired("input = \"s\"\nparallelism = 7"));
     assert_eq!(graph.expect("it fits").slots(), 7);
 }
+
+#[test]
+fn sources_keep_in_step_whose_rows_meet_in_an_operator() {
+    let check = |lines: &str, s: &str, m: &str, expect: &[(&str, bool)]| {
+        let event_time = |more: &str| format!("event_time = {{ column = \"at\"{more} }}");
+        let text = wired(lines).replace("[source.m]\n", &format!("{}\n[source.m]\n{}\n", event_time(s), event_time(m)));
+        let inputs = if lines.contains("inputs") { vec![reads(""), reads("")] } else { vec![reads("")] };
+        let graph = super::tests::check(&mut fake(operator(inputs, vec![pass(0)])), &text).expect("it fits");
+        let plan = Plan::new(&graph);
+        let in_step = plan.in_step(&graph);
+        assert!(in_step.windows(2).all(|two| two[0].group == two[1].group), "one group at most: {in_step:?}");
+        let name = |chain: usize| graph.vertices[plan.chains[chain].vertices[0]].name.as_str();
+        let found: Vec<(&str, bool)> = in_step.iter().map(|s| (name(s.chain), s.max_drift.is_some())).collect();
+        assert_eq!(found, expect, "{lines}");
+    };
+    let (both, drift) = ("inputs = [{ from = \"s\" }, { from = \"m.left\" }]", ", max_drift = \"30s\"");
+    check(both, "", "", &[]);
+    check(both, drift, drift, &[("s", true), ("m", true)]);
+    // The one waits for the other, but not the other way round.
+    check(both, drift, "", &[("s", true), ("m", false)]);
+    // Their rows do not meet, and nobody is to wait for a source that has no times.
+    check("input = \"s\"", drift, "", &[("s", true)]);
+    check("inputs = [{ from = \"s\" }, { from = \"m.right\" }]", drift, drift, &[("s", true)]);
+}

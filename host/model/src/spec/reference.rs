@@ -51,6 +51,12 @@ pub const EVENT_TIME: &[Key] = &[
         "`\"5s\"`",
         "after how long without rows a source that does not end stops holding back the watermark",
     ),
+    Key::new(
+        "max_drift",
+        "none",
+        "how far the source may run ahead of the slowest subtask of all sources whose rows meet its own in an operator: then it \
+         waits for that one. See [time](../concepts/time.md#sources-of-different-speed)",
+    ),
 ];
 
 /// `[operator.NAME]`.

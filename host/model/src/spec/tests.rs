@@ -33,7 +33,8 @@ fn defaults() {
 fn all_there_is() {
     let spec = read(
         "[job]\nname = \"j-1_x\"\nparallelism = 3\nkey_groups = 32768\nmode = \"stream\"\n\
-         [source.s]\nconnector = \"x\"\nparallelism = 1\nevent_time = { column = \"at\", out_of_order = \"2s\", idle_after = \"1m\" }\n\
+         [source.s]\nconnector = \"x\"\nparallelism = 1\nevent_time = { column = \"at\", out_of_order = \"2s\", idle_after = \"1m\", \
+         max_drift = \"30s\" }\n\
          [operator.o]\nplugin = \"./o.wasm\"\non_error = \"fail\"\nconfig = { a = [1, 2.5], b = { c = \"d\" } }\n\
          inputs = [{ from = \"s\", key_by = [\"k\"], exchange = \"hash\" }, { from = \"s\", exchange = \"broadcast\" }]\n\
          limits = { memory = \"1MiB\", call_deadline = \"2s\", output = 7, output_rows = 8, table_elements = 10, \
@@ -46,6 +47,7 @@ fn all_there_is() {
         panic!("{:?}", spec.vertices[0])
     };
     assert_eq!((time.out_of_order, time.idle_after), (Duration::from_secs(2), Duration::from_secs(60)));
+    assert_eq!(time.max_drift, Some(Duration::from_secs(30)));
     let RoleSpec::Operator(operator) = &spec.vertices[1].role else { panic!("{:?}", spec.vertices[1]) };
     assert_eq!(operator.config, r#"{"a":[1,2.5],"b":{"c":"d"}}"#);
     let limits = LimitsSpec {

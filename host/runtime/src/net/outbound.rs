@@ -10,6 +10,7 @@ use std::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use arrow_buffer::Buffer;
@@ -17,7 +18,7 @@ use tokio::sync::Notify;
 use wasmill_model::Timestamp;
 use wasmill_wire::{Body, Checksum, Frame, credit::Amount};
 
-use crate::exchange::Stopped;
+use crate::{activity, counters::blocked_since, exchange::Stopped};
 
 /// Bytes of data that may wait, but for one batch: a larger one passes alone.
 const BYTES_MAX: usize = 8 << 20;
@@ -146,7 +147,10 @@ impl Outbound {
         let (pieces, frames) = body.frames(channel, sequence, self.checksum);
         let mut queue = self.lock();
         while !queue.closed && !ended.is_stopped() && !queue.has_room(bytes) {
+            activity::wait_for_credit();
+            let began = Instant::now();
             queue = self.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            blocked_since(began);
         }
         if queue.closed || ended.is_stopped() {
             return Err(Stopped);

@@ -21,6 +21,7 @@ use super::{
     outbound::{Ended, Outbound},
 };
 use crate::{
+    activity,
     counters::blocked_since,
     exchange::{Barrier, Element, Stopped},
     life::{Failure, Life},
@@ -228,6 +229,7 @@ impl Outlet {
             if !self.ended.is_mute() && allowance.take(bytes) {
                 return Ok(());
             }
+            activity::wait_for_credit();
             let began = std::time::Instant::now();
             allowance = self.writable.wait(allowance).unwrap_or_else(PoisonError::into_inner);
             blocked_since(began);

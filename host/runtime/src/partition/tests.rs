@@ -19,7 +19,11 @@ fn partitioner(exchange: &Exchange, readers: usize) -> (Partitioner, Vec<Gate>) 
     let (gates, senders): (Vec<Gate>, Vec<Vec<LocalSender>>) = (0..readers).map(|_| gate(1)).unzip();
     let senders = senders.into_iter().flatten().map(Sender::Local).collect();
     let key_groups = KeyGroups::new(KEY_GROUPS).expect("a good number");
-    (Partitioner::new(0, exchange, &fields(), key_groups, senders, "to".into()).expect("the types are keys"), gates)
+    (
+        Partitioner::new(0, exchange, &fields(), key_groups, senders, To { vertex: "to".into(), edge: 0 })
+            .expect("the types are keys"),
+        gates,
+    )
 }
 
 /// Rows numbered from `start`, with event times; every fifth key is null.

@@ -66,7 +66,10 @@ impl Run {
             let there: Vec<(TaskManagerId, Incarnation)> =
                 self.core.taskmanagers().map(|view| (view.id, view.incarnation)).collect();
             for (taskmanager, incarnation) in there {
-                commands.extend(self.core.handle(self.now_ms, Event::Heartbeat { taskmanager, incarnation }));
+                commands.extend(
+                    self.core
+                        .handle(self.now_ms, Event::Heartbeat { taskmanager, incarnation, watermarks: Vec::new() }),
+                );
             }
             commands.extend(self.core.advance(self.now_ms));
             let (empty, what) = (commands.is_empty(), format!("at {}", self.now_ms));
@@ -155,7 +158,8 @@ fn a_checkpoint_that_is_declined_late_or_not_stored_is_given_up() {
     run.slow_store().until(3_000).tells((1, 1), 1, &[(0, 0, part(3)), (0, 1, part(3))]);
     run.on(not_stored(2)).on(not_stored(3)).on(stored(3)).until(4_000);
     let view = run.core.job(JobId(1)).expect("it is there").checkpoint.expect("it takes some");
-    assert_eq!((view.failed_in_row, view.under_way), (3, Some((id(4), 4_000, 2))));
+    let all = vec![Subtask { chain: 0, index: 0 }, Subtask { chain: 0, index: 1 }];
+    assert_eq!((view.failed_in_row, view.under_way), (3, Some((id(4), 4_000, all))));
     run.check(expect![[r#"
         at 1000
             taskmanager-1 <- 3: Run job-1 attempt-1.1 0[0] 0[1], take 1.1
