@@ -171,6 +171,17 @@ mod tests {
         let job = job("NEEDS_DECISION", Some("lost-transaction"));
         let text = shown(&server.client(), &job, job.decision.as_ref().expect("it is there"));
         expect![[r#"
+            job-7 fraud NEEDS_DECISION
+            could not begin from job-7/1.41: file a is not what was written
+
+              wasmill resolve job-7 --retry
+                begins from job-7/1.41 again, once what is wrong has been put right
+              wasmill resolve job-7 --give-up-transaction
+                begins from job-7/1.41 without what sinks had prepared and is gone: its rows are missing
+              wasmill resolve job-7 --rewind
+                begins from job-7/1.40: rows that have become visible since then may appear twice
+              wasmill cancel job-7
+                ends it; its checkpoints stay
         "#]]
         .assert_eq(&text);
     }

@@ -122,6 +122,7 @@ pub enum Event {
 
 /// What the shell is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a handful of them lives for one event")]
 pub enum Command {
     /// All that is wished of a TaskManager; replaces what was wished before.
     Orders {

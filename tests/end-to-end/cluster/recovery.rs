@@ -100,10 +100,11 @@ fn wait_for_checkpoints(cluster: &Cluster, id: &str, count: u64) {
 fn kill_and(cluster: &mut Cluster, id: &str, harm: impl FnOnce(&Cluster)) {
     cluster.signal_taskmanager(0, Signal::STOP);
     // What was on its way when it was stopped is still written.
-    let mut seen = usize::MAX;
+    let mut seen = (0, 0);
     cluster.wait("the last manifest", || {
-        let now = manifests(cluster, id).last()?.0 as usize;
-        (std::mem::replace(&mut seen, now) == now).then_some(())
+        let newest = manifests(cluster, id).last()?.0;
+        seen = if seen.0 == newest { (newest, seen.1 + 1) } else { (newest, 0) };
+        (seen.1 >= 10).then_some(())
     });
     harm(cluster);
     cluster.kill_taskmanager(0);

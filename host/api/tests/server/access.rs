@@ -42,6 +42,7 @@ const ROUTES: &[(&str, &str, Option<Role>)] = &[
     ("POST", "/v1/jobs/job-1/stop", Some(Role::Deployer)),
     ("PUT", "/v1/jobs/job-1", Some(Role::Deployer)),
     ("POST", "/v1/jobs/job-1/scale", Some(Role::Deployer)),
+    ("POST", "/v1/jobs/job-1/resolve", Some(Role::Deployer)),
     ("POST", "/v1/jobs/job-1/savepoints", Some(Role::Deployer)),
     ("GET", "/v1/savepoints", Some(Role::Viewer)),
     ("GET", "/v1/savepoints/s", Some(Role::Viewer)),
