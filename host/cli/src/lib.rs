@@ -39,6 +39,7 @@ mod submission;
 pub mod table;
 pub mod terminal;
 mod transport;
+mod travel;
 mod wait;
 mod workers;
 

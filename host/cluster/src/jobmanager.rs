@@ -53,6 +53,7 @@ mod polls;
 mod savepoints;
 pub(crate) mod store;
 mod taps;
+mod travel;
 pub(crate) mod views;
 
 pub(crate) use handle::shape;

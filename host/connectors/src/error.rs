@@ -27,6 +27,14 @@ pub enum Error {
     )]
     Unpublished { target: PathBuf, temporary: PathBuf },
 
+    /// A file that was not finished at a checkpoint is not there, or not as it was.
+    #[error(
+        "could not go on with {}, which was not finished at the checkpoint: {source}\n  hint: put it back; or give the sink another \
+         name in the job file: it then begins anew, and what it wrote before is left behind",
+        temporary.display()
+    )]
+    Unfinished { temporary: PathBuf, source: io::Error },
+
     /// A source cannot go on from where it was at a checkpoint.
     #[error("could not go on reading {of} from where it was at the checkpoint: {reason}")]
     Position { of: String, reason: String },
@@ -75,7 +83,7 @@ impl Coded for Error {
     fn code(&self) -> Code {
         match self {
             Self::Read { .. } => Code::SourceUnreadable,
-            Self::Write { .. } | Self::Unpublished { .. } => Code::SinkUnwritable,
+            Self::Write { .. } | Self::Unpublished { .. } | Self::Unfinished { .. } => Code::SinkUnwritable,
             Self::Position { .. } => Code::SourceUnreadable,
             Self::NoFile { .. } => Code::SourceFileNotFound,
             Self::Folder { .. } => Code::SourceFileIsFolder,

@@ -56,7 +56,10 @@ impl Comparison {
             match graph.vertices.iter().find(|vertex| vertex.name == had.name) {
                 Some(vertex) => found.compare(had, vertex),
                 None if had.files.is_empty() => {
-                    if had.subtasks.iter().any(|kept| kept.position.is_some() || kept.transaction.is_some()) {
+                    let has = |kept: &manifest::Subtask| {
+                        kept.position.is_some() || kept.transaction.is_some() || kept.unfinished.is_some()
+                    };
+                    if had.subtasks.iter().any(has) {
                         found.dropped.push(format!("how far `{}` had come", had.name));
                     }
                 }

@@ -241,13 +241,14 @@ impl Kept {
     /// Copies what it has from a place on.
     fn copy(&self, from: u64, to: &mut Counted) -> Result<(), Error> {
         let path = &self.temporary;
-        let mut file = File::open(path).map_err(|source| failed("go on with", path, source))?;
-        file.seek(SeekFrom::Start(from)).map_err(|source| failed("go on with", path, source))?;
+        let unfinished = |source| Error::Unfinished { temporary: path.clone(), source };
+        let mut file = File::open(path).map_err(unfinished)?;
+        file.seek(SeekFrom::Start(from)).map_err(unfinished)?;
         let wanted = self.bytes.saturating_sub(from);
-        let copied = io::copy(&mut file.take(wanted), to).map_err(|source| failed("go on with", path, source))?;
+        let copied = io::copy(&mut file.take(wanted), to).map_err(unfinished)?;
         if copied < wanted {
             let message = format!("it has {} bytes, and had {} at the checkpoint", from + copied, self.bytes);
-            return Err(failed("go on with", path, io::Error::other(message)));
+            return Err(unfinished(io::Error::other(message)));
         }
         to.file.sync_data().map_err(|source| failed("sync", path, source))
     }

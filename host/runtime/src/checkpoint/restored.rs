@@ -3,6 +3,7 @@
 use std::{fs, sync::Arc};
 
 use serde_json::Value;
+use wasmill_connectors::SinkParts;
 use wasmill_model::{JobGraph, descriptor::Cell, graph::Role, ids::JobId, keys::KeyGroups};
 use wasmill_snapshot::{
     file::{Reader, Row, Rows, StateSchema},
@@ -49,16 +50,21 @@ impl Restored {
         Some(arrays.flatten().cloned().collect())
     }
 
-    /// What the subtasks of a sink had not made visible. `None`: it is new.
-    pub(crate) fn transactions(&self, sink: &str) -> Option<Vec<Value>> {
+    /// What the subtasks of a sink had not made visible. `None`: it is new. Of a savepoint all that was prepared is visible, and
+    /// not the business of whoever begins from it.
+    pub(crate) fn sink_parts(&self, sink: &str) -> Option<SinkParts> {
         let subtasks = &self.vertex(sink)?.subtasks;
-        Some(subtasks.iter().filter_map(|kept| kept.transaction.clone()).collect())
+        let is_shared = self.manifest.savepoint.is_some();
+        let transactions = subtasks.iter().filter(|_| !is_shared).filter_map(|kept| kept.transaction.clone());
+        let unfinished = subtasks.iter().filter_map(|kept| kept.unfinished.clone());
+        Some(SinkParts { transactions: transactions.collect(), unfinished: unfinished.collect(), is_shared })
     }
 
     /// Whether the next checkpoint adds to the files of this one, and what is in them is not written again. Those of another job,
     /// or of a savepoint, are not the job's own; to those of another schema nothing can be added.
     pub(crate) fn is_added_to(&self, operator: &str, schema: &[StateSchema]) -> bool {
-        let is_own = self.manifest.job == self.job && self.manifest.savepoint.is_none();
+        let Manifest { cluster, job, savepoint, .. } = &*self.manifest;
+        let is_own = (cluster, *job) == (&self.from.cluster, self.job) && savepoint.is_none();
         is_own && self.vertex(operator).is_some_and(|vertex| vertex.schema == schema)
     }
 

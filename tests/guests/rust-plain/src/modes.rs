@@ -1,6 +1,7 @@
 //! What each mode declares.
 
 use crate::{
+    every_type,
     exports::wasmill::operator::guest::{Descriptor, Input},
     wasmill::operator::{
         data::Field,
@@ -74,6 +75,12 @@ pub(crate) fn describe(mode: &str, inputs: &[Input]) -> Result<Descriptor, Strin
                 descriptor.cells.push(cell("note", "utf8"));
             }
             descriptor.timers = true;
+            descriptor
+        }
+        "every-type" => {
+            let mut descriptor = plain(inputs, &["price"], vec![port("out", Shape::Key(vec![field("told", "utf8")]))]);
+            descriptor.inputs[0].keyed = true;
+            (descriptor.cells, descriptor.timers) = (every_type::cells(), true);
             descriptor
         }
         "union" => {

@@ -1,6 +1,7 @@
 //! The modes that answer as they should.
 
 use crate::{
+    every_type,
     bytes::{Text, bit, bitmap, emit, extension, fixed, i64s, of_i64s, of_u32s, texts, u32s},
     exports::wasmill::operator::guest::{Column, Failure, Groups, Notice, Reply, Rows, TimeDomain},
     wasmill::operator::{
@@ -36,6 +37,7 @@ pub(crate) fn process(
         "count-later" => {
             count(groups.expect("keyed"), &state, TimeDomain::ProcessingTime, clock::processing_time() + 20)
         }
+        "every-type" => every_type::process(&rows, &groups.expect("keyed"), &state),
         "union" => emit(Outcome::Replace(Rows { event_times: None, ..rows })),
         "count-marked" => count_marked(&groups.expect("keyed"), &state),
         "fail" => return fail(&rows, input),
@@ -177,6 +179,9 @@ pub(crate) fn on_timers(
 ) -> Result<Reply, Failure> {
     if mode == "bad:timer-pass" {
         return Ok(emit(Outcome::Unchanged));
+    }
+    if mode == "every-type" {
+        return Ok(every_type::on_timers(domain, &groups, &state));
     }
     let times: Vec<i64> = i64s(due.event_times.as_deref().expect("timers have a time")).collect();
     log::write(log::Level::Debug, &format!("{domain:?} {times:?} {} columns", due.columns.len()));
