@@ -97,11 +97,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn remove_savepoint(&self, name: &str) -> impl Answer<()>;
     fn export_savepoint(&self, name: &str) -> impl Answer<Outgoing>;
     /// Reads all of it, on a thread that may wait, unless it is refused before.
-    fn import_savepoint(
-        &self,
-        name: &str,
-        from: impl Read + Send + 'static,
-    ) -> impl Answer<(Savepoint, Stored)>;
+    fn import_savepoint(&self, name: &str, from: impl Read + Send + 'static) -> impl Answer<(Savepoint, Stored)>;
 
     /// A problem if the job was never asked to end in this way.
     fn operation(&self, job: &str, kind: OperationKind) -> impl Answer<Operation>;

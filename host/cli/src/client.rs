@@ -176,7 +176,8 @@ impl Client {
             return Err(self.refusal(path, response));
         }
         self.check_type(path, response.headers(), media_type)?;
-        let length = response.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let length =
+            response.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let length = length.ok_or_else(|| self.nonsense(path, "it does not say how long it is"))?;
         take(length, &mut response.into_body().into_with_config().limit(u64::MAX).reader())
     }

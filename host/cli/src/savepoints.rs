@@ -99,7 +99,7 @@ const COLUMNS: [Column<Savepoint>; 6] = [
 ];
 
 /// The job that it was taken of. One of another cluster is none that this one knows.
-fn of(savepoint: &Savepoint) -> String {
+pub(crate) fn of(savepoint: &Savepoint) -> String {
     let Savepoint { job, job_name, cluster, .. } = savepoint;
     match cluster {
         Some(cluster) => format!("{job} {job_name} of {cluster}"),

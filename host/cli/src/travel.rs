@@ -24,7 +24,7 @@ use crate::{
     output::{Output, show, tell},
     progress::Upload,
     request::Request,
-    savepoints::{again, name},
+    savepoints::{again, name, of},
 };
 
 const TAR: &str = "application/x-tar";
@@ -70,10 +70,15 @@ pub(crate) fn export(arguments: &ExportArguments) -> Result<ExitCode, Error> {
     let savepoint: Savepoint = client.get(&format!("/v1/savepoints/{}", encoded(name)))?;
     for sink in &savepoint.unfinished {
         let sink = harmless::line(sink, 63);
-        tell(&format!("warning: what `{sink}` has written and not finished is not in it: it lies where the sink writes\n"));
+        tell(&format!(
+            "warning: what `{sink}` has written and not finished is not in it: it lies where the sink writes\n"
+        ));
     }
     Ok(show(&match common.output {
-        Output::Json => format!("{}\n", json!({ "savepoint": name, "file": shown, "bytes": bytes, "unfinished": savepoint.unfinished })),
+        Output::Json => format!(
+            "{}\n",
+            json!({ "savepoint": name, "file": shown, "bytes": bytes, "unfinished": savepoint.unfinished })
+        ),
         Output::Table => format!("{name} exported to {shown}, {}\n", HumanBytes(bytes)),
     }))
 }
@@ -143,11 +148,9 @@ fn send(client: &Client, name: &str, file: (&File, u64)) -> Result<Value, Error>
 }
 
 fn imported(client: &Client, savepoint: &Savepoint) -> String {
-    let [name, job, job_name, cluster] =
-        [&savepoint.name, &savepoint.job, &savepoint.job_name, savepoint.cluster.as_ref().unwrap_or(&savepoint.job)]
-            .map(|text| harmless::line(text, 100));
-    let size = HumanBytes(savepoint.state_bytes);
-    format!("{name} imported: of {job} {job_name} of {cluster}, {size}\n{}", again(client, &savepoint.name))
+    let name = harmless::line(&savepoint.name, 63);
+    let (job, size) = (harmless::line(&of(savepoint), 170), HumanBytes(savepoint.state_bytes));
+    format!("{name} is there, of {job}, {size}\n{}", again(client, &savepoint.name))
 }
 
 /// Reads a file to its end, which must be a savepoint that was exported.

@@ -17,7 +17,7 @@ use crate::{
         Cluster,
         savepoints::{succeed, wait_for_checkpoint},
     },
-    process::rows,
+    process::{plugin, rows},
 };
 
 /// Values of every type, with and without a time to live, timers in both domains, a source, a sink that rolls.
@@ -35,7 +35,7 @@ events = 1000
 only_bids = true
 keys = 8
 [operator.keep]
-plugin = "PLUGINS/rust-plain.wasm"
+plugin = "./keep.wasm"
 input = "events.bids"
 key_by = ["bidder"]
 config = { mode = "every-type" }
@@ -56,10 +56,18 @@ fn present() -> PathBuf {
     folder().join(format!("manifest-{VERSION}-format-{FORMAT}.tar"))
 }
 
+/// A cluster with the job and its plugin, so that no path of a machine is in the job file, which savepoints have.
+fn start() -> (Cluster, PathBuf) {
+    let cluster = Cluster::start(1, 4);
+    fs::copy(plugin("rust-plain"), cluster.path("keep.wasm")).expect("there is room");
+    let job = cluster.put_job("job.toml", JOB);
+    (cluster, job)
+}
+
 /// Stops the job on its way, when it has seen all keys and none of its timers is due.
 fn make(file: &Path) {
-    let cluster = Cluster::start(1, 2);
-    let id = cluster.deploy(&cluster.put_job("job.toml", JOB), &[]);
+    let (cluster, job) = start();
+    let id = cluster.deploy(&job, &[]);
     wait_for_checkpoint(&cluster, &id);
     cluster.wait("rows of all keys", || {
         (cluster.json(&["status", &id])["rows_read"].as_i64().is_some_and(|read| read > 300)).then_some(())
@@ -77,7 +85,8 @@ fn told(cluster: &Cluster, id: &str, out: &str) -> BTreeMap<i64, BTreeSet<String
     let mut count = 0;
     for entry in fs::read_dir(cluster.path(out)).expect("a file is visible") {
         let path = entry.expect("readable").path();
-        if path.extension().is_none_or(|extension| extension != "jsonl") || path.to_string_lossy().contains("/.") {
+        let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if is_hidden || path.extension().is_none_or(|extension| extension != "jsonl") {
             continue;
         }
         for row in rows(&fs::read_to_string(path).expect("it can be read")) {
@@ -96,8 +105,7 @@ fn a_job_goes_on_from_golden_savepoints_of_all_versions() {
         make(&present());
     }
     assert!(present().exists(), "there is no savepoint of this version of the format: MAKE_GOLDEN=1 makes it");
-    let cluster = Cluster::start(1, 4);
-    let job = cluster.put_job("job.toml", JOB);
+    let (cluster, job) = start();
     let fast = ["--set", "source.events.rate=100000"];
     let fresh = cluster.deploy(&job, &[&fast[..], &["--set", "sink.out.path=fresh/told.jsonl"]].concat());
     let fresh = told(&cluster, &fresh, "fresh");

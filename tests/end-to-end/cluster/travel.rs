@@ -77,7 +77,7 @@ fn a_job_that_was_stopped_goes_on_in_another_cluster_with_another_parallelism() 
 
     let file = from.path("a.tar");
     let told = succeed(&to, &["savepoint", "import", text(&file), "--name", "of-monday"]);
-    assert!(told.starts_with(&format!("of-monday imported: of {id} ledger of cluster-")), "{told}");
+    assert!(told.starts_with(&format!("of-monday is there, of {id} ledger of cluster-")), "{told}");
     let listed = to.json(&["savepoint", "ls"]);
     let savepoint = &listed["items"][0];
     assert_eq!((&savepoint["name"], &savepoint["job"]), (&"of-monday".into(), &id.as_str().into()));
@@ -112,8 +112,7 @@ fn a_job_that_begins_from_the_savepoint_of_one_that_goes_on_leaves_that_alone() 
     assert_eq!(all.len(), BIDS, "the one that went on has written each row once");
     let names = fs::read_dir(cluster.path("other")).expect("a file is visible");
     let files = names.map(|entry| entry.expect("readable").path()).filter(|path| path.extension().is_some());
-    let forked: Vec<Value> =
-        files.flat_map(|path| rows(&fs::read_to_string(path).expect("it can be read"))).collect();
+    let forked: Vec<Value> = files.flat_map(|path| rows(&fs::read_to_string(path).expect("it can be read"))).collect();
     let (all, forked) = (counts_by_bidder(&all), counts_by_bidder(&forked));
     for (bidder, counts) in &forked {
         let (first, last) = (counts.first().expect("some"), counts.last().expect("some"));
@@ -128,6 +127,29 @@ fn a_job_that_begins_from_the_savepoint_of_one_that_goes_on_leaves_that_alone() 
 }
 
 #[test]
+fn an_unfinished_file_is_copied_where_it_is_and_left_behind_elsewhere() {
+    let cluster = Cluster::start(1, 4);
+    let job = cluster.put_job("job.toml", &LEDGER.replace("[sink.out.roll]\nevery = \"500ms\"", "roll = false"));
+    let id = cluster.deploy(&job, &[]);
+    wait_for_checkpoint(&cluster, &id);
+    succeed(&cluster, &["stop", &id, "--savepoint", "whole"]);
+    cluster.wait_for(&id, "STOPPED");
+    let savepoint = cluster.json(&["savepoint", "show", "whole"]);
+    assert_eq!(savepoint["unfinished"], serde_json::json!(["out"]));
+    let told = cluster.client(&["savepoint", "export", "whole"]);
+    assert!(told.stderr.contains("warning: what `out` has written and not finished is not in it"), "{}", told.stderr);
+    let file = cluster.path("whole.tar");
+    succeed(&cluster, &["savepoint", "import", text(&file), "--name", "moved"]);
+    check_refused(&cluster, &["deploy", "job.toml", "--from", "moved"], "state-incompatible");
+    let more = ["--allow-dropped-state", "--set", "sink.out.path=moved/counts.jsonl"];
+    let moved = cluster.deploy(&job, &[&["--from", "moved"][..], &more].concat());
+    let again = cluster.deploy(&job, &["--from", "whole"]);
+    cluster.wait_for(&moved, "FINISHED");
+    cluster.wait_for(&again, "FINISHED");
+    assert_eq!(visible(&cluster).len(), BIDS, "it has gone on with a copy");
+}
+
+#[test]
 fn what_is_no_savepoint_or_has_a_name_that_is_taken_is_refused() {
     let cluster = Cluster::start(1, 4);
     let job = cluster.put_job("job.toml", LEDGER);
@@ -135,8 +157,9 @@ fn what_is_no_savepoint_or_has_a_name_that_is_taken_is_refused() {
     let file = exported(&cluster, &id, "one");
     let other = exported(&cluster, &id, "other");
     let import = |file: &Path, name: &str| cluster.client(&["savepoint", "import", text(file), "--name", name]);
-    check_refused(&cluster, &["savepoint", "import", text(&file)], "savepoint-exists");
+    check_refused(&cluster, &["savepoint", "import", text(&other), "--name", "one"], "savepoint-exists");
     // The same again is the same: its answer may have been lost.
+    succeed(&cluster, &["savepoint", "import", text(&file)]);
     for _ in 0..2 {
         assert_eq!(import(&file, "here").code, Some(0));
     }
@@ -156,8 +179,12 @@ fn what_is_no_savepoint_or_has_a_name_that_is_taken_is_refused() {
         let wrong = cluster.path("wrong.tar");
         fs::write(&wrong, content).expect("there is room");
         let refused = import(&wrong, "wrong");
-        assert!(refused.stderr.contains("error[savepoint-file-damaged]") && refused.stderr.contains(reason), "{}", refused.stderr);
-        let answer = put(&cluster, "wrong", content);
+        assert!(
+            refused.stderr.contains("error[savepoint-file-damaged]") && refused.stderr.contains(reason),
+            "{}",
+            refused.stderr
+        );
+        let answer = put(&cluster.url, "wrong", content);
         assert!(answer.starts_with("HTTP/1.1 422") && answer.contains("savepoint-file-damaged"), "{answer}");
         assert!(answer.contains(reason), "{answer}");
     }
@@ -166,10 +193,11 @@ fn what_is_no_savepoint_or_has_a_name_that_is_taken_is_refused() {
     assert_eq!(kept, 2, "a manifest and the file of the one operator");
 
     // Of two at once under one name, one is taken.
+    let url = &cluster.url;
     let both = thread::scope(|scope| {
-        let one = scope.spawn(|| put(&cluster, "both", &whole));
+        let one = scope.spawn(|| put(url, "both", &whole));
         let other = fs::read(&other).expect("it was written");
-        let second = put(&cluster, "both", &other);
+        let second = put(url, "both", &other);
         [one.join().expect("it is answered"), second]
     });
     let taken = both.iter().filter(|answer| answer.starts_with("HTTP/1.1 201")).count();
@@ -186,7 +214,7 @@ fn an_import_whose_jobmanager_is_killed_leaves_nothing_and_can_be_done_again() {
     let file = exported(&cluster, &id, "one");
     succeed(&cluster, &["cancel", &id]);
     let whole = fs::read(&file).expect("it was written");
-    let mut socket = begun(&cluster, "again", whole.len());
+    let mut socket = begun(&cluster.url, "again", whole.len());
     socket.write_all(&whole[..whole.len() - 2_000]).expect("it reads");
     cluster.wait("a file of the import", || (!imported_files(&cluster).is_empty()).then_some(()));
     check_refused(&cluster, &["savepoint", "show", "again"], "not-found");
@@ -197,7 +225,7 @@ fn an_import_whose_jobmanager_is_killed_leaves_nothing_and_can_be_done_again() {
     check_refused(&cluster, &["savepoint", "show", "again"], "not-found");
     succeed(&cluster, &["savepoint", "import", text(&file), "--name", "again"]);
     // One whose client goes away leaves nothing either.
-    let mut socket = begun(&cluster, "gone", whole.len());
+    let mut socket = begun(&cluster.url, "gone", whole.len());
     socket.write_all(&whole[..whole.len() - 2_000]).expect("it reads");
     cluster.wait("a file of the import", || (imported_files(&cluster).len() > 2).then_some(()));
     drop(socket);
@@ -206,8 +234,8 @@ fn an_import_whose_jobmanager_is_killed_leaves_nothing_and_can_be_done_again() {
 }
 
 /// Begins a request that imports so many bytes.
-fn begun(cluster: &Cluster, name: &str, bytes: usize) -> TcpStream {
-    let address = cluster.url.split("//").nth(1).expect("it is a URL");
+fn begun(url: &str, name: &str, bytes: usize) -> TcpStream {
+    let address = url.split("//").nth(1).expect("it is a URL");
     let mut socket = TcpStream::connect(address).expect("it listens");
     let head = format!(
         "PUT /v1/savepoints/{name}/file HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/x-tar\r\n\
@@ -218,8 +246,8 @@ fn begun(cluster: &Cluster, name: &str, bytes: usize) -> TcpStream {
 }
 
 /// Sends a file as it is; returns the answer.
-fn put(cluster: &Cluster, name: &str, content: &[u8]) -> String {
-    let mut socket = begun(cluster, name, content.len());
+fn put(url: &str, name: &str, content: &[u8]) -> String {
+    let mut socket = begun(url, name, content.len());
     socket.write_all(content).expect("it reads all of it");
     let mut answer = String::new();
     std::io::Read::read_to_string(&mut socket, &mut answer).expect("it answers");

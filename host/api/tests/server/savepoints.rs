@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::{io::AsyncWriteExt as _, time::{sleep, timeout}};
+use tokio::{
+    io::AsyncWriteExt as _,
+    time::{sleep, timeout},
+};
 use wasmill_api::options::Limits;
 
 use crate::client::{DEADLINE, Server, rest};
@@ -59,7 +62,9 @@ async fn a_connection_that_breaks_off_is_no_end() {
     server.memory.job_of("fraud");
     let address = server.address;
     let head = format!("PUT /v1/savepoints/a/file HTTP/1.1\r\nhost: {address}\r\ncontent-type: {TAR}\r\n");
-    for head in ["content-length: 100000\r\n\r\n", "transfer-encoding: chunked\r\n\r\n5\r\n"].map(|rest| format!("{head}{rest}")) {
+    for head in ["content-length: 100000\r\n\r\n", "transfer-encoding: chunked\r\n\r\n5\r\n"]
+        .map(|rest| format!("{head}{rest}"))
+    {
         let before = server.memory.broken();
         let mut socket = server.socket().await;
         socket.write_all(format!("{head}xxxxx").as_bytes()).await.expect("it listens");

@@ -70,6 +70,10 @@ impl Comparison {
     }
 
     fn compare(&mut self, had: &manifest::Vertex, vertex: &Vertex) {
+        if had.subtasks.iter().any(|kept| kept.left_behind) {
+            let name = &had.name;
+            self.dropped.push(format!("what `{name}` had not finished, which stayed where the savepoint was exported"));
+        }
         let Role::Operator { descriptor, inputs, .. } = &vertex.role else { return };
         let key = descriptor.key_fields(inputs);
         for state in &had.schema {

@@ -82,7 +82,8 @@ fn check_not_of_a_job(name: &str) -> Result<(), Problem> {
     if name.parse::<JobId>().is_err() {
         return Ok(());
     }
-    let detail = format!("could not import a savepoint as {name}: a job of this cluster goes by that name, or may one day");
+    let detail =
+        format!("could not import a savepoint as {name}: a job of this cluster goes by that name, or may one day");
     Err(Problem::new(422, Code::RequestMalformed, detail).with_hint("give it a name of its own, by --name"))
 }
 

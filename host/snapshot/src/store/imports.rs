@@ -110,7 +110,8 @@ impl Store {
             let Ok(manifest) = self.manifest(&manifest.name) else { return Ok(()) };
             named.extend(manifest.files().map(|file| file.name.clone()));
         }
-        let is_left = |name: &&Name| entry(name).is_none() && !named.contains(name) && !name.last().ends_with(super::DAMAGED);
+        let is_left =
+            |name: &&Name| entry(name).is_none() && !named.contains(name) && !name.last().ends_with(super::DAMAGED);
         self.delete(listed.iter().map(|listed| &listed.name).filter(is_left))
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn cells() -> Vec<Cell> {
         version: 3,
     };
     let both = |data_type: &&str| {
-        [cell((*data_type).into(), data_type, None), cell(format!("{data_type}-ttl"), data_type, Some(TEN_YEARS_MS))]
+        [cell((*data_type).into(), data_type, None), cell(format!("{data_type}_ttl"), data_type, Some(TEN_YEARS_MS))]
     };
     TYPES.iter().flat_map(both).chain([cell("brief".into(), "int64", Some(1))]).collect()
 }
@@ -81,7 +81,11 @@ pub(crate) fn on_timers(domain: TimeDomain, groups: &Groups, state: &[Column]) -
         match domain {
             TimeDomain::ProcessingTime => told.push("later"),
             TimeDomain::EventTime => {
-                let values = cells().iter().zip(state).map(|(cell, column)| shown(&cell.data_type, column, group as usize)).collect::<Vec<_>>();
+                let values = cells()
+                    .iter()
+                    .zip(state)
+                    .map(|(cell, column)| shown(&cell.data_type, column, group as usize))
+                    .collect::<Vec<_>>();
                 told.push(&values.join(" "));
             }
         }

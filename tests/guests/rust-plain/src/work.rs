@@ -1,8 +1,8 @@
 //! The modes that answer as they should.
 
 use crate::{
-    every_type,
     bytes::{Text, bit, bitmap, emit, extension, fixed, i64s, of_i64s, of_u32s, texts, u32s},
+    every_type,
     exports::wasmill::operator::guest::{Column, Failure, Groups, Notice, Reply, Rows, TimeDomain},
     wasmill::operator::{
         clock,
