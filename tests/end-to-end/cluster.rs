@@ -17,12 +17,14 @@ use tempfile::TempDir;
 use crate::process::{Ended, Running};
 
 mod failures;
+mod golden;
 mod jobs;
 mod plugins;
 mod recovery;
 mod savepoints;
 mod security;
 mod time;
+mod travel;
 
 /// How long a state may take to come, many times what any needs.
 const DEADLINE: Duration = Duration::from_secs(60);

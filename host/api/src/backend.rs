@@ -5,7 +5,11 @@
 //! ([`crate::names`]), bodies have a bound, the caller may ask this. A future is dropped when the client goes away; a method
 //! whose work must end all the same gives it to a task.
 
-use std::{fs::File, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    path::Path,
+};
 
 use bytes::Bytes;
 use tempfile::NamedTempFile;
@@ -36,6 +40,18 @@ pub struct Upload {
 pub enum Blob {
     Bytes(Bytes),
     File { file: File, bytes: u64 },
+}
+
+/// A savepoint on its way out: how long it is, and what writes it, on a thread that may wait.
+pub struct Outgoing {
+    pub bytes: u64,
+    pub write: Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>,
+}
+
+impl std::fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outgoing").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
 }
 
 /// What a method answers, some time later.
@@ -82,6 +98,9 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn savepoints(&self) -> impl Answer<Vec<Savepoint>>;
     fn get_savepoint(&self, name: &str) -> impl Answer<Savepoint>;
     fn remove_savepoint(&self, name: &str) -> impl Answer<()>;
+    fn export_savepoint(&self, name: &str) -> impl Answer<Outgoing>;
+    /// Reads all of it, on a thread that may wait, unless it is refused before.
+    fn import_savepoint(&self, name: &str, from: impl Read + Send + 'static) -> impl Answer<(Savepoint, Stored)>;
 
     /// A problem if the job was never asked to end in this way.
     fn operation(&self, job: &str, kind: OperationKind) -> impl Answer<Operation>;

@@ -161,6 +161,7 @@ fn admit<B: Backend>(api: &Api<B>, route: &Route, request: &Request) -> Result<(
         Takes::Nothing | Takes::Submission | Takes::Json(_) => shared.limits.body_bytes_max as u64,
         Takes::Message => shared.limits.report_bytes_max as u64,
         Takes::Component => api.backend.upload_bytes_max(),
+        Takes::Savepoint => shared.limits.savepoint_bytes_max,
     };
     let length = only(request.headers(), header::CONTENT_LENGTH.as_str()).and_then(|length| length.parse::<u64>().ok());
     if length.is_some_and(|length| length > bytes_max) {
@@ -225,6 +226,7 @@ fn check_body(route: &Route, headers: &HeaderMap, what: &str) -> Result<(), Refu
         Takes::Component => {
             (&["application/wasm", "application/octet-stream", "application/x-www-form-urlencoded"], true)
         }
+        Takes::Savepoint => (&["application/x-tar", "application/octet-stream"], false),
         Takes::Message | Takes::Json(_) => (&["application/json"], false),
     };
     if !headers.contains_key(header::CONTENT_TYPE) && may_lack {

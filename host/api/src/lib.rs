@@ -27,6 +27,7 @@ mod stall;
 mod stream;
 mod tls;
 mod tokens;
+mod transfer;
 mod upload;
 
 pub use backend::Backend;

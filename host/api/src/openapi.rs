@@ -148,6 +148,7 @@ fn body(route: &Route, submission: Schemas) -> Option<RequestBody> {
             Some(of_types(&[(JSON, Content::new(Some(submission.place()))), ("application/toml", text)]))
         }
         Takes::Component => Some(of_types(&[("application/wasm", Content::new(None::<RefOr<Schema>>))])),
+        Takes::Savepoint => Some(of_types(&[("application/x-tar", Content::new(None::<RefOr<Schema>>))])),
         Takes::Json(shape) => Some(of_types(&[(JSON, Content::new(Some(shape.place())))])),
         Takes::Message => Some(of_types(&[(JSON, Content::new(None::<RefOr<Schema>>))])),
     }

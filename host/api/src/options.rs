@@ -50,6 +50,8 @@ pub struct Limits {
     pub header_timeout_ms: u64,
     /// Bytes of a JSON body or a job file. What a plugin may have is the JobManager's to say.
     pub body_bytes_max: usize,
+    /// Bytes of a savepoint that is imported.
+    pub savepoint_bytes_max: u64,
     /// Bytes of a TaskManager's message.
     pub report_bytes_max: usize,
     /// How long a body may stand still.
@@ -66,6 +68,8 @@ pub struct Limits {
     pub requests_burst: u32,
     /// Uploads that are written at once; more wait.
     pub uploads_max: usize,
+    /// Savepoints that are exported or imported at once; more wait.
+    pub transfers_max: usize,
     /// Streams of events, logs and rows at once; one more is refused.
     pub streams_max: usize,
     /// A stream with nothing to tell sends a comment this often.
@@ -89,6 +93,7 @@ impl Default for Limits {
             header_bytes_max: 16 << 10,
             header_timeout_ms: 15_000,
             body_bytes_max: 1 << 20,
+            savepoint_bytes_max: 256 << 30,
             report_bytes_max: 8 << 20,
             body_patience_ms: 10_000,
             body_bytes_per_second_min: 4_096,
@@ -97,6 +102,7 @@ impl Default for Limits {
             requests_per_second: 500,
             requests_burst: 5_000,
             uploads_max: 32,
+            transfers_max: 4,
             streams_max: 128,
             keep_alive_ms: 15_000,
             shutdown_ms: 5_000,

@@ -73,6 +73,8 @@ pub(crate) enum Id {
     CreateSavepoint,
     ListSavepoints,
     GetSavepoint,
+    ExportSavepoint,
+    ImportSavepoint,
     DeleteSavepoint,
     GetOperation,
     JobEvents,
@@ -117,6 +119,8 @@ pub(crate) enum Takes {
     Json(Schemas),
     /// A component.
     Component,
+    /// A savepoint that was exported.
+    Savepoint,
     /// JSON between TaskManager and JobManager.
     Message,
 }
@@ -130,7 +134,7 @@ pub(crate) enum Gives {
     Listing(Schemas),
     /// A stream of server-sent events.
     Stream(Schemas),
-    /// A text of this type.
+    /// A text, or bytes, of this type.
     Text(&'static str),
     /// Bytes between JobManager and TaskManager.
     Opaque,
@@ -180,7 +184,7 @@ impl Route {
     /// which has limits of its own; and so has a checkpoint, for which some wait.
     pub(crate) fn is_timed(&self) -> bool {
         let waits = matches!(self.id, Id::CreateSavepoint | Id::ScaleJob | Id::ReplaceJob);
-        !waits && !matches!(self.takes, Takes::Component)
+        !waits && !matches!(self.takes, Takes::Component | Takes::Savepoint)
     }
 }
 
@@ -381,6 +385,27 @@ pub(crate) const ROUTES: &[Route] = &[
     },
     get(Id::GetSavepoint, "/v1/savepoints/{savepoint}", "All that is known of a savepoint.", shape::<Savepoint>()),
     Route {
+        access: DEPLOYER,
+        ..get(
+            Id::ExportSavepoint,
+            "/v1/savepoints/{savepoint}/file",
+            "A savepoint with all its state as one file, a tar archive.",
+            Gives::Text("application/x-tar"),
+        )
+    },
+    Route {
+        method: Verb::Put,
+        access: DEPLOYER,
+        takes: Takes::Savepoint,
+        status: &[201, 200, 409],
+        ..get(
+            Id::ImportSavepoint,
+            "/v1/savepoints/{savepoint}/file",
+            "Import a savepoint from such a file; 200 if the very same has the name, 409 if another has.",
+            shape::<Savepoint>(),
+        )
+    },
+    Route {
         method: Verb::Delete,
         access: DEPLOYER,
         status: &[204],
@@ -499,6 +524,8 @@ fn mount<B: Backend>(route: &Route) -> MethodRouter<Api<B>> {
         Id::CreateSavepoint => on(method, savepoints::create::<B>),
         Id::ListSavepoints => on(method, savepoints::list::<B>),
         Id::GetSavepoint => on(method, savepoints::get::<B>),
+        Id::ExportSavepoint => on(method, savepoints::export::<B>),
+        Id::ImportSavepoint => on(method, savepoints::import::<B>),
         Id::DeleteSavepoint => on(method, savepoints::delete::<B>),
         Id::GetOperation => on(method, jobs::operation::<B>),
         Id::JobEvents => on(method, history::events::<B>),

@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) uploads: Semaphore,
+    /// Savepoints in and out.
+    pub(crate) transfers: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     rate: Mutex<Rate>,
 }
@@ -64,6 +66,7 @@ impl Shared {
             counters: Counters::default(),
             stopping,
             uploads: Semaphore::new(limits.uploads_max.clamp(1, Semaphore::MAX_PERMITS)),
+            transfers: Arc::new(Semaphore::new(limits.transfers_max.clamp(1, Semaphore::MAX_PERMITS))),
             streams: Arc::new(Semaphore::new(limits.streams_max.min(Semaphore::MAX_PERMITS))),
             rate: Mutex::new(Rate::new(limits.requests_per_second, limits.requests_burst)),
             limits,

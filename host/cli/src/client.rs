@@ -5,7 +5,11 @@
 //! submitted under a key, to cancel twice is to cancel, and a job that is replaced twice by one form has that form. A savepoint
 //! that is asked for twice is refused by its name.
 
-use std::{io::Read, thread, time::Duration};
+use std::{
+    io::{self, Read, Seek as _},
+    thread,
+    time::Duration,
+};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -159,6 +163,30 @@ impl Client {
         Ok(response.into_body().into_with_config().limit(u64::MAX).reader())
     }
 
+    /// Reads what is at a path, however long it is, as bytes of a type; the function is told how long it is before it is handed them.
+    pub(crate) fn download<T>(
+        &self,
+        path: &str,
+        media_type: &'static str,
+        take: impl FnOnce(u64, &mut dyn Read) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let request = Request { accept: media_type, ..Request::get(path) };
+        let response = self.send_once(&request, Way::Stream).map_err(Failure::into_error)?;
+        if !response.status().is_success() {
+            return Err(self.refusal(path, response));
+        }
+        self.check_type(path, response.headers(), media_type)?;
+        let length =
+            response.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let length = length.ok_or_else(|| self.nonsense(path, "it does not say how long it is"))?;
+        take(length, &mut response.into_body().into_with_config().limit(u64::MAX).reader())
+    }
+
+    /// What broke off while it was read.
+    pub(crate) fn cut_off(&self, error: &io::Error) -> Error {
+        Failure::cut_off(&self.server, error).into_error()
+    }
+
     /// Sends a request until it is answered.
     fn send_raw(&self, request: &Request<'_>) -> Result<Response<Body>, Error> {
         let mut wait = WAIT_FIRST;
@@ -201,6 +229,12 @@ impl Client {
             Content::Bytes(bytes, gone) => {
                 let mut reader = transport::Counted::new(bytes, gone);
                 let built = built.header(header::CONTENT_LENGTH, bytes.len());
+                self.run(built, SendBody::from_reader(&mut reader), request.within, way)
+            }
+            Content::File(mut file, bytes, gone) => {
+                file.rewind().map_err(|e| Failure::refused(unreadable(&e)))?;
+                let mut reader = transport::Counted::new(file.take(bytes), gone);
+                let built = built.header(header::CONTENT_LENGTH, bytes);
                 self.run(built, SendBody::from_reader(&mut reader), request.within, way)
             }
         }
@@ -297,6 +331,10 @@ impl Client {
             format!("could not use the answer of {} to {path}: {reason}\n  hint: {hint}", self.server),
         )
     }
+}
+
+fn unreadable(error: &io::Error) -> Error {
+    Error::new(Code::FileUnreadable, format!("could not read what is to be sent: {error}"))
 }
 
 /// How an answer is read.

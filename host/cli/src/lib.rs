@@ -41,6 +41,7 @@ mod submission;
 pub mod table;
 pub mod terminal;
 mod transport;
+mod travel;
 mod wait;
 mod workers;
 

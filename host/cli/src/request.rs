@@ -1,6 +1,6 @@
 //! What is asked of a JobManager.
 
-use std::time::Duration;
+use std::{fs::File, time::Duration};
 
 use ureq::http::Method;
 
@@ -13,6 +13,9 @@ pub(crate) const WORK_WITHIN: Duration = Duration::from_secs(600);
 /// How long an answer may take for which a job has to take a savepoint, and perhaps to be started anew with its state. A
 /// checkpoint is given up after ten minutes, where the job file does not say more.
 pub(crate) const JOB_WITHIN: Duration = Duration::from_secs(3_600);
+
+/// How long all the state of a job may be on its way.
+const TRANSFER_WITHIN: Duration = Duration::from_secs(24 * 3_600);
 
 /// What is asked.
 pub(crate) struct Request<'a> {
@@ -33,6 +36,8 @@ pub(crate) enum Content<'a> {
     Nothing,
     /// The bytes, and who is told how many are gone.
     Bytes(&'a [u8], &'a dyn Fn(u64)),
+    /// The same of a file, which is read anew each time it is sent.
+    File(&'a File, u64, &'a dyn Fn(u64)),
 }
 
 impl<'a> Request<'a> {
@@ -63,6 +68,12 @@ impl<'a> Request<'a> {
     pub(crate) fn put(path: impl Into<String>, bytes: &'a [u8], gone: &'a dyn Fn(u64)) -> Self {
         let sent = Self { method: Method::PUT, body: Content::Bytes(bytes, gone), ..Self::post(path) };
         sent.within(WORK_WITHIN)
+    }
+
+    /// Puts a file of so many bytes at a path.
+    pub(crate) fn put_file(path: impl Into<String>, (file, bytes): (&'a File, u64), gone: &'a dyn Fn(u64)) -> Self {
+        let sent = Self { method: Method::PUT, body: Content::File(file, bytes, gone), ..Self::post(path) };
+        sent.within(TRANSFER_WITHIN)
     }
 
     /// With JSON along.

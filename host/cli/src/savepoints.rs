@@ -20,6 +20,7 @@ use crate::{
     request::{JOB_WITHIN, Request},
     table::{self, Column},
     terminal::{Color, Terminal},
+    travel,
 };
 
 #[derive(Debug, Subcommand)]
@@ -30,6 +31,10 @@ pub enum Verb {
     Ls(ListArguments),
     /// Says what there is to say of a savepoint.
     Show(ShowArguments),
+    /// Writes a savepoint with all its state to one file, from which another cluster can import it.
+    Export(travel::ExportArguments),
+    /// Takes a savepoint into a cluster from a file that was exported.
+    Import(travel::ImportArguments),
     /// Removes savepoints, and with them what jobs could go on from.
     Rm(RemoveArguments),
 }
@@ -76,6 +81,8 @@ impl Verb {
             Self::Create(arguments) => &arguments.common,
             Self::Ls(arguments) => &arguments.common,
             Self::Show(arguments) => &arguments.common,
+            Self::Export(arguments) => &arguments.common,
+            Self::Import(arguments) => &arguments.common,
             Self::Rm(arguments) => &arguments.common,
         };
         common.output
@@ -84,12 +91,21 @@ impl Verb {
 
 const COLUMNS: [Column<Savepoint>; 6] = [
     Column::text("savepoint", |savepoint| harmless::line(&savepoint.name, 63)),
-    Column::text("job", |savepoint| harmless::line(&format!("{} {}", savepoint.job, savepoint.job_name), 110)),
+    Column::text("job", |savepoint| harmless::line(&of(savepoint), 170)),
     Column::text("taken", |savepoint| date(savepoint.time_ms)),
     Column::number("state", |savepoint| HumanBytes(savepoint.state_bytes).to_string()),
     Column::wide_text("checkpoint", |savepoint| harmless::line(&savepoint.checkpoint, 60)),
     Column::wide_text("engine", |savepoint| harmless::line(&savepoint.engine, 40)),
 ];
+
+/// The job that it was taken of. One of another cluster is none that this one knows.
+pub(crate) fn of(savepoint: &Savepoint) -> String {
+    let Savepoint { job, job_name, cluster, .. } = savepoint;
+    match cluster {
+        Some(cluster) => format!("{job} {job_name} of {cluster}"),
+        None => format!("{job} {job_name}"),
+    }
+}
 
 /// The name of a savepoint.
 pub(crate) fn name(text: &str) -> Result<String, String> {
@@ -145,6 +161,8 @@ pub(crate) fn run(verb: &Verb, interrupt: &Interrupt) -> Result<ExitCode, Error>
                 Output::Table => about(&client, &savepoint),
             }))
         }
+        Verb::Export(arguments) => travel::export(arguments),
+        Verb::Import(arguments) => travel::import(arguments),
         Verb::Rm(RemoveArguments { names, common }) => {
             let (removed, error) = remove(&common.connection.client()?, names);
             told(&removed, error, common.output)
@@ -198,12 +216,16 @@ fn table_of(savepoints: &[Savepoint], terminal: &Terminal) -> String {
 fn about(client: &Client, savepoint: &Savepoint) -> String {
     let line = |name: &str, value: &str| format!("  {name:<10} {}\n", harmless::line(value, 1_100));
     let mut text = format!("{}\n", harmless::line(&savepoint.name, 63));
-    text += &line("job", &format!("{} {}", savepoint.job, savepoint.job_name));
+    text += &line("job", &of(savepoint));
     text += &line("checkpoint", &savepoint.checkpoint);
     text += &line("taken", &date(savepoint.time_ms));
     text += &line("engine", &savepoint.engine);
     text += &line("state", &HumanBytes(savepoint.state_bytes).to_string());
     text += &line("of", &savepoint.operators.join(", "));
+    if !savepoint.unfinished.is_empty() {
+        let left = if savepoint.cluster.is_some() { ", left behind" } else { "" };
+        text += &line("unfinished", &format!("{}{left}", savepoint.unfinished.join(", ")));
+    }
     text + &line("again", &client.command(&format!("deploy JOB.toml --from {}", savepoint.name)))
 }
 
@@ -255,6 +277,8 @@ mod tests {
             engine: "0.1.0".to_owned(),
             state_bytes: 12 << 20,
             operators: vec!["payments".to_owned(), "sc\u{1b}ore".to_owned(), "alerts".to_owned()],
+            cluster: None,
+            unfinished: Vec::new(),
         }
     }
 

@@ -132,26 +132,24 @@ fn is_of_tls(error: &(dyn error::Error + Send + Sync + 'static)) -> bool {
 }
 
 /// Bytes that are read by a connection, and somebody who is told how many.
-pub(crate) struct Counted<'a> {
-    bytes: &'a [u8],
+pub(crate) struct Counted<'a, R> {
+    bytes: R,
     gone: &'a dyn Fn(u64),
     total: u64,
 }
 
-impl<'a> Counted<'a> {
-    pub(crate) fn new(bytes: &'a [u8], gone: &'a dyn Fn(u64)) -> Self {
+impl<'a, R> Counted<'a, R> {
+    pub(crate) fn new(bytes: R, gone: &'a dyn Fn(u64)) -> Self {
         Self { bytes, gone, total: 0 }
     }
 }
 
-impl io::Read for Counted<'_> {
+impl<R: io::Read> io::Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = buffer.len().min(self.bytes.len()).min(PIECE);
-        let (now, later) = self.bytes.split_at(len);
-        buffer[..len].copy_from_slice(now);
-        self.bytes = later;
-        self.total += len as u64;
+        let len = buffer.len().min(PIECE);
+        let read = self.bytes.read(&mut buffer[..len])?;
+        self.total += read as u64;
         (self.gone)(self.total);
-        Ok(len)
+        Ok(read)
     }
 }

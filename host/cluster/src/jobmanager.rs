@@ -54,6 +54,7 @@ mod savepoints;
 mod stall;
 pub(crate) mod store;
 mod taps;
+mod travel;
 pub(crate) mod views;
 
 pub(crate) use handle::shape;

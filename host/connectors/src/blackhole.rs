@@ -2,10 +2,9 @@
 
 use std::hint::black_box;
 
-use serde_json::Value;
 use wasmill_model::{Batch, ids::CheckpointId};
 
-use crate::{CheckpointKind, Error, Sink};
+use crate::{CheckpointKind, Error, Sink, SinkPart};
 
 pub(crate) struct Blackhole;
 
@@ -19,16 +18,16 @@ impl Sink for Blackhole {
         Ok(())
     }
 
-    fn checkpoint(&mut self, _: CheckpointId, _: CheckpointKind) -> Result<Option<Value>, Error> {
-        Ok(None)
+    fn checkpoint(&mut self, _: CheckpointId, _: CheckpointKind) -> Result<SinkPart, Error> {
+        Ok(SinkPart::default())
     }
 
     fn completed(&mut self, _: CheckpointId) -> Result<(), Error> {
         Ok(())
     }
 
-    fn prepare(&mut self) -> Result<Option<Value>, Error> {
-        Ok(None)
+    fn prepare(&mut self) -> Result<SinkPart, Error> {
+        Ok(SinkPart::default())
     }
 
     fn commit(&mut self) -> Result<(), Error> {

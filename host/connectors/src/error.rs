@@ -28,7 +28,8 @@ pub enum Error {
 
     /// A file that was being written at a checkpoint, and is to be written on, does not have what it had then.
     #[error(
-        "could not go on with {}, which the checkpoint needs: {reason}\n  hint: has somebody moved, removed or changed it? Put it back",
+        "could not go on with {}, which the checkpoint needs: {reason}\n  hint: has somebody moved, removed or changed it? Put it back; \
+         or give the sink another name in the job file: it then begins anew, and what it wrote before is left behind",
         path.display()
     )]
     Lost { path: PathBuf, reason: String },

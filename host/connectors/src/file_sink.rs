@@ -12,7 +12,7 @@ use wasmill_model::{
 };
 
 use crate::{
-    Error, Sink, SinkPlace, Transactions,
+    Error, Sink, SinkParts, SinkPlace,
     encode::EncoderConfig,
     file_name::Packing,
     file_sink::{
@@ -90,14 +90,13 @@ impl FileSinkConfig {
         &self,
         schema: &Schema,
         place: SinkPlace,
-        restored: Option<&Transactions>,
+        restored: Option<&SinkParts>,
     ) -> Result<Box<dyn Sink>, Error> {
         let options = PartOptions { name: self.name.clone(), encoder: self.encoder.clone(), schema: schema.clone() };
         if place.checkpoints {
             let target = if place.parallelism == 1 { self.name.path() } else { self.name.path_of(place.subtask) };
-            let (roll, begins) = (self.roll(place.bounded), Transactions::default());
-            let restored = restored.unwrap_or(&begins);
-            return Ok(Box::new(TransactionalSink::open(options, roll, target, place, restored)?));
+            let (roll, new) = (self.roll(place.bounded), SinkParts::default());
+            return Ok(Box::new(TransactionalSink::open(options, roll, target, place, restored.unwrap_or(&new))?));
         }
         temporary::sweep(&self.name.folder, &self.name.whole());
         Ok(match self.roll(place.bounded) {

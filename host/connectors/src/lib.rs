@@ -38,5 +38,5 @@ pub use file_source::{TextFormat, TextReader};
 pub use infer::{InferOptions, Inferred, InferredColumn, infer};
 pub use number::rfc3339_ms;
 pub use similar_file::similar_file;
-pub use sink::{CheckpointKind, Sink, SinkConfig, SinkPlace, StdoutUse, Transactions};
+pub use sink::{CheckpointKind, Sink, SinkConfig, SinkPart, SinkParts, SinkPlace, StdoutUse};
 pub use source::{Polled, Source, SourceConfig, SourcePort, Split};

@@ -40,6 +40,31 @@ pub enum CheckpointKind {
     Savepoint,
 }
 
+/// What one subtask of a sink keeps at a checkpoint: all that is not visible yet.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SinkPart {
+    /// What is prepared, and becomes visible once the checkpoint is complete, or when somebody goes on from it. Of a savepoint it
+    /// is visible before the savepoint is there.
+    pub transaction: Option<Value>,
+    /// Output that is to be written on: it lies where the sink writes, and is visible at the end of the job.
+    pub unfinished: Option<Value>,
+}
+
+/// What all subtasks of a sink kept at the checkpoint that is gone on from, however many they were, and what is known of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SinkParts {
+    pub transactions: Vec<Value>,
+    pub unfinished: Vec<Value>,
+    /// Others may go on from it too: what is unfinished is copied, and stays as it is.
+    pub is_shared: bool,
+    /// All of it that the checkpoint makes visible was visible once: what is gone of it, somebody has taken away.
+    pub visible: bool,
+    /// What cannot be found of it is given up.
+    pub given_up: bool,
+    /// Transactions of later checkpoints, which were complete and are not gone on from, and whether all of them were visible once.
+    pub later: Vec<(Vec<Value>, bool)>,
+}
+
 /// One subtask's sink, open.
 ///
 /// Dropping it before [`Sink::commit`] removes what it wrote, where that is possible and no checkpoint has it.
@@ -56,15 +81,16 @@ pub trait Sink: Send {
     }
 
     /// A checkpoint is taken here: makes all that was written durable and, where it can, nothing visible. Returns what
-    /// [`SinkConfig::open`] needs in order to go on from exactly here: all that is not visible yet. `None`: nothing.
-    fn checkpoint(&mut self, id: CheckpointId, kind: CheckpointKind) -> Result<Option<Value>, Error>;
+    /// [`SinkConfig::open`] needs in order to go on from exactly here.
+    fn checkpoint(&mut self, id: CheckpointId, kind: CheckpointKind) -> Result<SinkPart, Error>;
 
-    /// This checkpoint is complete, and with it all before it: makes visible what belongs to them. A second call does nothing.
+    /// This checkpoint is complete, and with it all before it: makes visible what belongs to them. A second call does nothing. What
+    /// was prepared at the end of the input belongs to every checkpoint that was not seen before.
     fn completed(&mut self, id: CheckpointId) -> Result<(), Error>;
 
     /// The input has ended: makes everything durable and, where it can, nothing visible yet. Returns as [`Sink::checkpoint`]. It may
     /// be called again, and then says what is still not visible.
-    fn prepare(&mut self) -> Result<Option<Value>, Error>;
+    fn prepare(&mut self) -> Result<SinkPart, Error>;
 
     /// Makes everything visible. A second call does nothing. [`Sink::prepare`] must have succeeded.
     fn commit(&mut self) -> Result<(), Error>;
@@ -87,19 +113,6 @@ impl SinkPlace {
     pub fn only(bounded: bool) -> Self {
         Self { subtask: 0, parallelism: 1, bounded, checkpoints: false }
     }
-}
-
-/// What the subtasks of a sink had prepared at the checkpoint that is gone on from, however many they were, and what is known of it.
-#[derive(Debug, Default, Clone)]
-pub struct Transactions {
-    /// What each returned from [`Sink::checkpoint`] or [`Sink::prepare`].
-    pub kept: Vec<Value>,
-    /// All of it that the checkpoint makes visible was visible once: what is gone of it, somebody has taken away.
-    pub visible: bool,
-    /// What cannot be found of it is given up.
-    pub given_up: bool,
-    /// The same of later checkpoints, which were complete and are not gone on from, and whether all of it was visible once.
-    pub later: Vec<(Vec<Value>, bool)>,
 }
 
 /// How a sink uses standard output.
@@ -202,16 +215,17 @@ impl SinkConfig {
         matches!(self.kind, Kind::File(_))
     }
 
-    /// Opens the sink of a subtask for rows of this schema. What was prepared at the checkpoint that is gone on from is visible when
-    /// this returns. `None`: it begins anew.
+    /// Opens the sink of a subtask for rows of this schema. `restored`: what all subtasks of it returned from
+    /// [`Sink::checkpoint`] or [`Sink::prepare`] at the checkpoint that is gone on from; what was prepared then is visible when this
+    /// returns. `None`: it begins anew.
     ///
     /// # Errors
-    /// [`Error::Write`] if it cannot be opened; [`Error::Unpublished`] and [`Error::Lost`] if what was prepared is gone.
+    /// [`Error::Write`] if it cannot be opened; [`Error::Unpublished`] and [`Error::Lost`] if what was kept is gone.
     pub fn open(
         &self,
         schema: &Schema,
         place: SinkPlace,
-        restored: Option<&Transactions>,
+        restored: Option<&SinkParts>,
     ) -> Result<Box<dyn Sink>, Error> {
         assert!(place.subtask < place.parallelism, "{place:?}");
         Ok(match &self.kind {

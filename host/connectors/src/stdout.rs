@@ -5,11 +5,10 @@ use std::{
     path::PathBuf,
 };
 
-use serde_json::Value;
 use wasmill_model::{Batch, Schema, ids::CheckpointId};
 
 use crate::{
-    CheckpointKind, Error, Sink,
+    CheckpointKind, Error, Sink, SinkPart,
     encode::{Container, Encoder, EncoderConfig},
 };
 
@@ -71,9 +70,9 @@ impl<W: Write + Send> Sink for StdoutSink<W> {
         self.write_gathered()
     }
 
-    fn checkpoint(&mut self, _: CheckpointId, _: CheckpointKind) -> Result<Option<Value>, Error> {
+    fn checkpoint(&mut self, _: CheckpointId, _: CheckpointKind) -> Result<SinkPart, Error> {
         self.flush()?;
-        Ok(None)
+        Ok(SinkPart::default())
     }
 
     fn completed(&mut self, _: CheckpointId) -> Result<(), Error> {
@@ -81,12 +80,12 @@ impl<W: Write + Send> Sink for StdoutSink<W> {
     }
 
     /// Shows everything: standard output can take nothing back.
-    fn prepare(&mut self) -> Result<Option<Value>, Error> {
+    fn prepare(&mut self) -> Result<SinkPart, Error> {
         if !std::mem::replace(&mut self.ended, true) {
             self.encoder.end(&mut self.gathered).map_err(failed)?;
         }
         self.write_gathered()?;
-        Ok(None)
+        Ok(SinkPart::default())
     }
 
     fn commit(&mut self) -> Result<(), Error> {

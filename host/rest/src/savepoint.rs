@@ -19,6 +19,13 @@ pub struct Savepoint {
     pub state_bytes: u64,
     /// Sources, operators and sinks that it is of.
     pub operators: Vec<String>,
+    /// Of one that was imported: the cluster that it was taken in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// Sinks that had written and not finished a file. It lies where they write, and is not in the savepoint; one that was imported
+    /// has left it behind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfinished: Vec<String>,
 }
 
 /// A savepoint that is to be taken.

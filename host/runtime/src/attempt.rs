@@ -260,8 +260,8 @@ fn open_vertex(
             let schema = &job.graph.vertices[edge.from].ports[edge.port].schema;
             let parallelism = job.graph.vertices[vertex].parallelism;
             let place = SinkPlace { subtask, parallelism, bounded: job.is_bounded(), checkpoints };
-            let transactions = restored.and_then(|from| from.transactions(name));
-            let sink = config.open(schema, place, transactions.as_ref());
+            let parts = restored.and_then(|from| from.sink_parts(name));
+            let sink = config.open(schema, place, parts.as_ref());
             let sink = sink.map_err(|source| Error::Sink { vertex: name.clone(), subtask, source })?;
             Ok(Kind::Sink(SinkNode { sink, subtask }))
         }

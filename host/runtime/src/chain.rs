@@ -5,8 +5,7 @@ use std::{
     time::Instant,
 };
 
-use serde_json::Value;
-use wasmill_connectors::Sink;
+use wasmill_connectors::{Sink, SinkPart};
 use wasmill_flow::{Command, Event, NextTimers, Rounds};
 use wasmill_model::{Batch, Timestamp, batch::ROWS_TARGET, ids::CheckpointId, time};
 use wasmill_plugin::Notice;
@@ -266,7 +265,7 @@ impl Chain {
 
     fn each_part(
         &mut self,
-        mut sink_part: impl FnMut(&mut dyn Sink) -> Result<Option<Value>, wasmill_connectors::Error>,
+        mut sink_part: impl FnMut(&mut dyn Sink) -> Result<SinkPart, wasmill_connectors::Error>,
     ) -> Result<Vec<Taken>, Error> {
         let mut parts = Vec::with_capacity(self.nodes.len());
         for Node { name, kind, counters, vertex, .. } in &mut self.nodes {
@@ -277,8 +276,8 @@ impl Chain {
                 Kind::Operator(operator) => Taken { state: operator.seal(), ..Taken::default() },
                 Kind::Sink(sink) => {
                     let part = sink_part(&mut *sink.sink);
-                    let transaction = part.map_err(|source| sink_error(name, sink.subtask, source))?;
-                    Taken { transaction, ..Taken::default() }
+                    let sink = part.map_err(|source| sink_error(name, sink.subtask, source))?;
+                    Taken { sink, ..Taken::default() }
                 }
             });
             cpu.charge(counters);

@@ -89,6 +89,9 @@ pub struct VertexPart {
     pub files: Vec<SnapshotFile>,
     /// Of a source: an array.
     pub position: Option<Value>,
-    /// Of a sink.
+    /// Of a sink: what it has prepared.
     pub transaction: Option<Value>,
+    /// Of a sink: what it is to write on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<Value>,
 }

@@ -7,10 +7,12 @@
 //!   that changed since the one before, and *tombstones* for those that went.
 //! * **merge**: several snapshot files read as one ([`merge`]).
 //! * **manifest**: what a checkpoint consists of ([`manifest`]).
+//! * **archive**: a savepoint as one file ([`archive`]).
 //! * **store**: the directory where files and manifests lie, which all hosts of a cluster see ([`store`]).
 //!
 //! Every byte is drawn in `docs/reference/state-format.md`.
 
+pub mod archive;
 mod durable;
 pub mod file;
 mod hash;

@@ -133,8 +133,14 @@ pub struct Subtask {
     pub subtask: u32,
     /// How far a source has read.
     pub position: Option<Value>,
-    /// What a sink has prepared and not committed.
+    /// What a sink has prepared and not committed. A savepoint has none: all of it is visible before the savepoint is there.
     pub transaction: Option<Value>,
+    /// What a sink has written and is to write on, which lies where it writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<Value>,
+    /// Something unfinished stayed where this savepoint was exported.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left_behind: bool,
     /// It had handled all its input.
     #[serde(default)]
     pub ended: bool,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{cluster::Cluster, process::rows};
 
 /// Each event adds one to the count of its bidder, and every new count is a row.
-const LEDGER: &str = r#"
+pub(crate) const LEDGER: &str = r#"
 [job]
 name = "ledger"
 parallelism = 2
@@ -37,10 +37,10 @@ format = "json"
 every = "500ms"
 "#;
 
-const BIDS: usize = 50_000;
+pub(crate) const BIDS: usize = 50_000;
 
 /// Whatever runs that have followed each other have made visible.
-fn visible(cluster: &Cluster) -> Vec<Value> {
+pub(crate) fn visible(cluster: &Cluster) -> Vec<Value> {
     let names = fs::read_dir(cluster.path("out")).expect("a file is visible");
     let paths = names.map(|entry| entry.expect("the folder can be read").path());
     let files = paths.filter(|path| {
@@ -66,7 +66,7 @@ fn check_all_counted_once(cluster: &Cluster) {
 }
 
 #[track_caller]
-fn wait_for_checkpoint(cluster: &Cluster, id: &str) {
+pub(crate) fn wait_for_checkpoint(cluster: &Cluster, id: &str) {
     cluster.wait("a checkpoint", || {
         let detail = cluster.json(&["status", id]);
         detail["checkpoints"]["completed"].is_string().then_some(())
@@ -74,14 +74,14 @@ fn wait_for_checkpoint(cluster: &Cluster, id: &str) {
 }
 
 #[track_caller]
-fn succeed(cluster: &Cluster, arguments: &[&str]) -> String {
+pub(crate) fn succeed(cluster: &Cluster, arguments: &[&str]) -> String {
     let ended = cluster.client(arguments);
     assert_eq!(ended.code, Some(0), "{arguments:?}: {}{}", ended.stdout, ended.stderr);
     ended.stdout
 }
 
 #[track_caller]
-fn check_refused(cluster: &Cluster, arguments: &[&str], code: &str) {
+pub(crate) fn check_refused(cluster: &Cluster, arguments: &[&str], code: &str) {
     let ended = cluster.client(arguments);
     assert_ne!(ended.code, Some(0), "{arguments:?}: {}", ended.stdout);
     assert!(ended.stderr.contains(code), "{arguments:?}: {code} expected: {}", ended.stderr);

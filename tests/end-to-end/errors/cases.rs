@@ -74,6 +74,7 @@ pub(super) const COMMANDS: &[Case] = &[
     (Code::CapsuleUnwritable, With(|bench| run(bench, &["--capsule", "in.jsonl/calls"]))),
     (Code::CapsulePlugin, With(replay_of_another)),
     (Code::Redirect, With(redirected_with_two_sinks)),
+    (Code::SavepointFileDamaged, With(|_| wasmill(&["savepoint", "import", "in.jsonl"]))),
     (Code::ServerUnreachable, With(|_| wasmill(&["list", "--server", "http://127.0.0.1:1"]))),
     (Code::ServerUnreachable, With(|_| wasmill(&["plugin", "inspect", "a@1", "--server", "http://127.0.0.1:1"]))),
     (Code::ClientConfig, With(|_| shell("WASMILL_CONFIG=none.toml exec \"$0\" list --context lab"))),

@@ -1,5 +1,7 @@
 //! The JobManager of this process behind the routes.
 
+use std::io::{self, Read, Write};
+
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{mpsc, watch};
@@ -10,7 +12,7 @@ use wasmill_rest::{
     PluginDetail, PluginVersion, Problem, Replaced, Savepoint, Scale, Stall, Stored, Submission, TapRow, Worker,
 };
 
-use crate::backend::{Backend, Blob, Upload};
+use crate::backend::{Backend, Blob, Outgoing, Upload};
 
 impl Backend for Handle {
     async fn ready(&self) -> Result<(), Problem> {
@@ -112,6 +114,21 @@ impl Backend for Handle {
 
     async fn remove_savepoint(&self, name: &str) -> Result<(), Problem> {
         Handle::remove_savepoint(self, name).await
+    }
+
+    async fn export_savepoint(&self, name: &str) -> Result<Outgoing, Problem> {
+        let export = Handle::export_savepoint(self, name).await?;
+        let bytes = export.bytes();
+        let write = move |to: &mut dyn Write| export.write(to).map_err(|e| io::Error::other(e.to_string()));
+        Ok(Outgoing { bytes, write: Box::new(write) })
+    }
+
+    async fn import_savepoint(
+        &self,
+        name: &str,
+        from: impl Read + Send + 'static,
+    ) -> Result<(Savepoint, Stored), Problem> {
+        Handle::import_savepoint(self, name, from).await
     }
 
     async fn operation(&self, job: &str, kind: OperationKind) -> Result<Operation, Problem> {

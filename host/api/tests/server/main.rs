@@ -11,6 +11,7 @@ mod jobs;
 mod memory;
 mod plugins;
 mod refusals;
+mod savepoints;
 mod secure;
 mod streams;
 mod taskmanagers;

@@ -5,7 +5,7 @@ use std::{
     fmt::Write as _,
     fs,
     future::pending,
-    io::Write as _,
+    io::{Read, Write},
     path::Path,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use wasmill_api::{
     Backend,
-    backend::{Blob, Upload},
+    backend::{Blob, Outgoing, Upload},
 };
 use wasmill_model::fault::Code;
 use wasmill_rest::{
@@ -47,6 +47,8 @@ struct State {
     savepoints: Vec<Savepoint>,
     drained: bool,
     unready: bool,
+    /// Imports whose connection broke off.
+    broken: usize,
 }
 
 struct Job {
@@ -82,6 +84,11 @@ impl Memory {
 
     pub(crate) fn unready(&self) {
         self.state().unready = true;
+    }
+
+    /// Imports whose connection broke off.
+    pub(crate) fn broken(&self) -> usize {
+        self.state().broken
     }
 
     /// Polls that wait, and those that were dropped.
@@ -372,6 +379,8 @@ impl Backend for Memory {
             engine: "1.0.0".to_owned(),
             state_bytes: 0,
             operators: Vec::new(),
+            cluster: None,
+            unfinished: Vec::new(),
         };
         self.state().savepoints.push(savepoint.clone());
         Ok(savepoint)
@@ -390,6 +399,43 @@ impl Backend for Memory {
         self.get_savepoint(name).await?;
         self.state().savepoints.retain(|savepoint| savepoint.name != name);
         Ok(())
+    }
+
+    async fn export_savepoint(&self, name: &str) -> Result<Outgoing, Problem> {
+        self.get_savepoint(name).await?;
+        let (bytes, whole) = (200_000, name != "breaks");
+        let write = move |to: &mut dyn Write| {
+            to.write_all(&vec![b'x'; 150_000])?;
+            if whole { to.write_all(&vec![b'y'; 50_000]) } else { Err(std::io::Error::other("the disk is gone")) }
+        };
+        Ok(Outgoing { bytes, write: Box::new(write) })
+    }
+
+    async fn import_savepoint(
+        &self,
+        name: &str,
+        mut from: impl Read + Send + 'static,
+    ) -> Result<(Savepoint, Stored), Problem> {
+        let read = tokio::task::spawn_blocking(move || {
+            let mut first = [0];
+            from.read_exact(&mut first)?;
+            let mut bytes = 1;
+            // Whoever begins so has had enough.
+            if first[0] != b'!' {
+                bytes += std::io::copy(&mut from, &mut std::io::sink())?;
+            }
+            Ok::<_, std::io::Error>((bytes, first[0]))
+        });
+        let (bytes, first) = read.await.expect("it does not panic").map_err(|error| {
+            self.state().broken += 1;
+            Problem::new(422, Code::SavepointFileDamaged, format!("could not import it: {error}"))
+        })?;
+        if first == b'!' {
+            return Err(Problem::new(409, Code::SavepointExists, "could not import it: there is one"));
+        }
+        let mut savepoint = self.savepoint("job-1", Some(name.to_owned())).await?;
+        savepoint.state_bytes = bytes;
+        Ok((savepoint, Stored::New))
     }
 
     async fn operation(&self, job: &str, kind: OperationKind) -> Result<Operation, Problem> {

@@ -56,7 +56,10 @@ impl Comparison {
             match graph.vertices.iter().find(|vertex| vertex.name == had.name) {
                 Some(vertex) => found.compare(had, vertex),
                 None if had.files.is_empty() => {
-                    if had.subtasks.iter().any(|kept| kept.position.is_some() || kept.transaction.is_some()) {
+                    let has = |kept: &manifest::Subtask| {
+                        kept.position.is_some() || kept.transaction.is_some() || kept.unfinished.is_some()
+                    };
+                    if had.subtasks.iter().any(has) {
                         found.dropped.push(format!("how far `{}` had come", had.name));
                     }
                 }
@@ -67,6 +70,10 @@ impl Comparison {
     }
 
     fn compare(&mut self, had: &manifest::Vertex, vertex: &Vertex) {
+        if had.subtasks.iter().any(|kept| kept.left_behind) {
+            let name = &had.name;
+            self.dropped.push(format!("what `{name}` had not finished, which stayed where the savepoint was exported"));
+        }
         let Role::Operator { descriptor, inputs, .. } = &vertex.role else { return };
         let key = descriptor.key_fields(inputs);
         for state in &had.schema {

@@ -113,6 +113,8 @@ impl Handle {
         }
         let folder = checkpoints.unwrap_or_else(|| data_dir.join("checkpoints"));
         let kept = checkpoints::create(&folder, &cluster)?;
+        // What cannot be removed now is removed at the next start.
+        let _ = kept.sweep_imports();
         let nonce = rand_bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         kept.write_nonce(&nonce).map_err(checkpoints::Error::from)?;
         let jobs = jobs.into_iter().map(|(record, payload)| {

@@ -240,9 +240,10 @@ pub(crate) fn completed(store: &Store, job: JobId) -> Result<Vec<Completed>, sto
     Ok(completed.collect())
 }
 
-/// Whether sinks have prepared something that it makes visible.
+/// Whether sinks have prepared or written something for it.
 fn has_transactions(manifest: &Manifest) -> bool {
-    manifest.vertices.iter().flat_map(|vertex| &vertex.subtasks).any(|subtask| subtask.transaction.is_some())
+    let mut subtasks = manifest.vertices.iter().flat_map(|vertex| &vertex.subtasks);
+    subtasks.any(|subtask| subtask.transaction.is_some() || subtask.unfinished.is_some())
 }
 
 /// Whether all subtasks had come to their end.

@@ -66,7 +66,7 @@ pub(crate) fn manifest(cluster: &str, facts: &Facts, complete: &Complete) -> Res
     for (subtask, at, content) in parts {
         let part: SubtaskPart =
             serde_json::from_str(content).map_err(|e| format!("the part of subtask {subtask} cannot be read: {e}"))?;
-        for VertexPart { vertex: name, schema, files, position, transaction } in part.vertices {
+        for VertexPart { vertex: name, schema, files, position, transaction, unfinished } in part.vertices {
             let vertex = of_vertex.get_mut(name.as_str());
             let vertex = vertex.ok_or_else(|| format!("subtask {subtask} has kept something of `{name}`"))?;
             vertex.schema = schema;
@@ -76,7 +76,9 @@ pub(crate) fn manifest(cluster: &str, facts: &Facts, complete: &Complete) -> Res
                 }
             }
             let ended = *at == At::End;
-            vertex.subtasks.push(manifest::Subtask { subtask: subtask.index, position, transaction, ended });
+            let subtask = subtask.index;
+            let kept = manifest::Subtask { subtask, position, transaction, unfinished, left_behind: false, ended };
+            vertex.subtasks.push(kept);
         }
     }
     for vertex in of_vertex.values_mut() {

@@ -87,8 +87,9 @@ pub(crate) fn check_files(store: &Store, from: &str, manifest: &Name) -> Result<
 /// All savepoints, the newest first. Those that cannot be read are left out.
 pub(crate) fn all(store: &Store) -> Result<Vec<Savepoint>, Problem> {
     let entries = store.savepoints().map_err(|e| problem(&e))?;
-    let manifests = entries.iter().filter_map(|entry| store.manifest(&entry.name).ok());
-    let mut savepoints: Vec<Savepoint> = manifests.map(|manifest| shown(&manifest)).collect();
+    let manifests = entries.iter().filter_map(|entry| Some((entry, store.manifest(&entry.name).ok()?)));
+    let mut savepoints: Vec<Savepoint> =
+        manifests.map(|(entry, manifest)| shown(&manifest, store.is_imported(&entry.name))).collect();
     savepoints.sort_by(|a, b| (b.time_ms, &b.name).cmp(&(a.time_ms, &a.name)));
     Ok(savepoints)
 }
@@ -96,7 +97,8 @@ pub(crate) fn all(store: &Store) -> Result<Vec<Savepoint>, Problem> {
 /// One savepoint.
 pub(crate) fn get(store: &Store, name: &str) -> Result<Savepoint, Problem> {
     let entry = find(store, name)?.ok_or_else(|| no_such(name))?;
-    Ok(shown(&store.manifest(&entry.name).map_err(|e| problem(&e))?))
+    let manifest = store.manifest(&entry.name).map_err(|e| problem(&e))?;
+    Ok(shown(&manifest, store.is_imported(&entry.name)))
 }
 
 /// Removes a savepoint with its files.
@@ -111,19 +113,23 @@ pub(crate) fn remove(store: &Store, name: &str) -> Result<(), Problem> {
     store.delete(files.iter().flatten()).map_err(|e| problem(&e))
 }
 
-/// Makes a savepoint of a checkpoint: the same, with a name and in files of its own.
+/// Makes a savepoint of a checkpoint: the same, with a name and in files of its own, but for what sinks had prepared. That is visible by
+/// now, and nobody else's business: other jobs begin from savepoints, elsewhere even.
 pub(crate) fn make(store: &Store, of: &str, name: &str) -> Result<(Made, Savepoint), Problem> {
     check_name(store, name)?;
     let of: Name = of.parse().map_err(|_| no_such(of))?;
     let checkpoint = store.manifest(&of).map_err(|e| problem(&e))?;
     let mut savepoint = Manifest { savepoint: Some(name.to_owned()), ..checkpoint };
+    for subtask in savepoint.vertices.iter_mut().flat_map(|vertex| &mut vertex.subtasks) {
+        subtask.transaction = None;
+    }
     let copied = copy_files(store, &mut savepoint);
     copied.map_err(|reason| {
         Problem::new(500, Code::CheckpointStore, format!("could not make savepoint {name} of {of}: {reason}"))
     })?;
     let manifest = store.put_manifest(&savepoint).map_err(|e| problem(&e))?;
     let files = savepoint.files().map(|file| file.name.clone()).collect();
-    Ok((Made { job: savepoint.job, manifest, files }, shown(&savepoint)))
+    Ok((Made { job: savepoint.job, manifest, files }, shown(&savepoint, false)))
 }
 
 fn copy_files(store: &Store, manifest: &mut Manifest) -> Result<(), String> {
@@ -181,8 +187,15 @@ fn merged(store: &Store, vertex: &Vertex, meta: &Meta) -> Result<SnapshotFile, S
 }
 
 /// A savepoint as people see it.
-fn shown(manifest: &Manifest) -> Savepoint {
+pub(crate) fn shown(manifest: &Manifest, is_imported: bool) -> Savepoint {
+    let is_unfinished = |vertex: &&Vertex| {
+        let mut subtasks = vertex.subtasks.iter();
+        subtasks.any(|subtask| subtask.unfinished.is_some() || subtask.left_behind)
+    };
+    let unfinished = manifest.vertices.iter().filter(is_unfinished).map(|vertex| vertex.name.clone());
     Savepoint {
+        cluster: is_imported.then(|| manifest.cluster.clone()),
+        unfinished: unfinished.collect(),
         name: manifest.savepoint.clone().unwrap_or_default(),
         job: manifest.job.to_string(),
         job_name: job_name(manifest),

@@ -7,7 +7,7 @@ use super::{
     part::Kept as KeptPart,
     transactional::{Closed, Kept, read},
 };
-use crate::Transactions;
+use crate::SinkParts;
 
 /// What is known beside what the checkpoint itself keeps.
 pub(super) struct Accounts {
@@ -20,7 +20,7 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    pub(super) fn new(restored: &Transactions, folder: u64) -> Self {
+    pub(super) fn new(restored: &SinkParts, folder: u64) -> Self {
         let mut published = Vec::new();
         for (kept, visible) in &restored.later {
             // What cannot be understood says nothing.

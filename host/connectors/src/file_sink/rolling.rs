@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
 use wasmill_model::{
     Batch,
     ids::CheckpointId,
@@ -21,7 +20,7 @@ use super::{
     part::{Finished, Part, PartOptions, failed, sync_folder},
     publish::{DIGITS, last_number},
 };
-use crate::{CheckpointKind, Error, Sink};
+use crate::{CheckpointKind, Error, Sink, SinkPart};
 
 /// When a file ends and the next one begins: whatever comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +144,7 @@ impl Sink for RollingSink {
         self.open.as_ref().and_then(|open| open.since.checked_add(self.roll.every))
     }
 
-    fn checkpoint(&mut self, _: CheckpointId, _: CheckpointKind) -> Result<Option<Value>, Error> {
+    fn checkpoint(&mut self, _: CheckpointId, _: CheckpointKind) -> Result<SinkPart, Error> {
         unreachable!("it is for jobs that take no checkpoints")
     }
 
@@ -153,11 +152,11 @@ impl Sink for RollingSink {
         unreachable!("it is for jobs that take no checkpoints")
     }
 
-    fn prepare(&mut self) -> Result<Option<Value>, Error> {
+    fn prepare(&mut self) -> Result<SinkPart, Error> {
         if let Some(open) = self.open.take() {
             self.prepared = Some(open.part.finish()?);
         }
-        Ok(None)
+        Ok(SinkPart::default())
     }
 
     fn commit(&mut self) -> Result<(), Error> {

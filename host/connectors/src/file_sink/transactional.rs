@@ -23,12 +23,12 @@ use super::{
     rolling::Roll,
     temporary,
 };
-use crate::{CheckpointKind, Error, Sink, SinkPlace, Transactions};
+use crate::{CheckpointKind, Error, Sink, SinkPart, SinkParts, SinkPlace};
 
 /// Closed files that may wait. If there are more, files become larger than they should be.
 const WAITING_MAX: usize = 64;
 
-/// What a checkpoint keeps of a subtask.
+/// What a checkpoint keeps of a subtask: of files that roll as a transaction, of a whole one as what is unfinished.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Kept {
@@ -75,6 +75,8 @@ pub(super) struct TransactionalSink {
     number: u64,
     open: Option<Open>,
     waiting: Vec<Waiting>,
+    /// The newest checkpoint whose part was taken.
+    newest: Option<CheckpointId>,
     /// All rows have come.
     ended: bool,
     /// The result was made visible when the sink was opened.
@@ -88,17 +90,21 @@ impl TransactionalSink {
         roll: Option<Roll>,
         target: PathBuf,
         place: SinkPlace,
-        restored: &Transactions,
+        restored: &SinkParts,
     ) -> Result<Self, Error> {
         let folder = &options.name.folder;
         fs::create_dir_all(folder).map_err(|source| failed("create", folder, source))?;
         let number = fs::metadata(folder).map_err(|source| failed("look at", folder, source))?.ino();
-        let kept = restored.kept.iter().map(|value| read(value, folder)).collect::<Result<Vec<Kept>, Error>>()?;
+        let SinkParts { transactions, unfinished, is_shared, .. } = restored;
+        let all = transactions.iter().map(|value| (value, true)).chain(unfinished.iter().map(|value| (value, false)));
+        let kept = all.map(|(value, is_prepared)| Ok((read(value, folder)?, is_prepared)));
+        let kept = kept.collect::<Result<Vec<(Kept, bool)>, Error>>()?;
         let accounts = Accounts::new(restored, number);
-        let named = kept.iter().flat_map(|kept| kept.closed.iter().map(|c| &c.part).chain(&kept.open));
+        let named = kept.iter().flat_map(|(kept, _)| kept.closed.iter().map(|c| &c.part).chain(&kept.open));
         let named: Vec<&Path> = named.map(|part| part.temporary.as_path()).collect();
         temporary::sweep_but(folder, &options.name.whole(), &named);
-        let done = roll.is_none() && !kept.is_empty() && kept.iter().all(|kept| kept.ended);
+        // What others may go on from too stays as it is: the result is made of a copy.
+        let done = roll.is_none() && !is_shared && !kept.is_empty() && kept.iter().all(|(kept, _)| kept.ended);
         let subtask = place.subtask;
         let mut sink = Self {
             options,
@@ -109,24 +115,25 @@ impl TransactionalSink {
             number: 0,
             open: None,
             waiting: Vec::new(),
+            newest: None,
             ended: false,
             done,
         };
         let own = kept.into_iter().skip(subtask as usize).step_by(place.parallelism as usize);
-        own.into_iter().try_for_each(|kept| sink.take_over(kept, &accounts))?;
+        own.into_iter().try_for_each(|(kept, is_prepared)| sink.take_over(kept, is_prepared, &accounts))?;
         let folder = &sink.options.name.folder;
         let last = last_number(&sink.options.name, subtask).map_err(|source| failed("list", folder, source))?;
         sink.number = last.saturating_add(1);
         Ok(sink)
     }
 
-    /// Makes visible what was closed, and goes on where the rest was.
-    fn take_over(&mut self, kept: Kept, accounts: &Accounts) -> Result<(), Error> {
-        let is_result = self.roll.is_some() || self.done;
+    /// Makes visible what was closed, and goes on where the rest was. A result that was prepared is one of files that roll.
+    fn take_over(&mut self, kept: Kept, is_prepared: bool, accounts: &Accounts) -> Result<(), Error> {
+        let taken = if is_prepared { Taken::Number } else { Taken::Replace };
         let mut parts: Vec<KeptPart> = Vec::new();
         for Closed { part, target } in kept.closed {
-            match is_result {
-                true => match publish(&part.temporary, &target, self.taken()) {
+            match is_prepared || self.done {
+                true => match publish(&part.temporary, &target, taken) {
                     Err(Error::Unpublished { .. }) if accounts.closed(&part, kept.folder) => {}
                     published => published?,
                 },
@@ -188,16 +195,27 @@ impl TransactionalSink {
     }
 
     /// What is not visible.
-    fn kept(&mut self) -> Result<Option<Value>, Error> {
+    fn kept(&mut self) -> Result<SinkPart, Error> {
         let open = self.open.as_mut().map(|open| open.part.keep()).transpose()?;
         let closed: Vec<Closed> = self.waiting.iter().map(|waiting| waiting.closed.clone()).collect();
         let ended = self.ended || self.done;
         // Of one that does not roll it must be known whether it has ended.
         if self.roll.is_some() && open.is_none() && closed.is_empty() {
-            return Ok(None);
+            return Ok(SinkPart::default());
         }
         let kept = Kept { ended, folder: self.folder, closed, open };
-        Ok(Some(serde_json::to_value(kept).map_err(|e| failed("describe", &self.target, e.into()))?))
+        let kept = serde_json::to_value(kept).map_err(|e| failed("describe", &self.target, e.into()))?;
+        Ok(match self.roll {
+            Some(_) => SinkPart { transaction: Some(kept), unfinished: None },
+            None => SinkPart { transaction: None, unfinished: Some(kept) },
+        })
+    }
+
+    /// What was closed since the last checkpoint is of this one.
+    fn belong_to(&mut self, id: CheckpointId) {
+        for waiting in &mut self.waiting {
+            waiting.checkpoint.get_or_insert(id);
+        }
     }
 
     fn publish(&mut self, is_due: impl Fn(&Waiting) -> bool) -> Result<(), Error> {
@@ -238,14 +256,13 @@ impl Sink for TransactionalSink {
         Ok(())
     }
 
-    fn checkpoint(&mut self, id: CheckpointId, kind: CheckpointKind) -> Result<Option<Value>, Error> {
+    fn checkpoint(&mut self, id: CheckpointId, kind: CheckpointKind) -> Result<SinkPart, Error> {
         let must_close = kind == CheckpointKind::Savepoint || !self.options.encoder.is_text();
         if self.roll.is_some() && (must_close || self.is_due() && self.waiting.len() < WAITING_MAX) {
             self.close()?;
         }
-        for waiting in &mut self.waiting {
-            waiting.checkpoint.get_or_insert(id);
-        }
+        self.newest = Some(id);
+        self.belong_to(id);
         self.kept()
     }
 
@@ -257,7 +274,7 @@ impl Sink for TransactionalSink {
         self.publish(|waiting| waiting.checkpoint.is_some_and(|checkpoint| checkpoint <= id))
     }
 
-    fn prepare(&mut self) -> Result<Option<Value>, Error> {
+    fn prepare(&mut self) -> Result<SinkPart, Error> {
         if self.roll.is_none() && self.open.is_none() && !self.ended && !self.done {
             // A file without rows is a result too.
             let part = Part::create_to_keep(&self.options, self.shown())?;
@@ -265,6 +282,8 @@ impl Sink for TransactionalSink {
         }
         self.close()?;
         self.ended = true;
+        // It is the subtask's part of every checkpoint behind those that it has seen.
+        self.belong_to(CheckpointId(self.newest.map_or(0, |id| id.0.saturating_add(1))));
         self.kept()
     }
 

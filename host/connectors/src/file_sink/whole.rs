@@ -2,11 +2,10 @@
 
 use std::{io, path::PathBuf};
 
-use serde_json::Value;
 use wasmill_model::{Batch, ids::CheckpointId};
 
 use super::part::{Finished, Part, PartOptions, failed, sync_folder};
-use crate::{CheckpointKind, Error, Sink};
+use crate::{CheckpointKind, Error, Sink, SinkPart};
 
 /// The file of one subtask.
 pub(super) struct WholeSink {
@@ -44,7 +43,7 @@ impl Sink for WholeSink {
         Ok(())
     }
 
-    fn checkpoint(&mut self, _: CheckpointId, _: CheckpointKind) -> Result<Option<Value>, Error> {
+    fn checkpoint(&mut self, _: CheckpointId, _: CheckpointKind) -> Result<SinkPart, Error> {
         unreachable!("it is for jobs that take no checkpoints")
     }
 
@@ -52,15 +51,15 @@ impl Sink for WholeSink {
         unreachable!("it is for jobs that take no checkpoints")
     }
 
-    fn prepare(&mut self) -> Result<Option<Value>, Error> {
+    fn prepare(&mut self) -> Result<SinkPart, Error> {
         if !matches!(self.state, State::Writing(_)) {
-            return Ok(None);
+            return Ok(SinkPart::default());
         }
         let State::Writing(part) = std::mem::replace(&mut self.state, State::Failed) else {
             unreachable!("looked at above")
         };
         self.state = State::Prepared(part.finish()?);
-        Ok(None)
+        Ok(SinkPart::default())
     }
 
     fn commit(&mut self) -> Result<(), Error> {

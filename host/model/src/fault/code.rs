@@ -302,6 +302,8 @@ macro_rules! codes {
             CheckpointStore = "checkpoint-store",
             /// a savepoint of this name is there already
             SavepointExists = "savepoint-exists",
+            /// a file is no exported savepoint, or not a whole one
+            SavepointFileDamaged = "savepoint-file-damaged",
             /// a savepoint could not be taken
             SavepointFailed = "savepoint-failed",
             /// a job takes no checkpoints, and something was asked for that needs them

@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::Value;
-use wasmill_connectors::Transactions;
+use wasmill_connectors::SinkParts;
 use wasmill_model::{
     Field, JobGraph,
     descriptor::{Cell, CellKind},
@@ -14,7 +14,7 @@ use wasmill_model::{
 };
 use wasmill_snapshot::{
     file::{self, Reader, Row, Rows, StateSchema, StoredAs},
-    manifest::{SnapshotFile, Vertex},
+    manifest::{Manifest, SnapshotFile, Vertex},
     merge::{Merge, Tombstones},
 };
 use wasmill_state::{KeyedState, Restore, Stored, StoredCell, StoredEntries, VALUES};
@@ -60,23 +60,32 @@ impl Restored {
         Some(arrays.flatten().cloned().collect())
     }
 
-    /// What the subtasks of a sink had not made visible. `None`: it is new.
-    pub(crate) fn transactions(&self, sink: &str) -> Option<Transactions> {
+    /// What the subtasks of a sink had not made visible. `None`: it is new. Of a savepoint all that was prepared is visible, and
+    /// not the business of whoever begins from it.
+    pub(crate) fn sink_parts(&self, sink: &str) -> Option<SinkParts> {
         let of = |vertex: &Vertex| vertex.subtasks.iter().filter_map(|kept| kept.transaction.clone()).collect();
-        let Beginning { visible, given_up, passed, .. } = &self.beginning;
+        let Beginning { manifest, visible, given_up, passed } = &self.beginning;
         let later = passed.iter().filter_map(|(manifest, visible)| {
             let vertex = manifest.vertices.iter().find(|vertex| vertex.name == sink)?;
             Some((of(vertex), *visible))
         });
-        let (kept, later) = (of(self.vertex(sink)?), later.collect());
-        Some(Transactions { kept, visible: *visible, given_up: *given_up, later })
+        let vertex = self.vertex(sink)?;
+        let is_shared = manifest.savepoint.is_some();
+        Some(SinkParts {
+            transactions: if is_shared { Vec::new() } else { of(vertex) },
+            unfinished: vertex.subtasks.iter().filter_map(|kept| kept.unfinished.clone()).collect(),
+            is_shared,
+            visible: *visible,
+            given_up: *given_up,
+            later: later.collect(),
+        })
     }
 
     /// Whether the next checkpoint adds to the files of this one, and what is in them is not written again. Those of another job,
     /// or of a savepoint, are not the job's own; to those of another schema nothing can be added.
     pub(crate) fn is_added_to(&self, operator: &str, schema: &[StateSchema]) -> bool {
-        let manifest = &self.beginning.manifest;
-        let is_own = manifest.job == self.job && manifest.savepoint.is_none();
+        let Manifest { cluster, job, savepoint, .. } = &*self.beginning.manifest;
+        let is_own = (cluster, *job) == (&self.from.cluster, self.job) && savepoint.is_none();
         is_own && self.vertex(operator).is_some_and(|vertex| vertex.schema == schema)
     }
 

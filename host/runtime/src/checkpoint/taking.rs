@@ -7,6 +7,7 @@ use std::sync::{
 };
 
 use serde_json::Value;
+use wasmill_connectors::SinkPart;
 use wasmill_model::ids::{CheckpointId, Subtask};
 use wasmill_state::SealedState;
 
@@ -28,7 +29,7 @@ const WAITING_MAX: usize = 2;
 pub(crate) struct Taken {
     pub(crate) state: Option<SealedState>,
     pub(crate) position: Option<Value>,
-    pub(crate) transaction: Option<Value>,
+    pub(crate) sink: SinkPart,
 }
 
 /// A subtask's side of checkpoints.

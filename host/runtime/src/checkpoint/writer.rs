@@ -10,12 +10,13 @@ use std::{
     thread,
 };
 
+use wasmill_connectors::SinkPart;
 use wasmill_model::ids::{CheckpointId, JobId, Subtask};
 
 use crate::{
     attempt::OnProgress,
     checkpoint::{
-        At, Checkpointing, Restored, SubtaskPart, Taken, VertexPart,
+        At, Beginning, Checkpointing, Restored, SubtaskPart, Taken, VertexPart,
         chain_of_files::{ChainOfFiles, Owner},
         schema_of,
     },
@@ -92,7 +93,8 @@ pub(crate) fn start_writer(
             chains.insert((vertex, subtask.index), ChainOfFiles::new(owner, files));
         }
     }
-    let own = checkpointing.restore.as_ref().filter(|beginning| beginning.manifest.job == id);
+    let is_own = |of: &&Beginning| (&of.manifest.cluster, of.manifest.job) == (&checkpointing.cluster, id);
+    let own = checkpointing.restore.as_ref().filter(is_own);
     let oldest = own.map_or(CheckpointId(0), |beginning| beginning.manifest.checkpoint);
     let (inbox, tasks) = mpsc::channel();
     let (job, life, on_progress) = (job.clone(), life.clone(), on_progress.clone());
@@ -139,9 +141,11 @@ impl Writer {
         let places = self.job.plan.chains[subtask.chain as usize].vertices.clone();
         let mut part = SubtaskPart { vertices: Vec::new() };
         let mut failed = None;
-        for (vertex, Taken { state, position, transaction }) in places.into_iter().zip(vertices) {
+        for (vertex, Taken { state, position, sink }) in places.into_iter().zip(vertices) {
             let name = self.job.graph.vertices[vertex].name.clone();
-            let mut kept = VertexPart { vertex: name, schema: Vec::new(), files: Vec::new(), position, transaction };
+            let SinkPart { transaction, unfinished } = sink;
+            let (schema, files) = (Vec::new(), Vec::new());
+            let mut kept = VertexPart { vertex: name, schema, files, position, transaction, unfinished };
             if let Some(chain) = self.chains.get_mut(&(vertex, subtask.index)) {
                 if let Some(state) = state {
                     chain.add(checkpoint, state);

@@ -7,8 +7,7 @@ use std::{
 };
 
 use arrow_array::{Array, ArrayRef, cast::AsArray, types::Int64Type};
-use serde_json::Value;
-use wasmill_connectors::{CheckpointKind, Error, Sink};
+use wasmill_connectors::{CheckpointKind, Error, Sink, SinkPart};
 use wasmill_model::{Batch, dead_letters, ids::CheckpointId};
 
 /// Rows that a run keeps, over all ports.
@@ -75,16 +74,16 @@ impl Sink for Collector {
         Ok(())
     }
 
-    fn checkpoint(&mut self, _: CheckpointId, _: CheckpointKind) -> Result<Option<Value>, Error> {
-        Ok(None)
+    fn checkpoint(&mut self, _: CheckpointId, _: CheckpointKind) -> Result<SinkPart, Error> {
+        Ok(SinkPart::default())
     }
 
     fn completed(&mut self, _: CheckpointId) -> Result<(), Error> {
         Ok(())
     }
 
-    fn prepare(&mut self) -> Result<Option<Value>, Error> {
-        Ok(None)
+    fn prepare(&mut self) -> Result<SinkPart, Error> {
+        Ok(SinkPart::default())
     }
 
     fn commit(&mut self) -> Result<(), Error> {

@@ -32,6 +32,8 @@ fn manifest() -> Manifest {
             subtask: 1,
             position: Some(json!({ "file": "a", "byte": 7 })),
             transaction: None,
+            unfinished: None,
+            left_behind: false,
             ended: false,
         }],
     };

@@ -110,18 +110,21 @@ impl Objects for Folder {
         self.root.display().to_string()
     }
 
-    fn put_file(&self, name: &Name, from: &Path, expected: &Expected) -> io::Result<Option<String>> {
-        let source = File::open(from)?;
+    fn put_all(&self, name: &Name, from: &mut dyn Read, expected: &Expected) -> io::Result<Option<String>> {
         let (unfinished, target) = self.begin(name)?;
-        copied(source, target, unfinished, expected)
+        copied(from, target, unfinished, expected)
+    }
+
+    fn open(&self, name: &Name) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(File::open(self.path(name))?))
     }
 
     fn get_file(&self, name: &Name, to: &Path, expected: &Expected) -> io::Result<Option<String>> {
-        let source = File::open(self.path(name))?;
+        let mut source = File::open(self.path(name))?;
         // That something is not found is said of the source only.
         let begun = Unfinished::create(to).map_err(|error| io::Error::other(format!("{}: {error}", to.display())));
         let (unfinished, target) = begun?;
-        copied(source, target, unfinished, expected)
+        copied(&mut source, target, unfinished, expected)
     }
 
     fn put(&self, name: &Name, bytes: &[u8]) -> io::Result<()> {
@@ -170,9 +173,14 @@ impl Objects for Folder {
     }
 }
 
-/// Copies a file to one that is begun. If what was read is not as expected, the copy is dropped, and the answer says how it
+/// Copies what is read to a file that is begun. If what was read is not as expected, the copy is dropped, and the answer says how it
 /// differs.
-fn copied(source: File, target: File, unfinished: Unfinished, expected: &Expected) -> io::Result<Option<String>> {
+fn copied(
+    source: &mut dyn Read,
+    target: File,
+    unfinished: Unfinished,
+    expected: &Expected,
+) -> io::Result<Option<String>> {
     // One byte more shows that there are more.
     let source = source.take(expected.bytes.saturating_add(1));
     let (blake3, bytes) = Hash::of_all(Copying { source, target: &target })?;
@@ -189,12 +197,12 @@ fn copied(source: File, target: File, unfinished: Unfinished, expected: &Expecte
 }
 
 /// Writes to another file what is read through it.
-struct Copying<'a> {
-    source: io::Take<File>,
+struct Copying<'a, R> {
+    source: R,
     target: &'a File,
 }
 
-impl Read for Copying<'_> {
+impl<R: Read> Read for Copying<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
         self.target.write_all(&buffer[..read])?;

@@ -1,6 +1,11 @@
 //! What a checkpoint store stands on: things with names, written whole or not at all.
 
-use std::{fmt, io, path::Path, time::SystemTime};
+use std::{
+    fmt,
+    io::{self, Read},
+    path::Path,
+    time::SystemTime,
+};
 
 use super::Name;
 use crate::file::Expected;
@@ -11,8 +16,12 @@ pub trait Objects: fmt::Debug + Send + Sync {
     /// Where it is, for messages.
     fn place(&self) -> String;
 
-    /// Copies a file there. If what is read is not as expected, nothing is put, and the answer says how it differs.
-    fn put_file(&self, name: &Name, from: &Path, expected: &Expected) -> io::Result<Option<String>>;
+    /// Puts all that is read. If it is not as expected, nothing is put, and the answer says how it differs. No more is read than
+    /// shows that.
+    fn put_all(&self, name: &Name, from: &mut dyn Read, expected: &Expected) -> io::Result<Option<String>>;
+
+    /// Opens something, to be read piece by piece; it can be read to its end whoever deletes it meanwhile.
+    fn open(&self, name: &Name) -> io::Result<Box<dyn Read + Send>>;
 
     /// Copies a file from there, in place of what stands under the path. If what is read is not as expected, the path stays as
     /// it was, and the answer says how it differs.

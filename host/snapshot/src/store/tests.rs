@@ -1,6 +1,6 @@
 //! A checkpoint store in a folder.
 
-use std::{fs, path::PathBuf, sync::Mutex, time::Duration};
+use std::{fs, io::Read, path::PathBuf, sync::Mutex, time::Duration};
 
 use tempfile::TempDir;
 
@@ -282,8 +282,11 @@ impl Objects for Unreliable {
     fn place(&self) -> String {
         self.folder.place()
     }
-    fn put_file(&self, name: &Name, from: &Path, expected: &Expected) -> io::Result<Option<String>> {
-        self.folder.put_file(name, from, expected)
+    fn put_all(&self, name: &Name, from: &mut dyn Read, expected: &Expected) -> io::Result<Option<String>> {
+        self.folder.put_all(name, from, expected)
+    }
+    fn open(&self, name: &Name) -> io::Result<Box<dyn Read + Send>> {
+        self.folder.open(name)
     }
     fn get_file(&self, name: &Name, to: &Path, expected: &Expected) -> io::Result<Option<String>> {
         let mut wrong = self.wrong.lock().expect("nobody panics");

@@ -1,6 +1,7 @@
 //! What each mode declares.
 
 use crate::{
+    every_type,
     exports::wasmill::operator::guest::{Descriptor, Input},
     wasmill::operator::{
         data::{Field, TimeDomain},
@@ -100,6 +101,12 @@ pub(crate) fn describe(mode: &str, inputs: &[Input]) -> Result<Descriptor, Strin
             let mut descriptor = plain(inputs, &["a"], vec![port("out", Shape::Pass(0))]);
             let sub_key = Some("int64".into());
             descriptor.cells = vec![Cell { kind: "broadcast".into(), sub_key, ..cell("all", "int64") }];
+            descriptor
+        }
+        "every-type" => {
+            let mut descriptor = plain(inputs, &["price"], vec![port("out", Shape::Key(vec![field("told", "utf8")]))]);
+            descriptor.inputs[0].keyed = true;
+            (descriptor.cells, descriptor.timers) = (every_type::cells(), true);
             descriptor
         }
         "union" => {

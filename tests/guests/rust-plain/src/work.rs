@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     bytes::{Text, bit, bitmap, emit, extension, fixed, i64s, of_i64s, of_u32s, texts, u32s},
+    every_type,
     exports::wasmill::operator::guest::{Column, Failure, Groups, Notice, Reply, Rows, TimeDomain},
     wasmill::operator::{
         clock,
@@ -38,6 +39,7 @@ pub(crate) fn process(
         "count-later" => {
             count(groups.expect("keyed"), &state, TimeDomain::ProcessingTime, clock::processing_time() + 20)
         }
+        "every-type" => every_type::process(&rows, &groups.expect("keyed"), &state),
         "union" => emit(Outcome::Replace(Rows { event_times: None, ..rows })),
         "count-marked" => count_marked(&groups.expect("keyed"), &state),
         "entries" => entries(&rows, &groups.expect("keyed")),
@@ -250,6 +252,9 @@ pub(crate) fn on_timers(
 ) -> Result<Reply, Failure> {
     if mode == "bad:timer-pass" {
         return Ok(emit(Outcome::Unchanged));
+    }
+    if mode == "every-type" {
+        return Ok(every_type::on_timers(domain, &groups, &state));
     }
     let times: Vec<i64> = i64s(due.event_times.as_deref().expect("timers have a time")).collect();
     log::write(log::Level::Debug, &format!("{domain:?} {times:?} {} columns", due.columns.len()));

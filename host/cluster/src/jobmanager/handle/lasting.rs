@@ -1,13 +1,16 @@
 //! Savepoints, and jobs that end with one, begin from one, or go on in another form.
 
-use std::sync::Arc;
+use std::{io::Read, sync::Arc};
 
 use tokio::sync::oneshot;
 use wasmill_control::jobmanager::{self, Event, Restart};
 use wasmill_model::{fault::Code, ids::JobId};
-use wasmill_rest::{Choice, JobSummary, Problem, Replaced, Savepoint, Scale, Submission};
+use wasmill_rest::{Choice, JobSummary, Problem, Replaced, Savepoint, Scale, Stored, Submission};
 use wasmill_runtime::Job;
-use wasmill_snapshot::store::{Entry, Store};
+use wasmill_snapshot::{
+    archive::Export,
+    store::{Entry, Name, Store},
+};
 
 use crate::{
     jobmanager::{
@@ -15,7 +18,7 @@ use crate::{
         checkpointing::no_checkpoints,
         compatibility::compatible,
         handle::{Handle, StartingPoint, gone, shape},
-        savepoints, views,
+        savepoints, travel, views,
     },
     payload::Payload,
 };
@@ -67,6 +70,27 @@ impl Handle {
     pub async fn remove_savepoint(&self, name: &str) -> Result<(), Problem> {
         let name = name.to_owned();
         self.with_store(move |store| savepoints::remove(store, &name)).await
+    }
+
+    /// A savepoint, to be written as one file.
+    pub async fn export_savepoint(&self, name: &str) -> Result<Export, Problem> {
+        let name = name.to_owned();
+        self.with_store(move |store| travel::export(store, &name)).await
+    }
+
+    /// Takes a savepoint that was exported: reads all of it, and makes it one of this name once it is whole. The keeper, which has the
+    /// last word about names, does not wait for what is read.
+    pub async fn import_savepoint(
+        &self,
+        name: &str,
+        from: impl Read + Send + 'static,
+    ) -> Result<(Savepoint, Stored), Problem> {
+        let (name, keeper) = (name.to_owned(), self.keeper.clone());
+        let store = keeper.ask(|keeping| keeping.store.clone()).await.ok_or_else(gone)?;
+        let (receiver, named) = (store, name.clone());
+        let received = tokio::task::spawn_blocking(move || travel::receive(&receiver, &named, from));
+        let import = received.await.map_err(|_| gone())??;
+        keeper.ask(move |keeping| travel::take(&keeping.store, &name, import)).await.ok_or_else(gone)?
     }
 
     /// Lets a running job go on with another parallelism, and waits until it does.

@@ -5,14 +5,13 @@ use std::{collections::BTreeMap, fs, io::Read as _, path::Path, sync::Arc};
 use arrow_array::{ArrayRef, Int64Array};
 use flate2::read::MultiGzDecoder;
 use proptest::{collection::vec, prelude::*};
-use serde_json::Value;
 use wasmill_model::{
     Batch, DataType, Field, Schema,
     fault::{Code, Coded},
     ids::CheckpointId,
 };
 
-use crate::{CheckpointKind, Error, Sink, SinkConfig, SinkPlace, Transactions, testing};
+use crate::{CheckpointKind, Error, Sink, SinkConfig, SinkPart, SinkParts, SinkPlace, testing};
 
 fn config(folder: &Path, name: &str, format: &str, more: &str) -> SinkConfig {
     let text = format!("connector = \"file\"\npath = \"{name}\"\nformat = \"{format}\"\n{more}");
@@ -28,19 +27,34 @@ fn open(
     config: &SinkConfig,
     subtask: u32,
     parallelism: u32,
-    restored: Option<&[Value]>,
+    restored: Option<&[SinkPart]>,
 ) -> Result<Box<dyn Sink>, Error> {
-    let transactions = restored.map(|kept| Transactions { kept: kept.to_vec(), ..Transactions::default() });
-    open_with(config, (subtask, parallelism), transactions.as_ref())
+    open_parts(config, subtask, parallelism, restored.map(parts_of).as_ref())
 }
 
-fn open_with(
+/// Of which nothing else is known.
+fn parts_of(parts: &[SinkPart]) -> SinkParts {
+    SinkParts {
+        transactions: parts.iter().filter_map(|part| part.transaction.clone()).collect(),
+        unfinished: parts.iter().filter_map(|part| part.unfinished.clone()).collect(),
+        ..SinkParts::default()
+    }
+}
+
+fn open_parts(
     config: &SinkConfig,
-    (subtask, parallelism): (u32, u32),
-    restored: Option<&Transactions>,
+    subtask: u32,
+    parallelism: u32,
+    parts: Option<&SinkParts>,
 ) -> Result<Box<dyn Sink>, Error> {
     let schema = Schema::new(vec![Field::new("n", DataType::Int64)]).expect("one name");
-    config.open(&schema, SinkPlace { subtask, parallelism, bounded: true, checkpoints: true }, restored)
+    config.open(&schema, SinkPlace { subtask, parallelism, bounded: true, checkpoints: true }, parts)
+}
+
+/// What a savepoint has of what a subtask kept.
+fn of_savepoint(parts: Vec<SinkPart>) -> SinkParts {
+    let unfinished = parts.into_iter().filter_map(|part| part.unfinished).collect();
+    SinkParts { unfinished, is_shared: true, ..SinkParts::default() }
 }
 
 /// The numbers in all visible files, and how often each is there. Every file is whole.
@@ -88,7 +102,7 @@ fn nothing_is_visible_before_a_checkpoint_that_has_it_is_complete() {
     std::thread::sleep(std::time::Duration::from_millis(2));
     sink.flush().expect("nothing to do");
     let kept = sink.checkpoint(CheckpointId(1), CheckpointKind::Checkpoint).expect("room on disk");
-    assert!(kept.is_some());
+    assert!(kept.transaction.is_some() && kept.unfinished.is_none());
     sink.write(&numbers(10, 20)).expect("room on disk");
     assert_eq!(visible(folder.path()), BTreeMap::new());
     sink.completed(CheckpointId(1)).expect("room on disk");
@@ -98,8 +112,7 @@ fn nothing_is_visible_before_a_checkpoint_that_has_it_is_complete() {
     drop(sink);
     assert_eq!(visible(folder.path()), once(0..10), "nobody has said that it is complete");
     for _ in 0..2 {
-        let restored: Vec<Value> = kept.iter().cloned().collect();
-        drop(open(&config, 0, 1, Some(&restored)).expect("it opens"));
+        drop(open(&config, 0, 1, Some(std::slice::from_ref(&kept))).expect("it opens"));
         assert_eq!(visible(folder.path()), once(0..20), "what it goes on from is complete");
     }
 }
@@ -116,10 +129,10 @@ fn a_whole_file_appears_at_the_end_and_is_never_replaced_by_less() {
         sink.completed(CheckpointId(1)).expect("nothing to do");
         sink.write(&numbers(10, 90)).expect("room on disk");
         std::mem::forget(sink);
-        let restored: Vec<Value> = kept.into_iter().collect();
-        let mut sink = open(&config, 0, 1, Some(&restored)).expect("it goes on");
+        let mut sink = open(&config, 0, 1, Some(&[kept])).expect("it goes on");
         sink.write(&numbers(10, 20)).expect("room on disk");
-        let end = sink.prepare().expect("room on disk").expect("the file is to come");
+        let end = sink.prepare().expect("room on disk");
+        assert!(end.unfinished.is_some(), "the file is to come");
         assert_eq!(visible(folder.path()), BTreeMap::new(), "{name}");
         drop(sink);
         for _ in 0..2 {
@@ -138,30 +151,26 @@ fn a_prepared_file_that_is_gone_is_an_error_that_names_it() {
     let config = config(folder.path(), "o.jsonl", "json", "roll = { every = \"1h\" }");
     let mut sink = open(&config, 0, 1, None).expect("it opens");
     sink.write(&numbers(0, 10)).expect("room on disk");
-    let kept = sink.checkpoint(CheckpointId(1), CheckpointKind::Savepoint).expect("room on disk").expect("a file");
+    let kept = sink.checkpoint(CheckpointId(1), CheckpointKind::Savepoint).expect("room on disk");
     let open_part =
         open(&config, 0, 1, None).expect("it opens").checkpoint(CheckpointId(1), CheckpointKind::Checkpoint);
-    assert_eq!(open_part.expect("nothing was written"), None);
+    assert_eq!(open_part.expect("nothing was written"), SinkPart::default());
     drop(sink);
     for entry in fs::read_dir(folder.path()).expect("it is there") {
         fs::remove_file(entry.expect("readable").path()).expect("it is ours");
     }
-    let lost = |kept: &Value, known: Transactions| {
-        let restored = Transactions { kept: vec![kept.clone()], ..known };
-        open_with(&config, (0, 1), Some(&restored)).err().map(|error| error.to_string())
+    let lost = |kept: &SinkPart, visible, given_up| {
+        let parts = SinkParts { visible, given_up, ..parts_of(std::slice::from_ref(kept)) };
+        open_parts(&config, 0, 1, Some(&parts)).err().map(|error| error.to_string())
     };
-    let (visible, given_up) = (
-        Transactions { visible: true, ..Transactions::default() },
-        Transactions { given_up: true, ..Transactions::default() },
-    );
-    let error = lost(&kept, Transactions::default()).expect("nobody knows that it was visible");
+    let error = lost(&kept, false, false).expect("nobody knows that it was visible");
     assert!(error.contains("could not make") && error.contains("which is gone"), "{error}");
-    assert_eq!(lost(&kept, visible.clone()), None, "somebody has taken away what was visible");
-    assert_eq!(lost(&kept, given_up.clone()), None);
+    assert_eq!(lost(&kept, true, false), None, "somebody has taken away what was visible");
+    assert_eq!(lost(&kept, false, true), None);
     let mut elsewhere = kept;
-    elsewhere["folder"] = 1.into();
-    assert!(lost(&elsewhere, visible).is_some(), "what was visible there is not here");
-    assert_eq!(lost(&elsewhere, given_up), None);
+    elsewhere.transaction.as_mut().expect("a file was prepared")["folder"] = 1.into();
+    assert!(lost(&elsewhere, true, false).is_some(), "what was visible there is not here");
+    assert_eq!(lost(&elsewhere, false, true), None);
 }
 
 #[test]
@@ -171,23 +180,24 @@ fn a_file_that_was_still_written_and_does_not_have_what_it_had_is_an_error_that_
         let config = config(folder.path(), "o.jsonl", "json", "roll = { every = \"1h\" }");
         let mut sink = open(&config, 0, 1, None).expect("it opens");
         sink.write(&numbers(0, 10)).expect("room on disk");
-        let kept = sink.checkpoint(CheckpointId(1), CheckpointKind::Checkpoint).expect("room on disk").expect("a file");
+        let kept = sink.checkpoint(CheckpointId(1), CheckpointKind::Checkpoint).expect("room on disk");
         drop(sink);
-        let path = kept["open"]["temporary"].as_str().expect("a path").to_owned();
+        let transaction = kept.transaction.as_ref().expect("a file is open");
+        let path = transaction["open"]["temporary"].as_str().expect("a path").to_owned();
         match shorter {
             true => fs::write(&path, "{\"n\":0}\n").expect("it is ours"),
             false => fs::remove_file(&path).expect("it is ours"),
         }
-        let open = |known: Transactions| {
-            let restored = Transactions { kept: vec![kept.clone()], ..known };
-            open_with(&config, (0, 1), Some(&restored))
+        let open = |visible, given_up| {
+            let parts = SinkParts { visible, given_up, ..parts_of(std::slice::from_ref(&kept)) };
+            open_parts(&config, 0, 1, Some(&parts))
         };
         for visible in [false, true] {
-            let error = open(Transactions { visible, ..Transactions::default() }).err().expect("rows are lost");
+            let error = open(visible, false).err().expect("rows are lost");
             assert_eq!(error.code(), Code::TransactionLost);
             assert!(error.to_string().contains(&path), "{error}");
         }
-        let mut sink = open(Transactions { given_up: true, ..Transactions::default() }).expect("it is given up");
+        let mut sink = open(false, true).expect("it is given up");
         sink.write(&numbers(10, 12)).expect("room on disk");
         sink.prepare().and_then(|_| sink.commit()).expect("room on disk");
         assert_eq!(visible(folder.path()), once(10..12));
@@ -200,22 +210,97 @@ fn who_goes_back_past_a_checkpoint_loses_nothing_that_it_has_made_visible() {
     let config = config(folder.path(), "o.jsonl", "json", "roll = { every = \"1h\" }");
     let mut sink = open(&config, 0, 1, None).expect("it opens");
     sink.write(&numbers(0, 10)).expect("room on disk");
-    let first = sink.checkpoint(CheckpointId(1), CheckpointKind::Checkpoint).expect("room on disk").expect("a file");
+    let first = sink.checkpoint(CheckpointId(1), CheckpointKind::Checkpoint).expect("room on disk");
     sink.completed(CheckpointId(1)).expect("nothing to do");
     sink.write(&numbers(10, 20)).expect("room on disk");
-    let second = sink.checkpoint(CheckpointId(2), CheckpointKind::Savepoint).expect("room on disk").expect("a file");
+    let second = sink.checkpoint(CheckpointId(2), CheckpointKind::Savepoint).expect("room on disk");
     sink.completed(CheckpointId(2)).expect("room on disk");
     drop(sink);
     assert_eq!(visible(folder.path()), once(0..20));
-    let back = |later| Transactions { kept: vec![first.clone()], later, ..Transactions::default() };
-    let error = open_with(&config, (0, 1), Some(&back(Vec::new()))).err().expect("nobody knows what became of it");
+    let back = |later| SinkParts { later, ..parts_of(std::slice::from_ref(&first)) };
+    let error = open_parts(&config, 0, 1, Some(&back(Vec::new()))).err().expect("nobody knows what became of it");
     assert_eq!(error.code(), Code::TransactionLost);
-    let restored = back(vec![(vec![second], false)]);
-    let mut sink = open_with(&config, (0, 1), Some(&restored)).expect("the second has made it visible");
+    let second = second.transaction.expect("a file was closed");
+    let mut sink =
+        open_parts(&config, 0, 1, Some(&back(vec![(vec![second], false)]))).expect("the second has made it visible");
     sink.write(&numbers(10, 30)).expect("room on disk");
     sink.prepare().and_then(|_| sink.commit()).expect("room on disk");
     let expected: BTreeMap<i64, usize> = (0..30).map(|n| (n, if (10..20).contains(&n) { 2 } else { 1 })).collect();
     assert_eq!(visible(folder.path()), expected);
+}
+
+/// A subtask may end while others go on for days: what it wrote does not wait for them.
+#[test]
+fn what_was_prepared_at_the_end_of_the_input_is_visible_with_the_next_checkpoint_that_is_complete() {
+    let folder = tempfile::tempdir().expect("room for a folder");
+    let config = config(folder.path(), "o.jsonl", "json", "roll = { every = \"1h\" }");
+    let mut sink = open(&config, 0, 1, None).expect("it opens");
+    sink.write(&numbers(0, 10)).expect("room on disk");
+    sink.checkpoint(CheckpointId(7), CheckpointKind::Checkpoint).expect("room on disk");
+    sink.write(&numbers(10, 20)).expect("room on disk");
+    sink.prepare().expect("room on disk");
+    sink.completed(CheckpointId(7)).expect("room on disk");
+    assert_eq!(visible(folder.path()), BTreeMap::new(), "checkpoint 7 was taken before the end");
+    sink.completed(CheckpointId(9)).expect("room on disk");
+    assert_eq!(visible(folder.path()), once(0..20));
+    assert_eq!(sink.prepare().expect("nothing is left"), SinkPart::default());
+}
+
+#[test]
+fn files_that_roll_are_no_business_of_another_job_that_begins_from_a_savepoint() {
+    let folder = tempfile::tempdir().expect("room for a folder");
+    let config = config(folder.path(), "o.jsonl", "json", "roll = { every = \"1h\" }");
+    let mut sink = open(&config, 0, 1, None).expect("it opens");
+    sink.write(&numbers(0, 10)).expect("room on disk");
+    let kept = sink.checkpoint(CheckpointId(1), CheckpointKind::Savepoint).expect("room on disk");
+    let parts = of_savepoint(vec![kept]);
+    assert_eq!(parts, SinkParts { is_shared: true, ..SinkParts::default() });
+    sink.completed(CheckpointId(1)).expect("room on disk");
+    sink.write(&numbers(10, 20)).expect("room on disk");
+    sink.checkpoint(CheckpointId(2), CheckpointKind::Savepoint).expect("room on disk");
+    // Whoever reads the files has taken them away, and the other job writes to the same place.
+    fs::remove_file(folder.path().join("o.0.000001.jsonl")).expect("it is there");
+    let mut other = open_parts(&config, 0, 1, Some(&parts)).expect("it begins");
+    assert_eq!(visible(folder.path()), BTreeMap::new(), "the second file is not complete");
+    other.write(&numbers(50, 60)).expect("room on disk");
+    other.prepare().and_then(|_| other.commit()).expect("room on disk");
+    sink.completed(CheckpointId(2)).expect("the other job has left it alone");
+    let both: BTreeMap<i64, usize> = once(10..20).into_iter().chain(once(50..60)).collect();
+    assert_eq!(visible(folder.path()), both);
+}
+
+#[test]
+fn a_whole_file_is_copied_by_whoever_begins_from_a_savepoint_and_stays_with_its_job() {
+    for ends_before in [false, true] {
+        let (folder, elsewhere) =
+            (tempfile::tempdir().expect("room for a folder"), tempfile::tempdir().expect("room for a folder"));
+        let of = |folder: &Path| config(folder, "o.csv", "csv", "");
+        let mut sink = open(&of(folder.path()), 0, 1, None).expect("it opens");
+        sink.write(&numbers(0, 10)).expect("room on disk");
+        let kept = match ends_before {
+            true => sink.prepare().expect("room on disk"),
+            false => sink.checkpoint(CheckpointId(1), CheckpointKind::Savepoint).expect("room on disk"),
+        };
+        let parts = of_savepoint(vec![kept]);
+        for _ in 0..2 {
+            let mut other = open_parts(&of(elsewhere.path()), 0, 1, Some(&parts)).expect("it goes on with a copy");
+            if !ends_before {
+                other.write(&numbers(10, 15)).expect("room on disk");
+            }
+            other.prepare().and_then(|_| other.commit()).expect("room on disk");
+            assert_eq!(visible(elsewhere.path()), once(0..if ends_before { 10 } else { 15 }));
+            assert_eq!(visible(folder.path()), BTreeMap::new(), "the other job has not come to its end");
+        }
+        if !ends_before {
+            sink.write(&numbers(10, 30)).expect("room on disk");
+        }
+        sink.prepare().and_then(|_| sink.commit()).expect("room on disk");
+        assert_eq!(visible(folder.path()), once(0..if ends_before { 10 } else { 30 }));
+        // It has its name now, and the savepoint names what it was before.
+        let error = open_parts(&of(elsewhere.path()), 0, 1, Some(&parts)).err().expect("it is gone").to_string();
+        assert!(error.contains("which the checkpoint needs"), "{error}");
+        assert!(error.contains("give the sink another name"), "{error}");
+    }
 }
 
 #[test]
@@ -262,7 +347,7 @@ struct Run {
     next: i64,
     checkpoint: u64,
     /// What the last complete checkpoint keeps, and the number that came next then.
-    complete: (Option<Vec<Value>>, i64),
+    complete: (Option<Vec<SinkPart>>, i64),
 }
 
 impl Run {
@@ -286,8 +371,7 @@ impl Run {
                 let kind = if savepoint { CheckpointKind::Savepoint } else { CheckpointKind::Checkpoint };
                 let id = CheckpointId(self.checkpoint);
                 let kept = self.sinks.iter_mut().map(|sink| sink.checkpoint(id, kind).expect("room on disk"));
-                // A subtask that keeps nothing is left out.
-                let kept: Vec<Value> = kept.flatten().collect();
+                let kept: Vec<SinkPart> = kept.collect();
                 if completes {
                     self.complete = (Some(kept), self.next);
                     self.sinks.iter_mut().for_each(|sink| sink.completed(id).expect("room on disk"));
@@ -323,8 +407,7 @@ proptest! {
             prop_assert!(seen.values().all(|times| *times == 1), "twice: {:?}", seen);
             prop_assert!(seen.keys().all(|number| *number < run.complete.1), "{:?} of {}", seen, run.complete.1);
         }
-        let end: Vec<Value> =
-            run.sinks.iter_mut().filter_map(|sink| sink.prepare().expect("room on disk")).collect();
+        let end: Vec<SinkPart> = run.sinks.iter_mut().map(|sink| sink.prepare().expect("room on disk")).collect();
         let parallelism = run.sinks.len();
         run.complete = (Some(end), run.next);
         run.sinks.iter_mut().take(1).for_each(|sink| sink.commit().expect("room on disk"));
