@@ -10,6 +10,7 @@ mod errors;
 mod fails;
 mod fixtures;
 mod formats;
+mod fraud;
 mod job_drawing;
 mod life;
 mod manifests;
