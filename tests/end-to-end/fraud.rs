@@ -157,6 +157,7 @@ fn job(sets: &[(&str, &str)]) -> String {
     })
 }
 
+/// rule 51: every instance has the rules.
 #[test]
 fn every_payment_is_judged_by_the_rules_of_its_time_at_any_parallelism() {
     let payments = payments(1_000, 30);
@@ -176,6 +177,7 @@ fn every_payment_is_judged_by_the_rules_of_its_time_at_any_parallelism() {
     }
 }
 
+/// Lists, maps and what all keys share go through a savepoint, and to another number of instances (rule 47, rule 51, rule 53).
 #[test]
 fn a_job_that_is_stopped_in_the_middle_judges_as_if_it_had_not_been() {
     let cluster = Cluster::start(2, 4);

@@ -11,6 +11,7 @@ mod fails;
 mod fixtures;
 mod formats;
 mod fraud;
+mod host_metrics;
 mod job_drawing;
 mod life;
 mod manifests;

@@ -123,6 +123,7 @@ fn in_euros() -> Harness<Broadcast<InEuros>> {
     Harness::setup().keyed_input::<Sale>(&["shop"]).input::<Rate>().open().expect("it opens")
 }
 
+/// rule 51
 #[test]
 fn all_keys_see_what_the_second_input_said() {
     let mut harness = in_euros();
@@ -230,6 +231,7 @@ fn answered(input: Option<usize>, change: EntryChanges) -> Option<String> {
     })
 }
 
+/// rule 49, rule 50, rule 51, rule 52
 #[test]
 fn changes_that_break_the_contract_are_panics() {
     let (value, list, map, all) = (0, 1, 2, 3);

@@ -163,6 +163,7 @@ fn on_list(random: &mut Random, list: &mut List<i64>, model: &mut Vec<i64>) {
     }
 }
 
+/// rule 47, rule 48, rule 49, rule 50: seen through fields.
 #[test]
 fn lists_and_maps_behave_as_collections_do() {
     let mut random = Random(1);
@@ -320,6 +321,7 @@ fn fields_say_what_their_cells_are() {
     assert_eq!((&*cell("trip").kind, cell("trip").encoding.as_deref()), ("value", Some("cbor")));
 }
 
+/// rule 48
 #[test]
 fn every_type_comes_back_in_order() {
     let mut harness = kinds();
@@ -339,6 +341,7 @@ fn every_type_comes_back_in_order() {
     assert_eq!(kept.trip.get().map(|trip| trip.stops.len()), Some(2));
 }
 
+/// rule 53
 #[test]
 fn entries_live_on_the_clock_of_their_cell() {
     let mut harness = kinds();
@@ -399,6 +402,7 @@ impl KeyedOperator for Later {
     }
 }
 
+/// rule 53, of timers.
 #[test]
 fn a_timer_sees_what_there_was_at_its_time_with_one_request_for_all_timers() {
     let mut harness =
