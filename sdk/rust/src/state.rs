@@ -339,6 +339,14 @@ pub trait SharedField: CellField {
 ///     count: wasmill_sdk::state::Value<u32>, // error: `u32` cannot be kept in state
 /// }
 /// ```
+///
+/// ```compile_fail
+/// #[derive(wasmill_sdk::state::State)]
+/// struct Wrong {
+///     #[state(event_time)] // error: `event_time` is the clock of `ttl_ms`, which is not given
+///     count: wasmill_sdk::state::Value<i64>,
+/// }
+/// ```
 pub trait State: Sized + 'static {
     /// The cells, in the order of the fields.
     const CELLS: &'static [CellDef];
