@@ -22,8 +22,8 @@ fn read(name: &str) -> String {
     fs::read_to_string(example(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-/// A day of payments, up to a minute out of order; now and then a card is used many times within minutes. Some are none.
-fn payments(count: i64, cards: u64) -> String {
+/// A day of payments, up to a minute out of order; now and then a card is used many times within minutes. Two in so many are none.
+fn payments(count: i64, cards: u64, none_in: u64) -> String {
     let mut seed = 11_u64;
     let mut below = |bound: u64| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -44,7 +44,7 @@ fn payments(count: i64, cards: u64) -> String {
             _ => 1.0 + below(400) as f64 / 4.0,
         };
         let card = format!("card-{card:04}");
-        let row = match below(250) {
+        let row = match below(none_in) {
             0 => json!({"payment": format!("p{n}"), "at": at, "card": card, "amount": -amount, "country": country}),
             1 => json!({"payment": format!("p{n}"), "at": at, "card": card, "amount": "free", "country": country}),
             _ => json!({"payment": format!("p{n}"), "at": at, "card": card, "amount": amount, "country": country}),
@@ -160,7 +160,7 @@ fn job(sets: &[(&str, &str)]) -> String {
 /// rule 51: every instance has the rules.
 #[test]
 fn every_payment_is_judged_by_the_rules_of_its_time_at_any_parallelism() {
-    let payments = payments(1_000, 30);
+    let payments = payments(1_000, 30, 250);
     if env::var_os("UPDATE_EXPECT").is_some() {
         fs::write(example("payments.jsonl"), &payments).expect("the example's folder can be written");
     }
@@ -181,7 +181,7 @@ fn every_payment_is_judged_by_the_rules_of_its_time_at_any_parallelism() {
 #[test]
 fn a_job_that_is_stopped_in_the_middle_judges_as_if_it_had_not_been() {
     let cluster = Cluster::start(2, 4);
-    let payments = payments(400_000, 4_000);
+    let payments = payments(400_000, 20_000, 20_000);
     fs::write(cluster.path("payments.jsonl"), &payments).expect("the folder takes files");
     fs::write(cluster.path("rules.jsonl"), read("rules.jsonl")).expect("the folder takes files");
     let job = cluster.put_job("job.toml", &job(&[("interval = \"1s\"", "interval = \"100ms\"")]));
