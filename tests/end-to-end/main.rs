@@ -10,6 +10,8 @@ mod errors;
 mod fails;
 mod fixtures;
 mod formats;
+mod fraud;
+mod host_metrics;
 mod job_drawing;
 mod life;
 mod manifests;

@@ -60,6 +60,7 @@ asked for, kept its state outside of it, and would have replaced it, had it fail
 Try next:
   target/release/wasmill run examples/nexmark/q1.toml             ten million bids through one operator
   target/release/wasmill run examples/nexmark/keyed-count.toml    the same bids counted by bidder, on two threads
+  target/release/wasmill run examples/fraud/job.toml              payments, judged by rules that change meanwhile
   target/release/wasmill run examples/wordcount/job.toml --set 'source.text.path=FILES'    your own words
   target/release/wasmill plugin inspect target/plugins/tokenizer.wasm    what the engine knows of an operator
   change plugins/tokenizer/src/lib.rs, run `cargo xtask plugins`, and run a job again

@@ -21,10 +21,17 @@ pub fn derive_row(item: TokenStream) -> TokenStream {
     finish(row::derive(&parse_macro_input!(item as DeriveInput)))
 }
 
-/// Makes a struct of `Value`s the state of a key. `#[state(name = "...", ttl_ms = 1000, version = 2)]` on a field.
+/// Makes a struct of cells the state of a key. `#[state(name = "...", ttl_ms = 1000, event_time, version = 2, renamed_from = "...")]`
+/// on a field.
 #[proc_macro_derive(State, attributes(state))]
 pub fn derive_state(item: TokenStream) -> TokenStream {
     finish(state::derive(&parse_macro_input!(item as DeriveInput)))
+}
+
+/// Makes a struct of maps what all keys share. Attributes as those of `State`.
+#[proc_macro_derive(Shared, attributes(state))]
+pub fn derive_shared(item: TokenStream) -> TokenStream {
+    finish(state::derive_shared(&parse_macro_input!(item as DeriveInput)))
 }
 
 /// Makes a struct of ports an operator's outputs. `#[port(name = "...")]` on a field.

@@ -7,8 +7,8 @@ pub use crate::bindings::{
     exports::wasmill::operator::guest::Notice,
     wasmill::operator::{
         data::{
-            CellUpdate, Column, Emission, Extension, Failure, Field, Groups, MarkedValues, NewColumn, Outcome, Reply,
-            Rows, TimeDomain, TimerAction, TimerChanges,
+            CellUpdate, Column, Emission, EntryAction, EntryChanges, Extension, Failure, Field, Groups, MarkedValues,
+            NewColumn, Outcome, Reply, Rows, TimeDomain, TimerAction, TimerChanges,
         },
         description::{Cell, Context, Descriptor, Extended, Input, Notices, Port, Reads, Shape},
     },

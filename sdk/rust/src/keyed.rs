@@ -5,15 +5,15 @@ use core::fmt;
 
 use crate::{
     Timestamp,
-    build::numbers,
     columns::{Call, time_at},
     config::{self, Config},
-    data::{Context, DataType, Descriptor, Failure, Input, Reads, Reply, TimeDomain, TimerAction, TimerChanges},
+    ctx::{Ctx, Timer},
+    data::{Context, DataType, Descriptor, Failure, Input, Port, Reads, Reply, TimeDomain},
     error::Error,
-    memory::{broken_contract, i64_bytes},
+    memory::broken_contract,
     ports::Ports,
-    row::{ReadRow, Row, types_in},
-    state::State,
+    row::{FieldDef, ReadRow, Row, types_in},
+    state::{CellDef, Changes, State},
 };
 
 /// An operator that keeps state for each key, and may set timers. Exported as `Keyed<Self>`.
@@ -90,6 +90,8 @@ pub trait KeyedOperator: Sized + 'static {
     const TIMERS: bool = false;
     /// Whether it wants [`Ctx::event_time`] of rows.
     const EVENT_TIMES: bool = false;
+    /// Whether [`Self::prefetch`] and [`Self::prefetch_timer`] say what will be read of lists and maps.
+    const PREFETCH: bool = false;
 
     /// Whether the configuration makes sense on this input, asked before a job starts. An error refuses the job.
     fn check(_config: &Self::Config, _input: &Input) -> Result<(), Error> {
@@ -111,98 +113,41 @@ pub trait KeyedOperator: Sized + 'static {
     fn on_timer(&mut self, _timer: Timer, _state: &mut Self::State, _ctx: &mut Ctx<Self::Output>) -> Result<(), Error> {
         Ok(())
     }
-}
 
-/// A moment on one of the two clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Timer {
-    /// The clock that advances with the watermark. At [`Timestamp::END`] all input has ended.
-    EventTime(Timestamp),
-    /// The host's clock.
-    ProcessingTime(Timestamp),
-}
+    /// Says what [`Self::on_row`] will read of lists and maps, before any row of the call is handled: all of it is then read at once,
+    /// instead of one request to the host after another. Only called if [`Self::PREFETCH`] says so; saying too little or too
+    /// much changes no result.
+    ///
+    /// ```
+    /// # use wasmill_sdk::{Ctx, Error, KeyedOperator, Row, data::Context, ports::Pass, state::{List, Map, State}};
+    /// # #[derive(Row)] struct Payment { shop: i64, amount: f64 }
+    /// # #[derive(State)] struct Card { by_shop: Map<i64, f64>, recent: List<f64> }
+    /// # struct Unusual;
+    /// # impl KeyedOperator for Unusual {
+    /// # type Config = (); type Input<'a> = Payment; type State = Card; type Output = Pass;
+    /// # fn open(_: (), _: &Context) -> Result<Self, Error> { Ok(Self) }
+    /// const PREFETCH: bool = true;
+    ///
+    /// fn prefetch(&self, payment: &Payment, card: &Card) {
+    ///     card.by_shop.want(&payment.shop);
+    ///     card.recent.want_last(10);
+    /// }
+    ///
+    /// fn on_row(&mut self, payment: Payment, card: &mut Card, ctx: &mut Ctx<Pass>) -> Result<(), Error> {
+    ///     let most = card.recent.last(10).fold(0.0, f64::max);
+    ///     if payment.amount > 2.0 * most && !card.by_shop.contains(&payment.shop) {
+    ///         ctx.out.emit();
+    ///     }
+    ///     *card.by_shop.get_or_insert(payment.shop, 0.0) += payment.amount;
+    ///     card.recent.push(payment.amount);
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
+    fn prefetch(&self, _row: &Self::Input<'_>, _state: &Self::State) {}
 
-/// What a row or a timer of a keyed operator happens in: where output goes, the time, and the key's timers.
-#[derive(Debug)]
-pub struct Ctx<P> {
-    /// The operator's output.
-    pub out: P,
-    group: u32,
-    event_time: Timestamp,
-    timers: TimerLists,
-}
-
-impl<P: Ports> Ctx<P> {
-    fn new() -> Self {
-        Self { out: P::default(), group: 0, event_time: Timestamp::MIN, timers: TimerLists::default() }
-    }
-
-    #[inline]
-    fn begin(&mut self, row: u32, group: u32, event_time: Timestamp) {
-        self.group = group;
-        self.event_time = event_time;
-        self.out.begin(row, event_time);
-    }
-
-    /// The event time of the row, or the time of the timer; `None` if the rows have none, or the operator did not ask for it
-    /// by [`KeyedOperator::EVENT_TIMES`].
-    pub fn event_time(&self) -> Option<Timestamp> {
-        (self.event_time != Timestamp::MIN).then_some(self.event_time)
-    }
-
-    /// Sets a timer for the key of the row. Setting it twice is setting it once; one that is due already fires soon.
-    #[inline]
-    pub fn set_timer(&mut self, timer: Timer) {
-        self.timers.push(TimerAction::Set, timer, self.group);
-    }
-
-    /// Clears a timer of the key, if it is set.
-    #[inline]
-    pub fn clear_timer(&mut self, timer: Timer) {
-        self.timers.push(TimerAction::Clear, timer, self.group);
-    }
-
-    fn finish(self, rows: usize, event_times: bool) -> Reply {
-        Reply { emissions: self.out.finish(rows, event_times), timers: self.timers.finish(), ..Reply::none() }
-    }
-}
-
-/// Timers in the order they were set or cleared, in runs of the same kind.
-#[derive(Debug, Default)]
-struct TimerLists {
-    closed: Vec<TimerChanges>,
-    run: Option<(TimeDomain, TimerAction)>,
-    groups: Vec<u32>,
-    times: Vec<i64>,
-}
-
-impl TimerLists {
-    #[inline]
-    fn push(&mut self, action: TimerAction, timer: Timer, group: u32) {
-        let (domain, time) = match timer {
-            Timer::EventTime(time) => (TimeDomain::EventTime, time),
-            Timer::ProcessingTime(time) => (TimeDomain::ProcessingTime, time),
-        };
-        if self.run != Some((domain, action)) {
-            self.close();
-            self.run = Some((domain, action));
-        }
-        self.groups.push(group);
-        self.times.push(time.0);
-    }
-
-    fn close(&mut self) {
-        let Some((domain, action)) = self.run.take() else { return };
-        let (groups, times) = (numbers(&self.groups), i64_bytes(&self.times).to_vec());
-        self.closed.push(TimerChanges { domain, action, groups, times });
-        self.groups.clear();
-        self.times.clear();
-    }
-
-    fn finish(mut self) -> Vec<TimerChanges> {
-        self.close();
-        self.closed
-    }
+    /// Says what [`Self::on_timer`] will read of lists and maps, before any timer of the call is handled.
+    fn prefetch_timer(&self, _timer: Timer, _state: &Self::State) {}
 }
 
 /// Runs a [`KeyedOperator`]: reads the state of the keys of a call once, handles its rows, and says what has changed.
@@ -219,7 +164,7 @@ impl<K: KeyedOperator> fmt::Debug for Keyed<K> {
 }
 
 /// The columns a keyed operator reads.
-fn fields<K: KeyedOperator>() -> &'static [crate::row::FieldDef] {
+fn fields<K: KeyedOperator>() -> &'static [FieldDef] {
     <K::Input<'static> as Row>::FIELDS
 }
 
@@ -230,9 +175,8 @@ impl<K: KeyedOperator> crate::Operator for Keyed<K> {
         types_in(fields::<K>(), &config, input).map_err(Error::new)?;
         K::check(&config, input)?;
         let ports = K::Output::describe(&config, input.event_times);
-        let mut reads = Reads::columns(fields::<K>().iter().map(|field| config.rename(field.name))).keyed();
-        reads.event_times = input.event_times && (K::EVENT_TIMES || ports.iter().any(|port| port.event_times));
-        let cells = K::State::CELLS.iter().map(|cell| cell.describe()).collect();
+        let reads = reads(fields::<K>(), &config, input, K::EVENT_TIMES, &ports);
+        let cells = K::State::CELLS.iter().map(CellDef::describe).collect();
         Ok(Descriptor { cells, timers: K::TIMERS, ..Descriptor::new(alloc::vec![reads], ports) })
     }
 
@@ -246,29 +190,60 @@ impl<K: KeyedOperator> crate::Operator for Keyed<K> {
     fn process(&mut self, call: &Call<'_>) -> Result<Reply, Failure> {
         let reader = K::Input::open(&call.rows, &self.types);
         let operator = &mut self.operator;
-        run::<K>(call, self.event_times, |row, _, state, ctx| operator.on_row(K::Input::read(&reader, row), state, ctx))
+        let states = K::State::load(&call.state);
+        if K::PREFETCH {
+            each(call, &states, |row, _, state| operator.prefetch(&K::Input::read(&reader, row), state));
+            K::State::fetch(&states);
+        }
+        run(call, states, self.event_times, |row, _, state, ctx| {
+            operator.on_row(K::Input::read(&reader, row), state, ctx)
+        })
     }
 
     fn on_timers(&mut self, domain: TimeDomain, due: &Call<'_>) -> Result<Reply, Failure> {
         let operator = &mut self.operator;
-        run::<K>(due, self.event_times, |_, time, state, ctx| {
-            let timer = match domain {
-                TimeDomain::EventTime => Timer::EventTime(time),
-                TimeDomain::ProcessingTime => Timer::ProcessingTime(time),
-            };
-            operator.on_timer(timer, state, ctx)
+        let states = K::State::load(&due.state);
+        if K::PREFETCH {
+            each(due, &states, |_, time, state| operator.prefetch_timer(Timer::new(domain, time), state));
+            K::State::fetch(&states);
+        }
+        run(due, states, self.event_times, |_, time, state, ctx| {
+            operator.on_timer(Timer::new(domain, time), state, ctx)
         })
     }
 }
 
-/// Hands over each row of a call with its key's state.
-#[inline]
-fn run<K: KeyedOperator>(
-    call: &Call<'_>,
+/// What a keyed input reads: these columns, and event times if the operator wants them or its rows need them.
+pub(crate) fn reads(
+    fields: &[FieldDef],
+    config: &impl Config,
+    input: &Input,
     event_times: bool,
-    mut handle: impl FnMut(usize, Timestamp, &mut K::State, &mut Ctx<K::Output>) -> Result<(), Error>,
+    ports: &[Port],
+) -> Reads {
+    let mut reads = Reads::columns(fields.iter().map(|field| config.rename(field.name))).keyed();
+    reads.event_times = input.event_times && (event_times || ports.iter().any(|port| port.event_times));
+    reads
+}
+
+/// Looks at each row of a call, and at the state of its key.
+#[inline]
+pub(crate) fn each<S: State>(call: &Call<'_>, states: &[S], mut look: impl FnMut(usize, Timestamp, &S)) {
+    let times = call.rows.event_times();
+    for (row, &group) in call.keys().of_rows().iter().enumerate() {
+        let Some(state) = states.get(group as usize) else { broken_contract() };
+        look(row, time_at(times, row), state);
+    }
+}
+
+/// Hands over each row of a call with its key's state, and says what has changed.
+#[inline]
+pub(crate) fn run<S: State, P: Ports>(
+    call: &Call<'_>,
+    mut states: Vec<S>,
+    event_times: bool,
+    mut handle: impl FnMut(usize, Timestamp, &mut S, &mut Ctx<P>) -> Result<(), Error>,
 ) -> Result<Reply, Failure> {
-    let mut states = K::State::load(&call.state);
     let times = call.rows.event_times();
     let mut ctx = Ctx::new();
     for (row, &group) in call.keys().of_rows().iter().enumerate() {
@@ -277,5 +252,6 @@ fn run<K: KeyedOperator>(
         ctx.begin(row as u32, group, time);
         handle(row, time, state, &mut ctx).map_err(|error| error.at_row(row as u32))?;
     }
-    Ok(Reply { cells: K::State::changes(&states), ..ctx.finish(call.rows.count(), event_times) })
+    let Changes { cells, entries } = S::changes(&states);
+    Ok(Reply { cells, entries, ..ctx.finish(call.rows.count(), event_times) })
 }

@@ -70,7 +70,7 @@
 //!
 //! # 2. State and timers a key
 //!
-//! See [`KeyedOperator`].
+//! See [`KeyedOperator`], [`state`], and, if all keys share something, [`BroadcastOperator`].
 //!
 //! # 3. Whole columns
 //!
@@ -90,6 +90,7 @@ extern crate self as wasmill_sdk;
 
 #[doc(hidden)]
 pub mod bindings;
+mod broadcast;
 pub mod build;
 pub mod clock;
 pub mod columns;
@@ -97,6 +98,7 @@ pub mod columns;
 #[doc(hidden)]
 pub mod component;
 pub mod config;
+mod ctx;
 pub mod data;
 mod error;
 pub mod field;
@@ -116,11 +118,13 @@ pub mod state;
 pub mod testing;
 mod time;
 
+pub use broadcast::{Broadcast, BroadcastOperator};
 pub use columns::{Call, Columns};
 pub use config::Config;
+pub use ctx::{Ctx, Timer};
 pub use error::Error;
 pub use field::Number;
-pub use keyed::{Ctx, Keyed, KeyedOperator, Timer};
+pub use keyed::{Keyed, KeyedOperator};
 pub use operator::{__assert_operator, Operator};
 pub use row::Row;
 pub use time::Timestamp;

@@ -28,22 +28,25 @@ use std::{
 
 use crate::{
     Operator, Timestamp,
-    columns::{Bits, Columns},
+    columns::Columns,
     data::{
-        self, CellUpdate, Context, Descriptor, Emission, Extension, Failure, Field, Input, Notice, Outcome, Reply,
-        Rows, Shape, TimeDomain, TimerAction,
+        self, Context, Descriptor, Emission, Failure, Field, Input, Notice, Outcome, Reply, Rows, Shape, TimeDomain,
+        TimerAction,
     },
     memory,
     operator::Instance,
     row::{ReadRow, Row},
-    state::State,
+    state::{Shared, State},
 };
 
+mod emit;
 pub(crate) mod host;
+mod kept;
 mod table;
 
 pub use host::{metric, take_log};
-use table::{Datum, Record};
+use kept::{Call, Clocks, Kept, KeyValues};
+use table::Record;
 
 /// Rows in one call for due timers, as the host does it.
 const TIMERS_PER_CALL_MAX: usize = 4_096;
@@ -108,6 +111,7 @@ impl<O: Operator> Setup<O> {
             descriptor.ports.iter().map(|port| port_fields(&port.shape, &self.inputs, &key_fields)).collect();
         let outputs = descriptor.ports.iter().map(|_| Vec::new()).collect();
         let instance = Instance::open(context).map_err(|error| error.to_string())?;
+        let kept = Kept::new(&descriptor, &self.inputs);
         Ok(Harness {
             instance,
             descriptor,
@@ -115,7 +119,7 @@ impl<O: Operator> Setup<O> {
             key_fields,
             port_fields,
             outputs,
-            state: BTreeMap::new(),
+            kept,
             timers: BTreeSet::new(),
             now: Timestamp(0),
             watermark: Timestamp::MIN,
@@ -163,8 +167,6 @@ impl Clock {
     }
 }
 
-type KeyValues = Vec<Datum>;
-
 /// An operator, with what the host keeps for it: state, timers, time, and the rows that have left.
 pub struct Harness<O: Operator> {
     instance: Instance<O>,
@@ -173,8 +175,7 @@ pub struct Harness<O: Operator> {
     key_fields: Vec<Field>,
     port_fields: Vec<Vec<Field>>,
     outputs: Vec<Vec<Record>>,
-    /// The cells of each key that has any.
-    state: BTreeMap<KeyValues, Vec<Datum>>,
+    kept: Kept,
     timers: BTreeSet<(Clock, i64, KeyValues)>,
     now: Timestamp,
     watermark: Timestamp,
@@ -182,7 +183,7 @@ pub struct Harness<O: Operator> {
 
 impl<O: Operator> fmt::Debug for Harness<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Harness").field("state", &self.state).field("timers", &self.timers).finish_non_exhaustive()
+        f.debug_struct("Harness").field("kept", &self.kept).field("timers", &self.timers).finish_non_exhaustive()
     }
 }
 
@@ -240,11 +241,16 @@ impl<O: Operator> Harness<O> {
             Grouping::of(records.iter().map(|record| key_places.iter().map(|&i| record.values[i].clone()).collect()))
         });
         let groups = grouping.as_ref().map(Grouping::groups);
-        let state = grouping.as_ref().map_or_else(Vec::new, |grouping| self.state_columns(&grouping.keys));
-        host::set_times(self.now, self.watermark);
-        let reply = self.instance.process(input as u32, call, groups, state)?;
+        let of = grouping.as_ref().map(|grouping| grouping.with_latest(&records));
+        let about = Call { clocks: self.clocks(), groups: of, has_rows: true };
+        let reply = self.call(about, |instance, state| instance.process(input as u32, call, groups, state))?;
         self.apply(reply, &records, grouping.as_ref(), Some(input as u32));
         self.fire_due()
+    }
+
+    /// Hands over rows of the second input in one call: those of what all keys share.
+    pub fn process_shared<R: Row>(&mut self, rows: impl IntoIterator<Item = R>) -> Result<(), Failure> {
+        self.process_input(1, rows.into_iter().map(|row| (None, row)))
     }
 
     /// Moves the watermark: timers fire, notices are given.
@@ -296,16 +302,41 @@ impl<O: Operator> Harness<O> {
         times.into_iter().map(time).zip(self.take(port)).collect()
     }
 
-    /// The state of a key, given as a struct of the key's columns.
-    pub fn state<S: State>(&self, key: impl Row) -> S {
+    /// The state of a key, given as a struct of the key's columns: all of it, as it is now.
+    pub fn state<S: State>(&mut self, key: impl Row) -> S {
         let key = table::records([key]).remove(0).values;
-        let state = self.state_columns(&[key]);
-        S::load(&Columns::of(state, 1)).remove(0)
+        let (reads, clocks) = (self.kept.reads(), self.clocks());
+        let call = Call { clocks, groups: Some(vec![(key, None)]), has_rows: false };
+        let state = self.call(call, |_, state| {
+            let state = S::load(&Columns::of(state, 1)).remove(0);
+            state.fetch_all();
+            state
+        });
+        self.kept.set_reads(reads);
+        state
+    }
+
+    /// What all keys share: all of it, as it is now.
+    pub fn shared<S: Shared>(&mut self) -> S {
+        let (reads, clocks) = (self.kept.reads(), self.clocks());
+        let first = self.descriptor.cells.iter().position(|cell| cell.kind == "broadcast").unwrap_or(0);
+        let shared = self.call(Call { clocks, groups: None, has_rows: false }, |_, _| {
+            let shared = S::load(first as u32);
+            shared.fetch_all();
+            shared
+        });
+        self.kept.set_reads(reads);
+        shared
+    }
+
+    /// Number of requests for entries of lists and maps that the operator has made so far.
+    pub fn state_reads(&self) -> usize {
+        self.kept.reads()
     }
 
     /// Number of keys that have state.
     pub fn keys(&self) -> usize {
-        self.state.len()
+        self.kept.keys(self.clocks())
     }
 
     /// Number of timers that are set.
@@ -319,12 +350,19 @@ impl<O: Operator> Harness<O> {
         place.unwrap_or_else(|| panic!("there is no port `{name}`; ports: {}", names.join(", ")))
     }
 
-    fn state_columns(&self, keys: &[KeyValues]) -> Vec<data::Column> {
-        let column = |(place, cell): (usize, &data::Cell)| {
-            let value = |key| self.state.get(key).map_or(&Datum::Null, |cells| &cells[place]);
-            table::encode(keys.iter().map(value), table::data_type(&cell.data_type))
-        };
-        self.descriptor.cells.iter().enumerate().map(column).collect()
+    /// Begins a call, of which the operator can read state, and ends it.
+    fn call<T>(&mut self, call: Call, make: impl FnOnce(&mut Instance<O>, Vec<data::Column>) -> T) -> T {
+        host::set_times(self.now, self.watermark);
+        self.kept.begin(call);
+        let state = self.kept.columns();
+        host::lend(std::mem::take(&mut self.kept));
+        let made = make(&mut self.instance, state);
+        self.kept = host::take_back();
+        made
+    }
+
+    fn clocks(&self) -> Clocks {
+        Clocks { now: self.now, watermark: self.watermark }
     }
 
     /// Fires timers until none is due: event time first, then the host's clock.
@@ -349,9 +387,13 @@ impl<O: Operator> Harness<O> {
                 event_times: times_of(&records),
                 columns: table::columns(&records, &self.key_fields, &places),
             };
-            let state = self.state_columns(&grouping.keys);
-            host::set_times(self.now, self.watermark);
-            let reply = self.instance.on_timers(domain, call, grouping.groups(), state)?;
+            // A timer sees what was there at its time.
+            let first = due.iter().map(|(_, time, _)| *time).min().filter(|_| *clock == Clock::Event);
+            let watermark = first.map_or(self.watermark, |first| self.watermark.min(Timestamp(first)));
+            let clocks = Clocks { watermark, ..self.clocks() };
+            let about = Call { clocks, groups: Some(grouping.with_latest(&records)), has_rows: false };
+            let groups = grouping.groups();
+            let reply = self.call(about, |instance, state| instance.on_timers(domain, call, groups, state))?;
             self.timers.retain(|timer| !due.contains(timer));
             self.apply(reply, &records, Some(&grouping), None);
         }
@@ -359,9 +401,10 @@ impl<O: Operator> Harness<O> {
     }
 
     fn notice(&mut self, notice: Notice) -> Result<(), Failure> {
-        host::set_times(self.now, self.watermark);
-        let reply = self.instance.on_notice(notice)?;
+        let about = Call { clocks: self.clocks(), groups: None, has_rows: false };
+        let reply = self.call(about, |instance, _| instance.on_notice(notice))?;
         assert!(reply.cells.is_empty() && reply.timers.is_empty(), "bad reply: a notice has no keys");
+        assert!(reply.entries.is_empty(), "bad reply: a notice can change nothing");
         self.apply(reply, &[], None, None);
         Ok(())
     }
@@ -373,16 +416,8 @@ impl<O: Operator> Harness<O> {
             assert!(ports.insert(port), "bad reply: two emissions for port {port}");
             self.emit(port as usize, rows, records, input, grouping);
         }
+        self.kept.apply(reply.cells, reply.entries);
         let Some(grouping) = grouping else { return };
-        assert!(
-            reply.cells.is_empty() || reply.cells.len() == self.descriptor.cells.len(),
-            "bad reply: {} cell updates for {} cells",
-            reply.cells.len(),
-            self.descriptor.cells.len()
-        );
-        for (place, update) in reply.cells.into_iter().enumerate() {
-            self.update(place, update, &grouping.keys);
-        }
         for changes in reply.timers {
             assert!(self.descriptor.timers, "bad reply: a timer, but the descriptor asks for none");
             let groups = aligned_u32s(&changes.groups);
@@ -398,28 +433,6 @@ impl<O: Operator> Harness<O> {
         }
     }
 
-    fn update(&mut self, place: usize, update: CellUpdate, keys: &[KeyValues]) {
-        let cell = &self.descriptor.cells[place];
-        let (keys, values): (Vec<&KeyValues>, _) = match update {
-            CellUpdate::Unchanged => return,
-            CellUpdate::All(values) => (keys.iter().collect(), values),
-            CellUpdate::Marked(marked) => {
-                let bits = Bits(&marked.groups);
-                let keys = keys.iter().enumerate().filter(|(group, _)| bits.get(*group)).map(|(_, key)| key).collect();
-                (keys, marked.values)
-            }
-        };
-        let values = table::decode(values, keys.len(), table::data_type(&cell.data_type));
-        let cells = self.descriptor.cells.len();
-        for (key, value) in keys.into_iter().zip(values) {
-            let kept = self.state.entry(key.clone()).or_insert_with(|| vec![Datum::Null; cells]);
-            kept[place] = value;
-            if kept.iter().all(|value| *value == Datum::Null) {
-                self.state.remove(key);
-            }
-        }
-    }
-
     fn emit(
         &mut self,
         port: usize,
@@ -431,9 +444,9 @@ impl<O: Operator> Harness<O> {
         let declared = &self.descriptor.ports[port];
         let leaving = match (&declared.shape, outcome) {
             (_, Outcome::DropAll) => return,
-            (Shape::Pass(from), outcome) if input == Some(*from) => passing(outcome, records),
+            (Shape::Pass(from), outcome) if input == Some(*from) => emit::passing(outcome, records),
             (Shape::Extend(extended), Outcome::Extend(extension)) if input == Some(extended.input) => {
-                extending(extension, &extended.columns, &self.port_fields[port], records)
+                emit::extending(extension, &extended.columns, &self.port_fields[port], records)
             }
             (Shape::Key(columns), Outcome::Extend(extension)) => {
                 let grouping = grouping.expect("a key port has groups");
@@ -442,64 +455,16 @@ impl<O: Operator> Harness<O> {
                     event_time: record.event_time,
                 };
                 let keys: Vec<Record> = records.iter().enumerate().map(key).collect();
-                extending(extension, columns, &self.port_fields[port], &keys)
+                emit::extending(extension, columns, &self.port_fields[port], &keys)
             }
             (Shape::New(schema), Outcome::Replace(rows)) => {
                 assert_eq!(rows.event_times.is_some(), declared.event_times, "bad reply: event times as declared");
-                replacing(rows, schema)
+                emit::replacing(rows, schema)
             }
             (_, other) => panic!("bad reply: {other:?} on port {}", declared.name),
         };
         self.outputs[port].extend(leaving);
     }
-}
-
-/// The rows that go on as they are.
-fn passing(outcome: Outcome, records: &[Record]) -> Vec<Record> {
-    let taken: Vec<usize> = match outcome {
-        Outcome::Unchanged => (0..records.len()).collect(),
-        Outcome::Keep(bits) => {
-            assert_eq!(bits.len(), records.len().div_ceil(8), "bad reply: the bitmap's length");
-            (0..records.len()).filter(|&row| Bits(&bits).get(row)).collect()
-        }
-        Outcome::Take(rows) => numbers(&rows),
-        other => panic!("bad reply: {other:?} on a port whose shape is pass"),
-    };
-    taken.into_iter().map(|row| records[row].clone()).collect()
-}
-
-/// The rows that go on with new columns. `fields`: all columns of the port; `columns`: the new ones.
-fn extending(extension: Extension, columns: &[Field], fields: &[Field], records: &[Record]) -> Vec<Record> {
-    let taken = extension.take.map_or_else(|| (0..records.len()).collect(), |rows| numbers(&rows));
-    let mut leaving: Vec<Record> = taken.iter().map(|&row| records[row].clone()).collect();
-    leaving.iter_mut().for_each(|record| record.values.resize(fields.len(), Datum::Null));
-    let given: BTreeSet<u32> = extension.columns.iter().map(|new| new.index).collect();
-    assert!(given.into_iter().eq(0..columns.len() as u32), "bad reply: each declared column is given once");
-    for new in extension.columns {
-        let field = &columns[new.index as usize];
-        let place = fields.iter().position(|known| known.name == field.name).expect("it is in the port's schema");
-        let values = checked(new.column, taken.len(), field);
-        leaving.iter_mut().zip(values).for_each(|(record, value)| record.values[place] = value);
-    }
-    leaving
-}
-
-/// Rows of the operator's own.
-fn replacing(rows: Rows, schema: &[Field]) -> Vec<Record> {
-    let count = rows.count as usize;
-    assert_eq!(rows.columns.len(), schema.len(), "bad reply: number of columns");
-    let columns = rows.columns.into_iter().zip(schema).map(|(column, field)| checked(column, count, field)).collect();
-    let mut leaving = table::transpose(columns, count);
-    let times = rows.event_times.map(|times| aligned_i64s(&times)).unwrap_or_default();
-    leaving.iter_mut().zip(times).for_each(|(record, time)| record.event_time = Some(time));
-    leaving
-}
-
-/// Values of a column, none of which is null unless it may be.
-fn checked(column: data::Column, rows: usize, field: &Field) -> Vec<Datum> {
-    let values = table::decode(column, rows, table::data_type(&field.data_type));
-    assert!(field.nullable || !values.contains(&Datum::Null), "bad reply: a null in column {}", field.name);
-    values
 }
 
 /// The keys of a call.
@@ -520,6 +485,16 @@ impl Grouping {
         };
         let of_row = keys_of_rows.map(group).collect();
         Self { keys, of_row }
+    }
+
+    /// The keys, and the latest event time of each among the rows.
+    fn with_latest(&self, records: &[Record]) -> Vec<(KeyValues, Option<i64>)> {
+        let mut groups: Vec<_> = self.keys.iter().map(|key| (key.clone(), None)).collect();
+        for (&group, record) in self.of_row.iter().zip(records) {
+            let latest: &mut Option<i64> = &mut groups[group as usize].1;
+            *latest = (*latest).max(record.event_time);
+        }
+        groups
     }
 
     fn groups(&self) -> data::Groups {

@@ -3,13 +3,16 @@
 
 use std::{cell::RefCell, collections::BTreeMap};
 
-use crate::{Timestamp, log::Level};
+use super::kept::Kept;
+use crate::{Timestamp, data::Column, log::Level, state::Found};
 
 struct Host {
     lines: Vec<(Level, String)>,
     metrics: BTreeMap<String, f64>,
     now: Timestamp,
     watermark: Timestamp,
+    /// What can be read in the call that is being made.
+    kept: Option<Kept>,
 }
 
 thread_local! {
@@ -19,6 +22,7 @@ thread_local! {
             metrics: BTreeMap::new(),
             now: Timestamp(0),
             watermark: Timestamp::MIN,
+            kept: None,
         })
     };
 }
@@ -45,6 +49,27 @@ pub(crate) fn watermark() -> Timestamp {
 
 pub(super) fn set_times(now: Timestamp, watermark: Timestamp) {
     HOST.with_borrow_mut(|host| (host.now, host.watermark) = (now, watermark));
+}
+
+/// State is read from here until it is taken back.
+pub(super) fn lend(kept: Kept) {
+    HOST.with_borrow_mut(|host| host.kept = Some(kept));
+}
+
+pub(super) fn take_back() -> Kept {
+    HOST.with_borrow_mut(|host| host.kept.take()).expect("it was lent before the call")
+}
+
+fn with_kept<T>(read: impl FnOnce(&mut Kept) -> T) -> T {
+    HOST.with_borrow_mut(|host| read(host.kept.as_mut().expect("lists and maps are read during calls")))
+}
+
+pub(crate) fn get(cell: u32, groups: &[u8], sub_keys: &Column) -> Column {
+    with_kept(|kept| kept.get(cell, groups, sub_keys))
+}
+
+pub(crate) fn scan(cell: u32, groups: &[u8], bounds: (Option<&Column>, Option<&Column>), order: (bool, u32)) -> Found {
+    with_kept(|kept| kept.scan(cell, groups, bounds, order))
 }
 
 /// The lines this thread has logged since the last time it was asked.

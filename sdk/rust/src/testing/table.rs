@@ -134,3 +134,10 @@ pub(super) fn rows<R: for<'a> crate::row::ReadRow<'a>>(records: &[Record], field
     let reader = R::open(&columns, &types);
     (0..records.len()).map(|row| R::read(&reader, row)).collect()
 }
+
+/// Values of a column, none of which is null unless it may be.
+pub(super) fn checked(column: data::Column, rows: usize, field: &Field) -> Vec<Datum> {
+    let values = decode(column, rows, data_type(&field.data_type));
+    assert!(field.nullable || !values.contains(&Datum::Null), "bad reply: a null in column {}", field.name);
+    values
+}
