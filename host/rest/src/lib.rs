@@ -14,10 +14,10 @@ mod savepoint;
 pub use cluster::{Cluster, JobCounts, Worker, WorkerState};
 pub use history::{Event, Exception, LogLine, Page, TapRow};
 pub use job::{
-    Accepted, Cause, EdgeDetail, JobDetail, JobSummary, LatencyDetail, Plan, Submission, SubtaskDetail, VertexDetail,
-    VertexKind, VertexMetrics,
+    Accepted, Cause, EdgeDetail, JobDetail, JobSummary, LatencyDetail, Plan, SinkGuarantee, Submission, SubtaskDetail,
+    VertexDetail, VertexKind, VertexMetrics,
 };
 pub use operation::{Operation, OperationKind, OperationState};
 pub use plugin::{PluginDetail, PluginVersion, Stored};
 pub use problem::Problem;
-pub use savepoint::{CheckpointState, Replaced, Savepoint, SavepointRequest, Scale};
+pub use savepoint::{Beginning, CheckpointState, Replaced, Savepoint, SavepointRequest, Scale, StateChange, StateFate};
