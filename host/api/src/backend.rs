@@ -79,7 +79,8 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn remove_plugin(&self, name: &str, version: &str) -> impl Answer<()>;
 
     fn submit(&self, submission: Submission, key: Option<String>) -> impl Answer<(Accepted, Stored)>;
-    fn plan(&self, submission: Submission) -> impl Answer<Plan>;
+    /// With the id of a job that it would replace.
+    fn plan(&self, submission: Submission, replaces: Option<String>) -> impl Answer<Plan>;
     fn jobs(&self) -> impl Answer<Vec<JobSummary>>;
     fn job(&self, id: &str) -> impl Answer<JobDetail>;
     fn stall(&self, id: &str) -> impl Answer<Stall>;

@@ -197,6 +197,7 @@ const FOLLOWED: &[Parameter] =
 const TAPPED: &[Parameter] = &[("edge", "`vertex.port`."), ("limit", "End after so many rows.")];
 const RESUMED: &[Parameter] = &[("Last-Event-ID", "Of a stream: only what has a higher sequence.")];
 const STOPS: &[Parameter] = &[("drain", "1: take no savepoint."), ("savepoint", "What the savepoint is called.")];
+const REPLACES: &[Parameter] = &[("replaces", "The running job that would go on as this one.")];
 const DRY_RUN: &[Parameter] = &[("dry-run", "1: only check.")];
 
 const VIEWER: Access = Access::Only(Role::Viewer);
@@ -303,6 +304,7 @@ pub(crate) const ROUTES: &[Route] = &[
     },
     Route {
         takes: Takes::Submission,
+        query: REPLACES,
         ..post(Id::PlanJob, "/v1/plans", DEPLOYER, "What a job would run.", shape::<Plan>())
     },
     Route { query: JOBS, ..get(Id::ListJobs, "/v1/jobs", "List jobs, the newest first.", page::<JobSummary>()) },

@@ -11,7 +11,7 @@ use std::{
 use clap::Args;
 use serde_json::{Value, json};
 use wasmill_model::{fault::Code, time::parse_duration};
-use wasmill_rest::{Accepted, Plan};
+use wasmill_rest::{Accepted, Plan, Problem};
 
 use crate::{
     client::Client,
@@ -20,7 +20,7 @@ use crate::{
     harmless,
     interrupt::Interrupt,
     jobs::id,
-    output::{Output, show, tell},
+    output::{Output, REFUSED, show, tell},
     plan, push, replace,
     request::{Request, WORK_WITHIN},
     savepoints::beginning,
@@ -32,6 +32,9 @@ use crate::{
 pub struct PlanArguments {
     #[command(flatten)]
     job: Job,
+    /// Shows what would become of this running job, with all it keeps, if the job file took its place.
+    #[arg(long, value_name = "ID", value_parser = id, group = "beginning")]
+    replace: Option<String>,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -77,17 +80,26 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// Shows what a job would be, without running it.
 pub(crate) fn plan(arguments: &PlanArguments, local: &Local<'_>) -> Result<ExitCode, Error> {
-    let PlanArguments { job, common } = arguments;
+    let PlanArguments { job, replace, common } = arguments;
     let (client, draft) = prepare(job, common, local)?;
     let json = draft.json();
-    let request = Request::post("/v1/plans").json(&json).within(WORK_WITHIN);
+    let path = replace.as_ref().map_or_else(|| "/v1/plans".to_owned(), |id| format!("/v1/plans?replaces={id}"));
+    let request = Request::post(path).json(&json).within(WORK_WITHIN);
     let answer: Value = client.ask(&request)?;
     let plan: Plan = client.typed("/v1/plans", &answer)?;
     warn(&plan.warnings);
-    Ok(show(&match common.output {
+    let shown = show(&match common.output {
         Output::Json => format!("{answer}\n"),
         Output::Table => plan::table(&plan),
-    }))
+    });
+    match plan.beginning.and_then(|beginning| beginning.refusal) {
+        Some(Problem { code, detail, hint, .. }) => {
+            let hint = hint.map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
+            tell(&Error::told(&code, &format!("{detail}{hint}")).shown());
+            Ok(ExitCode::from(REFUSED))
+        }
+        None => Ok(shown),
+    }
 }
 
 /// Submits a job and waits until it runs; or lets one that runs go on as this one.
@@ -116,7 +128,11 @@ pub(crate) fn deploy(arguments: &DeployArguments, local: &Local<'_>, interrupt: 
     let state = state.unwrap_or(accepted.state);
     let shown = show(&match common.output {
         Output::Json => {
-            let mut json = json!({ "id": id, "name": accepted.name, "state": state });
+            let mut json =
+                json!({ "id": id, "name": accepted.name, "state": state, "guarantees": accepted.guarantees });
+            if let Some(beginning) = &accepted.beginning {
+                json["beginning"] = json!(beginning);
+            }
             if let Some(error) = &error {
                 json["error"] = error.json();
             }
@@ -124,7 +140,9 @@ pub(crate) fn deploy(arguments: &DeployArguments, local: &Local<'_>, interrupt: 
         }
         Output::Table => {
             let (name, state) = (harmless::line(&accepted.name, 100), harmless::line(&state, 40));
-            format!("{id} {name} {state}\n{}", next(&client, &id))
+            let begins = accepted.beginning.as_ref().map_or_else(String::new, plan::beginning);
+            let promised = plan::guarantees(&accepted.guarantees);
+            format!("{begins}{id} {name} {state}\n{promised}{}", next(&client, &id))
         }
     });
     Ok(match error {

@@ -1,6 +1,6 @@
 //! What a job would be, for people.
 
-use wasmill_rest::{EdgeDetail, Plan, VertexDetail, VertexKind};
+use wasmill_rest::{Beginning, EdgeDetail, Plan, SinkGuarantee, StateChange, StateFate, VertexDetail, VertexKind};
 
 use crate::{
     harmless,
@@ -35,7 +35,49 @@ fn drawn(plan: &Plan, terminal: &Terminal) -> String {
     let edges = table::draw(terminal, &EDGES, &plan.edges);
     let (name, Plan { slots, slots_free, .. }) = (harmless::line(&plan.name, 100), plan);
     let room = if slots <= slots_free { "" } else { ": too few, it would wait" };
-    format!("{vertices}\n{edges}\njob {name} needs {slots} slots, {slots_free} are free{room}\n")
+    let begins = plan.beginning.as_ref().map_or_else(String::new, |beginning| begun(beginning, terminal));
+    let promised = guarantees(&plan.guarantees);
+    format!("{vertices}\n{edges}\n{begins}{promised}job {name} needs {slots} slots, {slots_free} are free{room}\n")
+}
+
+const STATE: [Column<StateChange>; 5] = [
+    Column::text("state of", |change| harmless::line(&change.vertex, 63)),
+    Column::wide_text("kind", |change| kind(change.kind).to_owned()),
+    Column::text("what", |change| harmless::line(&change.what, 100)),
+    Column::text("becomes", |change| fate(change.fate).to_owned()),
+    Column::text("why", |change| harmless::line(change.detail.as_deref().unwrap_or_default(), 200)),
+];
+
+/// What becomes of what a job begins from.
+pub(crate) fn beginning(beginning: &Beginning) -> String {
+    begun(beginning, &Terminal::stdout(Color::Auto))
+}
+
+fn begun(beginning: &Beginning, terminal: &Terminal) -> String {
+    let from = harmless::line(&beginning.from, 100);
+    match &beginning.state[..] {
+        [] => format!("begins from {from}, in which there is no state\n"),
+        state => format!("{}\nbegins from {from}\n", table::draw(terminal, &STATE, state)),
+    }
+}
+
+fn fate(fate: StateFate) -> &'static str {
+    match fate {
+        StateFate::Kept => "kept",
+        StateFate::Renamed => "renamed",
+        StateFate::New => "new",
+        StateFate::Dropped => "dropped",
+        StateFate::Incompatible => "incompatible",
+    }
+}
+
+/// What is promised about the rows that reach each sink, a line each.
+pub(crate) fn guarantees(guarantees: &[SinkGuarantee]) -> String {
+    let line = |SinkGuarantee { sink, about, visible, .. }: &SinkGuarantee| {
+        let [sink, about, visible] = [sink, about, visible].map(|text| harmless::line(text, 200));
+        format!("  {sink:<8} {about}; rows can be seen {visible}\n")
+    };
+    guarantees.iter().map(line).collect()
 }
 
 /// The word for a kind of vertex.
@@ -94,6 +136,8 @@ mod tests {
                 edge("an-operator-with-a-rather-long-name.suspicious", "alerts", &[]),
             ],
             warnings: Vec::new(),
+            beginning: None,
+            guarantees: Vec::new(),
         };
         let narrow = Terminal { attended: true, redraws: true, width: 60, columns: 60, colors: false, unicode: false };
         let drawn_narrow = drawn(&plan, &narrow);

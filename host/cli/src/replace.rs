@@ -15,6 +15,7 @@ use crate::{
     interrupt::Interrupt,
     jobs::id,
     output::{Output, show, show_more, tell},
+    plan,
     progress::States,
     request::{JOB_WITHIN, Request},
     submission::Draft,
@@ -131,7 +132,7 @@ pub(crate) fn replace(
     warn(&replaced.warnings);
     Ok(show(&match output {
         Output::Json => format!("{answer}\n"),
-        Output::Table => line(&replaced) + &crate::deploy::next(client, &harmless::line(&replaced.id, 40)),
+        Output::Table => told(&replaced) + &crate::deploy::next(client, &harmless::line(&replaced.id, 40)),
     }))
 }
 
@@ -139,6 +140,12 @@ fn put(client: &Client, id: &str, draft: &Draft) -> Result<Value, Error> {
     let json = draft.json();
     let request = Request::put(format!("/v1/jobs/{id}"), &json, &|_| ()).header("content-type", "application/json");
     client.ask(&request.within(JOB_WITHIN))
+}
+
+/// What became of its state, the line, and what is promised from now on.
+fn told(replaced: &Replaced) -> String {
+    let begins = replaced.beginning.as_ref().map_or_else(String::new, plan::beginning);
+    format!("{begins}{}{}", line(replaced), plan::guarantees(&replaced.guarantees))
 }
 
 fn line(replaced: &Replaced) -> String {

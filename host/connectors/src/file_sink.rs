@@ -115,6 +115,11 @@ impl FileSinkConfig {
             .to_owned())
     }
 
+    /// Whether it writes one file after another.
+    pub(crate) fn rolls(&self, bounded: bool) -> bool {
+        self.roll(bounded).is_some()
+    }
+
     /// When a file ends and the next one begins, if ever.
     fn roll(&self, bounded: bool) -> Option<Roll> {
         match self.roll {

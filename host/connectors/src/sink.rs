@@ -13,7 +13,9 @@ use wasmill_model::{
     settings::{self, Settings},
 };
 
-use crate::{Error, blackhole::Blackhole, encode::EncoderConfig, file_sink::FileSinkConfig, stdout::StdoutSink};
+use crate::{
+    Delivery, Error, blackhole::Blackhole, encode::EncoderConfig, file_sink::FileSinkConfig, stdout::StdoutSink,
+};
 
 /// The sink connectors, in the order of [`Kind`].
 const CONNECTORS: [&str; 3] = ["file", "stdout", "blackhole"];
@@ -199,6 +201,16 @@ impl SinkConfig {
             Kind::File(config) => config.encoder().columns_read(schema),
             Kind::Stdout(encoder) => encoder.columns_read(schema),
             Kind::Blackhole => vec![true; schema.len()],
+        }
+    }
+
+    /// When it makes rows visible in a job that ends by itself, or does not.
+    pub fn delivery(&self, bounded: bool) -> Delivery {
+        match &self.kind {
+            Kind::File(config) if config.rolls(bounded) => Delivery::Pieces,
+            Kind::File(_) => Delivery::Whole,
+            Kind::Stdout(_) => Delivery::AtOnce,
+            Kind::Blackhole => Delivery::Nothing,
         }
     }
 

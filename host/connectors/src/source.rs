@@ -13,7 +13,7 @@ use wasmill_model::{
 };
 
 use crate::{
-    BadRow, Error,
+    BadRow, Error, Replay,
     file_source::{FileConfig, Files},
     host_metrics::HostMetricsConfig,
     nexmark::NexmarkConfig,
@@ -124,6 +124,14 @@ impl SourceConfig {
             Kind::File(config) => config.ports(),
             Kind::Nexmark(config) => config.ports(),
             Kind::HostMetrics(config) => config.ports(),
+        }
+    }
+
+    /// Whether it brings the same rows again when it goes back.
+    pub fn replay(&self) -> Replay {
+        match &self.kind {
+            Kind::File(_) | Kind::Nexmark(_) => Replay::Exact,
+            Kind::HostMetrics(_) => Replay::Never,
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::CheckpointState;
+use crate::{Beginning, CheckpointState};
 
 /// A job to run. Its operators name plugins that the cluster has, by `name@version` or by digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -41,6 +41,24 @@ pub struct Accepted {
     pub state: String,
     /// What is odd but allowed, a sentence each.
     pub warnings: Vec<String>,
+    /// What it begins from; none if from nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beginning: Option<Beginning>,
+    /// What is promised about the rows that reach each sink.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guarantees: Vec<SinkGuarantee>,
+}
+
+/// What is promised about the rows that reach a sink, whatever fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SinkGuarantee {
+    pub sink: String,
+    /// exactly-once, at-least-once or at-most-once.
+    pub guarantee: String,
+    /// The same in words, with what else there is to say.
+    pub about: String,
+    /// When rows can be seen.
+    pub visible: String,
 }
 
 /// What a submission would run, without running it.
@@ -54,6 +72,12 @@ pub struct Plan {
     pub vertices: Vec<VertexDetail>,
     pub edges: Vec<EdgeDetail>,
     pub warnings: Vec<String>,
+    /// What it would begin from; none if from nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beginning: Option<Beginning>,
+    /// What would be promised about the rows that reach each sink.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guarantees: Vec<SinkGuarantee>,
 }
 
 /// A job in a list.

@@ -15,11 +15,11 @@ mod stall;
 pub use cluster::{Cluster, JobCounts, Worker, WorkerState};
 pub use history::{Event, Exception, LogLine, Page, TapRow};
 pub use job::{
-    Accepted, Cause, Choice, Decision, EdgeDetail, JobDetail, JobSummary, LatencyDetail, Plan, Resolve, Submission,
-    SubtaskDetail, VertexDetail, VertexKind, VertexMetrics,
+    Accepted, Cause, Choice, Decision, EdgeDetail, JobDetail, JobSummary, LatencyDetail, Plan, Resolve, SinkGuarantee,
+    Submission, SubtaskDetail, VertexDetail, VertexKind, VertexMetrics,
 };
 pub use operation::{Operation, OperationKind, OperationState};
 pub use plugin::{PluginDetail, PluginVersion, Stored};
 pub use problem::Problem;
-pub use savepoint::{CheckpointState, Replaced, Savepoint, SavepointRequest, Scale};
+pub use savepoint::{Beginning, CheckpointState, Replaced, Savepoint, SavepointRequest, Scale, StateChange, StateFate};
 pub use stall::{CheckpointHeld, Hop, Stall, VertexTime, WatermarkHeld};

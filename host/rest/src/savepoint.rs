@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::{Problem, SinkGuarantee, VertexKind};
+
 /// A savepoint: a checkpoint with a name, which stays until it is removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Savepoint {
@@ -26,6 +28,46 @@ pub struct Savepoint {
     /// has left it behind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unfinished: Vec<String>,
+}
+
+/// What a job begins from, and what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Beginning {
+    /// A savepoint, or a checkpoint as `job-7/1.41`.
+    pub from: String,
+    pub state: Vec<StateChange>,
+    /// Of a plan: why the job cannot begin so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Problem>,
+}
+
+/// What becomes of a part of what a job begins from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StateChange {
+    /// The source, operator or sink.
+    pub vertex: String,
+    pub kind: VertexKind,
+    /// A cell, timers, a position, output.
+    pub what: String,
+    pub fate: StateFate,
+    /// Why, where that is not clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StateFate {
+    /// It goes on.
+    Kept,
+    /// It goes on under another name.
+    Renamed,
+    /// There was none: it begins empty, or at the beginning.
+    New,
+    /// The job has no place for it.
+    Dropped,
+    /// The job has a place for it, into which it does not fit.
+    Incompatible,
 }
 
 /// A savepoint that is to be taken.
@@ -56,6 +98,12 @@ pub struct Replaced {
     pub version: u32,
     pub state: String,
     pub warnings: Vec<String>,
+    /// What it went on from; none if it had no checkpoint yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beginning: Option<Beginning>,
+    /// What is promised about the rows that reach each sink.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guarantees: Vec<SinkGuarantee>,
 }
 
 /// How the checkpoints of a job are.

@@ -1,14 +1,14 @@
 //! A job that is ready to run: the checked graph with everything its vertices need.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
-use wasmill_connectors::{SinkConfig, SourceConfig, Split, StdoutUse};
+use wasmill_connectors::{Guarantee, SinkConfig, SourceConfig, Split, StdoutUse};
 use wasmill_model::{
     JobGraph, Plan, Schema,
     descriptor::{Descriptor, Input},
@@ -175,6 +175,31 @@ impl Job {
             Part::Source { .. } | Part::Operator(_) => None,
         });
         sinks.collect()
+    }
+
+    /// What is promised about the rows that reach each sink on a cluster.
+    pub fn guarantees(&self) -> Vec<(&str, Guarantee)> {
+        let checkpoints = self.checkpoints().is_some();
+        let of_sink = |(place, part): (usize, &Part)| {
+            let Part::Sink(config) = part else { return None };
+            let sources = self.reaching(place).into_iter().filter_map(|vertex| match &self.parts[vertex] {
+                Part::Source { config, .. } => Some(config.replay()),
+                _ => None,
+            });
+            let guarantee = Guarantee::of(sources, config.delivery(self.is_bounded()), checkpoints);
+            Some((self.graph.vertices[place].name.as_str(), guarantee))
+        };
+        self.parts.iter().enumerate().filter_map(of_sink).collect()
+    }
+
+    /// All vertices whose rows come to one, by whatever way.
+    fn reaching(&self, vertex: usize) -> BTreeSet<usize> {
+        let (mut found, mut to_look_at) = (BTreeSet::new(), vec![vertex]);
+        while let Some(vertex) = to_look_at.pop() {
+            let before = self.graph.inputs_of(vertex).map(|edge| edge.from);
+            to_look_at.extend(before.filter(|from| found.insert(*from)));
+        }
+        found
     }
 
     /// What an earlier run has left beside the files that this one writes: the name of the sink, and the files.

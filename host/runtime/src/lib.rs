@@ -37,6 +37,8 @@ pub use attempt::{Attempt, OnProgress, OperatorLog, Queued};
 pub use error::Error;
 pub use exchange::Barrier;
 pub use folders::{Folders, NoFolder};
+pub use wasmill_connectors::Guarantee;
+
 pub use job::{Bounds, FindPlugin, Found, FoundOperator, Job, LoadPlugin};
 pub use net::Network;
 pub use operator::OperatorUsage;

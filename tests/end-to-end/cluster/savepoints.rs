@@ -161,12 +161,45 @@ fn what_cannot_go_on_is_refused_before_it_runs() {
         &LEDGER.replace("operator.count]", "operator.total]").replace("input = \"count\"", "input = \"total\""),
     );
     check_refused(&cluster, &["deploy", "renamed.toml", "--from", &id], "state-incompatible");
+    let planned = cluster.client(&["plan", "renamed.toml", "--from", &id, "-o", "json"]);
+    assert_eq!(planned.code, Some(2), "{}", planned.stderr);
+    let plan: Value = serde_json::from_str(&planned.stdout).expect("it is JSON");
+    assert_eq!(plan["beginning"]["refusal"]["code"], "state-incompatible");
+    assert_eq!(plan["beginning"]["from"], id.as_str());
+    let fates = |plan: &Value| -> BTreeSet<(String, String, String)> {
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let changes = plan["beginning"]["state"].as_array().expect("a list").clone();
+        changes.iter().map(|c| (text(&c["vertex"]), text(&c["what"]), text(&c["fate"]))).collect()
+    };
+    let expect = [
+        ("events", "position", "kept"),
+        ("total", "cell `count`", "new"),
+        ("count", "cell `count`", "dropped"),
+        ("out", "output", "kept"),
+        ("total", "event-time timers", "new"),
+        ("total", "processing-time timers", "new"),
+        ("count", "event-time timers", "dropped"),
+        ("count", "processing-time timers", "dropped"),
+    ];
+    let expect = expect.map(|(vertex, what, fate)| (vertex.to_owned(), what.to_owned(), fate.to_owned()));
+    assert_eq!(fates(&plan), BTreeSet::from(expect));
+    assert_eq!(plan["guarantees"][0]["guarantee"], "exactly-once");
+    let planned = cluster.client(&["plan", "renamed.toml", "--from", &id, "--allow-dropped-state"]);
+    assert_eq!(planned.code, Some(0), "{}", planned.stderr);
+    assert!(planned.stdout.contains("dropped") && planned.stdout.contains("exactly once"), "{}", planned.stdout);
     // Another type of key: what is kept cannot be found by it.
     let other = LEDGER.replace("key_by = [\"bidder\"]", "key_by = [\"channel\"]");
     cluster.put_job("other-key.toml", &other);
     check_refused(&cluster, &["deploy", "other-key.toml", "--from", &id], "state-incompatible");
     let allowed = succeed(&cluster, &["deploy", "renamed.toml", "--from", &id, "--allow-dropped-state", "--no-wait"]);
-    assert!(allowed.contains("job-"), "{allowed}");
+    assert!(allowed.contains("job-") && allowed.contains("dropped") && allowed.contains("exactly once"), "{allowed}");
+
+    // What would become of a running job.
+    let running = cluster.deploy(&job, &["--set", "sink.out.path=third/counts.jsonl"]);
+    wait_for_checkpoint(&cluster, &running);
+    let plan = cluster.json(&["plan", "job.toml", "--replace", &running, "--set", "sink.out.path=third/counts.jsonl"]);
+    assert!(fates(&plan).contains(&("count".to_owned(), "cell `count`".to_owned(), "kept".to_owned())), "{plan}");
+    check_refused(&cluster, &["plan", "job.toml", "--replace", "job-99"], "not-found");
 }
 
 /// Counts in a map how often each bidder has bid on each of twenty lots, and keeps all bids in a list.

@@ -60,8 +60,8 @@ impl Backend for Handle {
         Handle::submit(self, submission, key).await
     }
 
-    async fn plan(&self, submission: Submission) -> Result<Plan, Problem> {
-        Handle::plan(self, submission).await
+    async fn plan(&self, submission: Submission, replaces: Option<String>) -> Result<Plan, Problem> {
+        Handle::plan(self, submission, replaces).await
     }
 
     async fn jobs(&self) -> Result<Vec<JobSummary>, Problem> {

@@ -9,13 +9,15 @@ use crate::{
     Backend,
     asked::{Asked, from_json},
     guard::media_type,
+    names::Form,
     problem::{Answered, Refusal},
     shared::Api,
 };
 
 pub(super) async fn submit<B: Backend>(State(api): State<Api<B>>, asked: Asked) -> Answered {
     if asked.flag("dry-run")? {
-        return plan(State(api), asked).await;
+        let submission = submission(&api, asked).await?;
+        return Ok(answer::ok(&api.backend.plan(submission, None).await?));
     }
     let key = key(&asked)?;
     let submission = submission(&api, asked).await?;
@@ -25,8 +27,12 @@ pub(super) async fn submit<B: Backend>(State(api): State<Api<B>>, asked: Asked) 
 }
 
 pub(super) async fn plan<B: Backend>(State(api): State<Api<B>>, asked: Asked) -> Answered {
+    let replaces = asked.parameter("replaces").map(str::to_owned);
+    if let Some(job) = &replaces {
+        Form::Job.check("`replaces`", job)?;
+    }
     let submission = submission(&api, asked).await?;
-    Ok(answer::ok(&api.backend.plan(submission).await?))
+    Ok(answer::ok(&api.backend.plan(submission, replaces).await?))
 }
 
 /// By which a repeated request is known.

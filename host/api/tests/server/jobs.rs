@@ -43,6 +43,9 @@ async fn a_submission_has_a_file_a_folder_and_assignments() {
     for path in ["/v1/jobs?dry-run=1", "/v1/jobs?dry-run=true"] {
         assert_eq!(server.post(path).json(&body).send().await.json(), plan.json());
     }
+    let replacing = server.post("/v1/plans?replaces=job-7").json(&body).send().await;
+    assert_eq!((replacing.status, replacing.json()["name"].as_str()), (200, Some("job-7")));
+    assert_eq!(server.post("/v1/plans?replaces=..").json(&body).send().await.problem(400), "request-malformed");
     assert_eq!(server.memory.jobs_count(), 0, "a plan runs nothing");
     let refused = server.post("/v1/jobs").body("application/toml", "refused").send().await;
     assert_eq!(refused.problem(422), "unknown-column");

@@ -310,12 +310,15 @@ impl Backend for Memory {
         if let Some(key) = key {
             self.state().keys.insert(key, (submission, id.clone()));
         }
-        Ok((Accepted { id, name, state: "CREATED".to_owned(), warnings: Vec::new() }, stored))
+        let (state, warnings, beginning, guarantees) = ("CREATED".to_owned(), Vec::new(), None, Vec::new());
+        Ok((Accepted { id, name, state, warnings, beginning, guarantees }, stored))
     }
 
-    async fn plan(&self, submission: Submission) -> Result<Plan, Problem> {
+    async fn plan(&self, submission: Submission, replaces: Option<String>) -> Result<Plan, Problem> {
         let (vertices, edges, warnings) = (Vec::new(), Vec::new(), submission.set);
-        Ok(Plan { name: submission.file, slots: 1, slots_free: 4, vertices, edges, warnings })
+        let name = replaces.unwrap_or(submission.file);
+        let (beginning, guarantees) = (None, Vec::new());
+        Ok(Plan { name, slots: 1, slots_free: 4, vertices, edges, warnings, beginning, guarantees })
     }
 
     async fn jobs(&self) -> Result<Vec<JobSummary>, Problem> {
@@ -350,7 +353,8 @@ impl Backend for Memory {
     async fn replace(&self, id: &str, submission: Submission) -> Result<Replaced, Problem> {
         let job = self.with_job(id, |job| job.summary.clone())?;
         let warnings = submission.set;
-        Ok(Replaced { id: job.id, name: job.name, version: 1, state: job.state, warnings })
+        let (beginning, guarantees) = (None, Vec::new());
+        Ok(Replaced { id: job.id, name: job.name, version: 1, state: job.state, warnings, beginning, guarantees })
     }
 
     async fn scale(&self, id: &str, scale: Scale) -> Result<Replaced, Problem> {

@@ -1,12 +1,12 @@
-//! Whether a job can go on from a checkpoint of another form of it: what it keeps, what it leaves behind, what does not fit.
+//! What becomes of what a checkpoint has when a job begins from it: one list, from which both what people see and the refusal are made.
 
 use wasmill_model::{
     DataType, JobGraph,
-    descriptor::{Cell, CellKind},
+    descriptor::{Cell, CellKind, Descriptor, Input},
     fault::Code,
     graph::{Role, Vertex},
 };
-use wasmill_rest::Problem;
+use wasmill_rest::{Beginning, Problem, StateChange, StateFate, VertexKind};
 use wasmill_snapshot::{
     file::{StateSchema, StoredAs},
     manifest::{self, Manifest},
@@ -14,133 +14,258 @@ use wasmill_snapshot::{
 };
 use wasmill_state::{EVENT_TIME_TIMERS, PROCESSING_TIME_TIMERS, VALUES};
 
-use crate::jobmanager::{keeper::problem, savepoints::checkpoint_name};
+use crate::jobmanager::{keeper::problem, savepoints::checkpoint_name, views};
 
-/// Refuses a job for which what a checkpoint has is not what it needs.
-pub(crate) fn compatible(store: &Store, name: &str, graph: &JobGraph, allow_dropped: bool) -> Result<(), Problem> {
+/// What becomes of what the manifest of this name has, in a job that is to begin from it.
+pub(crate) fn beginning(
+    store: &Store,
+    name: &str,
+    graph: &JobGraph,
+    allow_dropped: bool,
+) -> Result<Beginning, Problem> {
     let name = name.parse().map_err(|_| super::keeper::no_such(name))?;
     let manifest = store.manifest(&name).map_err(|e| problem(&e))?;
-    let found = Comparison::of(&manifest, graph);
-    let from = checkpoint_name(manifest.job, manifest.checkpoint);
-    let refused = |what: String| {
-        Problem::new(409, Code::StateIncompatible, format!("could not begin {} from {from}: {what}", graph.name))
+    let from = match &manifest.savepoint {
+        Some(savepoint) => savepoint.clone(),
+        None => checkpoint_name(manifest.job, manifest.checkpoint),
+    };
+    let state = changes(&manifest, graph);
+    let refusal = refusal(&from, &manifest, graph, &state, allow_dropped);
+    Ok(Beginning { from, state, refusal })
+}
+
+/// The same, if the job can begin so.
+pub(crate) fn accepted(beginning: Beginning) -> Result<Beginning, Problem> {
+    match beginning.refusal {
+        Some(refusal) => Err(refusal),
+        None => Ok(beginning),
+    }
+}
+
+/// Why a job with this state cannot begin.
+fn refusal(
+    from: &str,
+    manifest: &Manifest,
+    graph: &JobGraph,
+    state: &[StateChange],
+    allow_dropped: bool,
+) -> Option<Problem> {
+    let refused = |what: String, hint: String| {
+        let detail = format!("could not begin {} from {from}: {what}", graph.name);
+        Some(Problem::new(409, Code::StateIncompatible, detail).with_hint(hint))
     };
     if manifest.key_groups != graph.key_groups {
         let (had, has) = (manifest.key_groups, graph.key_groups);
-        return Err(refused(format!("it has {had} key groups, and the job {has}"))
-            .with_hint(format!("set `key_groups = {had}` under [job]: they stay as long as the state does")));
+        return refused(
+            format!("it has {had} key groups, and the job {has}"),
+            format!("set `key_groups = {had}` under [job]: they stay as long as the state does"),
+        );
     }
-    if !found.incompatible.is_empty() {
-        return Err(refused(found.incompatible.join("; "))
-            .with_hint("give the cell another name, and it begins empty; or keep its type and version"));
+    let all = |fate: StateFate| state.iter().filter(move |change| change.fate == fate).map(told).collect::<Vec<_>>();
+    let (incompatible, dropped) = (all(StateFate::Incompatible), all(StateFate::Dropped));
+    if !incompatible.is_empty() {
+        let hint = "give the cell another name, and it begins empty; or keep its type and version";
+        return refused(incompatible.join("; "), hint.to_owned());
     }
-    if !found.dropped.is_empty() && !allow_dropped {
-        return Err(refused(format!("it would leave behind {}", found.dropped.join(", "))).with_hint(
-            "put back what keeps it, under the same name; or leave it behind for good with --allow-dropped-state",
-        ));
+    if !dropped.is_empty() && !allow_dropped {
+        let hint =
+            "put back what keeps it, under the same name; or leave it behind for good with --allow-dropped-state";
+        return refused(format!("it would leave behind {}", dropped.join(", ")), hint.to_owned());
     }
-    Ok(())
+    None
 }
 
-/// What becomes of the state of a checkpoint.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Comparison {
-    pub(crate) dropped: Vec<String>,
-    pub(crate) incompatible: Vec<String>,
+/// A change in a sentence.
+fn told(StateChange { vertex, what, detail, .. }: &StateChange) -> String {
+    match detail {
+        Some(detail) => format!("the {what} of `{vertex}`, which {detail}"),
+        None => format!("the {what} of `{vertex}`"),
+    }
 }
 
-impl Comparison {
-    pub(crate) fn of(manifest: &Manifest, graph: &JobGraph) -> Self {
-        let mut found = Self::default();
-        for had in &manifest.vertices {
-            match graph.vertices.iter().find(|vertex| vertex.name == had.name) {
-                Some(vertex) => found.compare(had, vertex),
-                None if had.files.is_empty() => {
-                    let has = |kept: &manifest::Subtask| {
-                        kept.position.is_some() || kept.transaction.is_some() || kept.unfinished.is_some()
-                    };
-                    if had.subtasks.iter().any(has) {
-                        found.dropped.push(format!("how far `{}` had come", had.name));
-                    }
-                }
-                None => found.dropped.push(format!("the state of operator `{}`", had.name)),
-            }
+/// What becomes of each part of what a manifest has, and what begins empty; in the order of the job, then what it has no place for.
+pub(crate) fn changes(manifest: &Manifest, graph: &JobGraph) -> Vec<StateChange> {
+    let mut changes = Vec::new();
+    for vertex in &graph.vertices {
+        let had = manifest.vertices.iter().find(|had| had.name == vertex.name);
+        Of { vertex: &vertex.name, kind: views::kind(vertex), changes: &mut changes }.compare(had, vertex);
+    }
+    for had in &manifest.vertices {
+        if !graph.vertices.iter().any(|vertex| vertex.name == had.name) {
+            Of { vertex: &had.name, kind: kind_before(had), changes: &mut changes }.is_gone(had);
         }
-        found
+    }
+    changes
+}
+
+/// What a vertex was that the job does not have: a manifest tells it by what it has kept.
+fn kind_before(had: &manifest::Vertex) -> VertexKind {
+    match (had.plugin.is_some(), had.subtasks.iter().any(|kept| kept.position.is_some())) {
+        (true, _) => VertexKind::Operator,
+        (false, true) => VertexKind::Source,
+        (false, false) => VertexKind::Sink,
+    }
+}
+
+/// Where the changes of one vertex go.
+struct Of<'a> {
+    vertex: &'a str,
+    kind: VertexKind,
+    changes: &'a mut Vec<StateChange>,
+}
+
+const POSITION: &str = "position";
+const OUTPUT: &str = "output that is not visible";
+const UNFINISHED: &str = "unfinished output";
+
+impl Of<'_> {
+    fn add(&mut self, what: impl Into<String>, fate: StateFate, detail: Option<String>) {
+        let (vertex, what) = (self.vertex.to_owned(), what.into());
+        self.changes.push(StateChange { vertex, kind: self.kind, what, fate, detail });
     }
 
-    fn compare(&mut self, had: &manifest::Vertex, vertex: &Vertex) {
-        if had.subtasks.iter().any(|kept| kept.left_behind) {
-            let name = &had.name;
-            self.dropped.push(format!("what `{name}` had not finished, which stayed where the savepoint was exported"));
+    fn compare(mut self, had: Option<&manifest::Vertex>, vertex: &Vertex) {
+        // One of another kind keeps nothing of what there was.
+        let same = had.filter(|had| had.subtasks.is_empty() && had.files.is_empty() || kind_before(had) == self.kind);
+        match &vertex.role {
+            Role::Source { .. } => self.positions(same),
+            Role::Operator { descriptor, inputs, .. } => self.operator(same, descriptor, inputs),
+            Role::Sink => self.output(same),
         }
-        let Role::Operator { descriptor, inputs, .. } = &vertex.role else { return };
+        if let Some(had) = had.filter(|_| same.is_none()) {
+            self.kind = kind_before(had);
+            self.is_gone(had);
+        }
+    }
+
+    fn positions(&mut self, had: Option<&manifest::Vertex>) {
+        let fate = if had.is_some() { StateFate::Kept } else { StateFate::New };
+        self.add(POSITION, fate, None);
+    }
+
+    fn output(&mut self, had: Option<&manifest::Vertex>) {
+        let Some(had) = had else { return self.add("output", StateFate::New, None) };
+        let any = |has: fn(&manifest::Subtask) -> bool| had.subtasks.iter().any(has);
+        if any(|kept| kept.transaction.is_some()) {
+            self.add(OUTPUT, StateFate::Kept, None);
+        }
+        if any(|kept| kept.unfinished.is_some()) {
+            self.add(UNFINISHED, StateFate::Kept, Some("lies where the sink writes".to_owned()));
+        }
+        if any(|kept| kept.left_behind) {
+            self.add(UNFINISHED, StateFate::Dropped, Some("stayed where the savepoint was exported".to_owned()));
+        }
+        if !any(|kept| kept.transaction.is_some() || kept.unfinished.is_some() || kept.left_behind) {
+            self.add("output", StateFate::Kept, None);
+        }
+    }
+
+    fn operator(&mut self, had: Option<&manifest::Vertex>, descriptor: &Descriptor, inputs: &[Input]) {
         let key = descriptor.key_fields(inputs);
-        for state in &had.schema {
-            if state.key != key && state.kind != CellKind::Broadcast.name() {
-                let shown = |fields: &[wasmill_model::Field]| {
-                    fields.iter().map(|f| format!("{} {}", f.name, f.data_type)).collect::<Vec<_>>().join(", ")
-                };
-                let (had, has) = (shown(&state.key), shown(&key));
-                self.incompatible
-                    .push(format!("the state of `{}` is by ({had}), and the job's by ({has})", vertex.name));
-                return;
-            }
-            match state.id {
-                VALUES => {
-                    for (column, kept) in state.columns.iter().zip(&state.cells) {
-                        let was = Was { kind: CellKind::Value, sub_key: None, data_type: column.data_type, kept };
-                        self.cell(&vertex.name, &column.name, &was, &descriptor.cells);
-                    }
-                }
-                EVENT_TIME_TIMERS | PROCESSING_TIME_TIMERS if !descriptor.timers => {
-                    self.dropped.push(format!("the {} of `{}`", state.name, vertex.name));
-                }
-                _ => {
-                    if let Some(was) = Was::entries(state) {
-                        self.cell(&vertex.name, &state.name, &was, &descriptor.cells);
-                    }
-                }
+        let states = had.map(|had| had.schema.as_slice()).unwrap_or_default();
+        let keyed = states.iter().filter(|state| state.kind != CellKind::Broadcast.name());
+        if let Some(other) = keyed.into_iter().find(|state| state.key != key) {
+            let shown = |fields: &[wasmill_model::Field]| {
+                fields.iter().map(|f| format!("{} {}", f.name, f.data_type)).collect::<Vec<_>>().join(", ")
+            };
+            let (was, is) = (shown(&other.key), shown(&key));
+            let detail = format!("was by ({was}) and is by ({is})");
+            return self.add("state", StateFate::Incompatible, Some(detail));
+        }
+        self.cells(&Was::all(states), &descriptor.cells);
+        for (id, what) in [(EVENT_TIME_TIMERS, "event-time timers"), (PROCESSING_TIME_TIMERS, "processing-time timers")]
+        {
+            match (states.iter().any(|state| state.id == id), descriptor.timers) {
+                (true, true) => self.add(what, StateFate::Kept, None),
+                (true, false) => self.add(what, StateFate::Dropped, None),
+                (false, true) => self.add(what, StateFate::New, None),
+                (false, false) => {}
             }
         }
     }
 
-    fn cell(&mut self, operator: &str, name: &str, was: &Was<'_>, cells: &[Cell]) {
-        let now = |cell: &&Cell| cell.name == name || cell.renamed_from.as_deref() == Some(name);
-        let Some(cell) = cells.iter().find(now) else {
-            return self.dropped.push(format!("cell `{name}` of operator `{operator}`"));
-        };
-        let is = (cell.kind, cell.sub_key_type(), cell.data_type);
-        if is != (was.kind, was.sub_key, was.data_type) {
-            let (was, is) = (shape(was.kind, was.sub_key, was.data_type), shape(is.0, is.1, is.2));
-            self.incompatible.push(format!("cell `{name}` of operator `{operator}` was {was} and is {is}"));
-        } else if was.kept.version != cell.version {
-            let (was, is) = (was.kept.version, cell.version);
-            self.incompatible
-                .push(format!("cell `{name}` of operator `{operator}` was of version {was} and is of {is}"));
+    fn cells(&mut self, had: &[Was<'_>], cells: &[Cell]) {
+        for cell in cells {
+            let what = format!("cell `{}`", cell.name);
+            let Some(was) = had.iter().find(|was| was.becomes(cell)) else {
+                self.add(what, StateFate::New, None);
+                continue;
+            };
+            let now = (cell.kind, cell.sub_key_type(), cell.data_type);
+            if now != was.shape {
+                let detail = format!("was {} and is {}", shown(was.shape), shown(now));
+                self.add(what, StateFate::Incompatible, Some(detail));
+            } else if was.kept.version != cell.version {
+                let detail = format!("was of version {} and is of {}", was.kept.version, cell.version);
+                self.add(what, StateFate::Incompatible, Some(detail));
+            } else if was.name == cell.name {
+                self.add(what, StateFate::Kept, None);
+            } else {
+                self.add(what, StateFate::Renamed, Some(format!("was `{}`", was.name)));
+            }
+        }
+        for was in had.iter().filter(|was| !cells.iter().any(|cell| was.becomes(cell))) {
+            self.add(format!("cell `{}`", was.name), StateFate::Dropped, None);
+        }
+    }
+
+    /// The job has no place for what the vertex has kept.
+    fn is_gone(mut self, had: &manifest::Vertex) {
+        for was in Was::all(&had.schema) {
+            self.add(format!("cell `{}`", was.name), StateFate::Dropped, None);
+        }
+        let timers = |state: &&StateSchema| matches!(state.id, EVENT_TIME_TIMERS | PROCESSING_TIME_TIMERS);
+        for state in had.schema.iter().filter(timers) {
+            self.add(state.name.clone(), StateFate::Dropped, None);
+        }
+        let any = |has: fn(&manifest::Subtask) -> bool| had.subtasks.iter().any(has);
+        if any(|kept| kept.position.is_some()) {
+            self.add(POSITION, StateFate::Dropped, None);
+        }
+        if any(|kept| kept.transaction.is_some()) {
+            self.add(OUTPUT, StateFate::Dropped, None);
+        }
+        if any(|kept| kept.unfinished.is_some() || kept.left_behind) {
+            self.add(UNFINISHED, StateFate::Dropped, None);
         }
     }
 }
+
+/// Kind, type of the sub-keys, type of the values.
+type Shape = (CellKind, Option<DataType>, DataType);
 
 /// A cell as a checkpoint has it.
 struct Was<'a> {
-    kind: CellKind,
-    sub_key: Option<DataType>,
-    data_type: DataType,
+    name: &'a str,
+    shape: Shape,
     kept: &'a StoredAs,
 }
 
 impl<'a> Was<'a> {
-    /// That of a list, map or broadcast cell. `None`: it is none.
-    fn entries(state: &'a StateSchema) -> Option<Self> {
-        let kind = CellKind::from_name(&state.kind)?;
-        let ([sub_key, value], [kept]) = (state.columns.as_slice(), state.cells.as_slice()) else { return None };
-        Some(Self { kind, sub_key: Some(sub_key.data_type), data_type: value.data_type, kept })
+    /// Those of an operator: its value cells, then the others.
+    fn all(states: &'a [StateSchema]) -> Vec<Self> {
+        let values = states.iter().filter(|state| state.id == VALUES);
+        let values = values.flat_map(|values| values.columns.iter().zip(&values.cells)).map(|(column, kept)| Self {
+            name: &column.name,
+            shape: (CellKind::Value, None, column.data_type),
+            kept,
+        });
+        let entries = states.iter().filter(|state| state.id != VALUES).filter_map(|state| {
+            let kind = CellKind::from_name(&state.kind)?;
+            let ([sub_key, value], [kept]) = (state.columns.as_slice(), state.cells.as_slice()) else { return None };
+            Some(Self { name: &state.name, shape: (kind, Some(sub_key.data_type), value.data_type), kept })
+        });
+        values.chain(entries).collect()
+    }
+
+    /// Whether what it has is that cell's now.
+    fn becomes(&self, cell: &Cell) -> bool {
+        cell.name == self.name || cell.renamed_from.as_deref() == Some(self.name)
     }
 }
 
 /// What a cell holds, in a few words.
-fn shape(kind: CellKind, sub_key: Option<DataType>, data_type: DataType) -> String {
+fn shown((kind, sub_key, data_type): Shape) -> String {
     match (kind, sub_key) {
         (CellKind::Map | CellKind::Broadcast, Some(sub_key)) => format!("{} {sub_key} to {data_type}", kind.name()),
         (CellKind::List, _) => format!("list of {data_type}"),

@@ -237,7 +237,7 @@ impl Handle {
             return Ok((known, Stored::Same));
         }
         let (job, found) = self.check(&submission).await?;
-        let from = self.starting_point(&submission, &job).await?;
+        let (from, beginning) = self.starting_point(&submission, &job).await?.unzip();
         let slots_free = self.ask(|shell| shell.slots_free()).await?;
         let mut plan = views::plan(&job, slots_free);
         let slots = self.ask(|shell| shell.core.taskmanagers().map(|view| view.slots).sum::<u32>()).await?;
@@ -246,7 +246,7 @@ impl Handle {
             plan.warnings.push(needs);
         }
         let shape = shape(&job, Restart::Backoff { attempts_max: None }, from);
-        let (name, warnings) = (plan.name.clone(), plan.warnings.clone());
+        let (name, warnings, guarantees) = (plan.name.clone(), plan.warnings.clone(), plan.guarantees.clone());
         let payload = Arc::new(Payload { submission, found, plan, key });
         let (accepted, answer) = oneshot::channel();
         let submit = Submit { shape, payload, prepared: None, watcher: None, accepted };
@@ -254,7 +254,7 @@ impl Handle {
         let id = answer.await.map_err(|_| gone())??;
         let state = self.ask(move |shell| shell.summary(id).map(|summary| summary.state)).await?;
         let state = state.unwrap_or_else(|| "CREATED".to_owned());
-        Ok((Accepted { id: id.to_string(), name, state, warnings }, Stored::New))
+        Ok((Accepted { id: id.to_string(), name, state, warnings, beginning, guarantees }, Stored::New))
     }
 
     /// The job that a request with this key made, if there was one.
@@ -277,17 +277,22 @@ impl Handle {
                 name: summary.name,
                 state: summary.state,
                 warnings: entry.plan.warnings.clone(),
+                beginning: None,
+                guarantees: entry.plan.guarantees.clone(),
             }))
         };
         self.ask(look).await?
     }
 
-    /// What a submission would run.
-    pub async fn plan(&self, submission: Submission) -> Result<Plan, Problem> {
+    /// What a submission would run; with a job that it is to replace, what that job would go on as.
+    pub async fn plan(&self, submission: Submission, replaces: Option<String>) -> Result<Plan, Problem> {
         let (job, _) = self.check(&submission).await?;
-        self.starting_point(&submission, &job).await?;
+        let beginning = match replaces {
+            Some(id) => self.going_on(&id, &submission, &job).await?.1,
+            None => self.beginning(&submission, &job).await?.map(|(_, beginning)| beginning),
+        };
         let slots_free = self.ask(|shell| shell.slots_free()).await?;
-        Ok(views::plan(&job, slots_free))
+        Ok(Plan { beginning, ..views::plan(&job, slots_free) })
     }
 
     async fn check(&self, submission: &Submission) -> Result<(Job, wasmill_runtime::Found), Problem> {

@@ -6,14 +6,15 @@ use wasmill_control::{
 };
 use wasmill_model::{
     fault::Code,
-    graph::Role,
+    graph::{Role, Vertex},
     ids::{JobId, TaskManagerId},
 };
 use wasmill_rest::{
     Cause, CheckpointState, Cluster, Decision, EdgeDetail, JobCounts, JobDetail, JobSummary, Operation, OperationKind,
-    OperationState, Plan, Problem, Scale, Submission, SubtaskDetail, VertexDetail, VertexKind, Worker, WorkerState,
+    OperationState, Plan, Problem, Scale, SinkGuarantee, Submission, SubtaskDetail, VertexDetail, VertexKind, Worker,
+    WorkerState,
 };
-use wasmill_runtime::Job;
+use wasmill_runtime::{Guarantee, Job};
 
 use crate::jobmanager::{
     Shell,
@@ -27,11 +28,7 @@ pub(crate) fn plan(job: &Job, slots_free: u32) -> Plan {
     let (graph, plan) = (&job.graph, &job.plan);
     let vertices = graph.vertices.iter().enumerate().map(|(place, vertex)| VertexDetail {
         name: vertex.name.clone(),
-        kind: match vertex.role {
-            Role::Source { .. } => VertexKind::Source,
-            Role::Operator { .. } => VertexKind::Operator,
-            Role::Sink => VertexKind::Sink,
-        },
+        kind: kind(vertex),
         parallelism: vertex.parallelism,
         chain: plan.chain_of(place) as u32,
         plugin: job.digest(place).map(|digest| digest.to_string()),
@@ -58,7 +55,27 @@ pub(crate) fn plan(job: &Job, slots_free: u32) -> Plan {
         vertices: vertices.collect(),
         edges: edges.collect(),
         warnings: graph.warnings.iter().cloned().chain(warnings).collect(),
+        beginning: None,
+        guarantees: guarantees(job),
     }
+}
+
+pub(crate) fn kind(vertex: &Vertex) -> VertexKind {
+    match vertex.role {
+        Role::Source { .. } => VertexKind::Source,
+        Role::Operator { .. } => VertexKind::Operator,
+        Role::Sink => VertexKind::Sink,
+    }
+}
+
+fn guarantees(job: &Job) -> Vec<SinkGuarantee> {
+    let shown = |(sink, guarantee): (&str, Guarantee)| SinkGuarantee {
+        sink: sink.to_owned(),
+        guarantee: guarantee.times.name().to_owned(),
+        about: guarantee.to_string(),
+        visible: guarantee.visible().to_owned(),
+    };
+    job.guarantees().into_iter().map(shown).collect()
 }
 
 /// What is submitted in order to run a job with another parallelism.

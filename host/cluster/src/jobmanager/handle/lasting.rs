@@ -5,7 +5,7 @@ use std::{io::Read, sync::Arc};
 use tokio::sync::oneshot;
 use wasmill_control::jobmanager::{self, Event, Restart};
 use wasmill_model::{fault::Code, ids::JobId};
-use wasmill_rest::{Choice, JobSummary, Problem, Replaced, Savepoint, Scale, Stored, Submission};
+use wasmill_rest::{Beginning, Choice, JobSummary, Problem, Replaced, Savepoint, Scale, Stored, Submission};
 use wasmill_runtime::Job;
 use wasmill_snapshot::{
     archive::Export,
@@ -16,7 +16,7 @@ use crate::{
     jobmanager::{
         Message, Replace, Shell, WantsSavepoint,
         checkpointing::no_checkpoints,
-        compatibility::compatible,
+        compatibility,
         handle::{Handle, StartingPoint, gone, shape},
         savepoints, travel, views,
     },
@@ -111,26 +111,37 @@ impl Handle {
         let (job, found) = self.check(&submission).await?;
         let plan = views::plan(&job, self.ask(|shell| shell.slots_free()).await?);
         let shape = shape(&job, Restart::Backoff { attempts_max: None }, None);
-        let wanted = id.to_owned();
-        let (id, newest) = self
-            .ask(move |shell| {
-                let (job, _) = shell.find(&wanted)?;
-                let newest = shell.core.job(job).and_then(|view| view.checkpoint?.manifest);
-                Ok((job, newest))
-            })
-            .await??;
-        if let Some(newest) = newest {
-            let (graph, allow) = (job.graph.clone(), submission.allow_dropped_state);
-            self.with_store(move |store| compatible(store, &newest, &graph, allow)).await?;
-        }
-        let (name, warnings) = (plan.name.clone(), plan.warnings.clone());
+        let (id, beginning) = self.going_on(id, &submission, &job).await?;
+        let beginning = beginning.map(compatibility::accepted).transpose()?;
+        let (name, warnings, guarantees) = (plan.name.clone(), plan.warnings.clone(), plan.guarantees.clone());
         let (replaced, answer) = oneshot::channel();
         let payload = Arc::new(Payload { submission, found, plan, key: None });
         let replace = Replace { job: id, shape, payload, replaced };
         let _ = self.inbox.send(Message::Replace(Box::new(replace)));
         let version = answer.await.map_err(|_| gone())??;
         let state = self.ask(move |shell| shell.summary(id).map(|summary| summary.state)).await?;
-        Ok(Replaced { id: id.to_string(), name, version, state: state.unwrap_or_default(), warnings })
+        let (id, state) = (id.to_string(), state.unwrap_or_default());
+        Ok(Replaced { id, name, version, state, warnings, beginning, guarantees })
+    }
+
+    /// What a running job would go on from in another form, and what becomes of it; none if it has no checkpoint yet.
+    pub(super) async fn going_on(
+        &self,
+        id: &str,
+        submission: &Submission,
+        job: &Job,
+    ) -> Result<(JobId, Option<Beginning>), Problem> {
+        let wanted = id.to_owned();
+        let look = move |shell: &mut Shell| {
+            let (job, _) = shell.find(&wanted)?;
+            let newest = shell.core.job(job).and_then(|view| view.checkpoint?.manifest);
+            Ok((job, newest))
+        };
+        let (id, newest) = self.ask(look).await??;
+        let Some(newest) = newest else { return Ok((id, None)) };
+        let (graph, allow) = (job.graph.clone(), submission.allow_dropped_state);
+        let look = move |store: &Store| compatibility::beginning(store, &newest, &graph, allow);
+        Ok((id, Some(self.with_store(look).await?)))
     }
 
     /// What a submission begins from, if it fits.
@@ -138,7 +149,17 @@ impl Handle {
         &self,
         submission: &Submission,
         job: &Job,
-    ) -> Result<Option<StartingPoint>, Problem> {
+    ) -> Result<Option<(StartingPoint, Beginning)>, Problem> {
+        let found = self.beginning(submission, job).await?;
+        found.map(|(name, beginning)| Ok((name, compatibility::accepted(beginning)?))).transpose()
+    }
+
+    /// What a submission begins from, and what becomes of it.
+    pub(super) async fn beginning(
+        &self,
+        submission: &Submission,
+        job: &Job,
+    ) -> Result<Option<(StartingPoint, Beginning)>, Problem> {
         let Some(from) = submission.from.clone() else { return Ok(None) };
         if job.checkpoints().is_none() {
             let detail = format!("could not begin {} from {from}: it takes no checkpoints", job.graph.name);
@@ -147,11 +168,11 @@ impl Handle {
         let (graph, allow) = (job.graph.clone(), submission.allow_dropped_state);
         let look = move |store: &Store| {
             let entry = savepoints::resolve(store, &from)?;
-            compatible(store, entry.name.as_str(), &graph, allow)?;
+            let beginning = compatibility::beginning(store, entry.name.as_str(), &graph, allow)?;
             savepoints::check_files(store, &from, &entry.name)?;
-            Ok(entry)
+            Ok((entry, beginning))
         };
-        let Entry { name, checkpoint, savepoint } = self.with_store(look).await?;
+        let (Entry { name, checkpoint, savepoint }, beginning) = self.with_store(look).await?;
         let visible = match (savepoint, savepoints::job_of(&name)) {
             // It was made of a checkpoint of which all was visible.
             (Some(_), _) => true,
@@ -160,7 +181,7 @@ impl Handle {
             }
             (None, None) => false,
         };
-        Ok(Some((name.to_string(), visible)))
+        Ok(Some(((name.to_string(), visible), beginning)))
     }
 
     /// Decides what is to be decided about a job. It is durable when this is answered.
