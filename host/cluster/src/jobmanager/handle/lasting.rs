@@ -9,7 +9,7 @@ use wasmill_rest::{Beginning, Choice, JobSummary, Problem, Replaced, Savepoint, 
 use wasmill_runtime::Job;
 use wasmill_snapshot::{
     archive::Export,
-    store::{Entry, Name, Store},
+    store::{Entry, Store},
 };
 
 use crate::{

@@ -4,7 +4,7 @@ use expect_test::expect;
 use wasmill_model::time;
 
 use super::*;
-use crate::message::SourceWatermark;
+use crate::message::{Order, SourceWatermark};
 
 /// The limits of an order.
 pub(super) fn shown(order: &Order) -> String {
