@@ -20,7 +20,7 @@ use crate::{
     process::{plugin, rows},
 };
 
-/// Values of every type, with and without a time to live, timers in both domains, a source, a sink that rolls.
+/// Values of every type, with and without a time to live, a list, a map, timers in both domains, a source, a sink that rolls.
 const JOB: &str = r#"
 [job]
 name = "golden"
