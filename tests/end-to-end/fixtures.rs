@@ -91,11 +91,11 @@ fn plain(mode: &str) -> String {
     format!("schema = {{ a = \"int64\" }}\nconfig = {{ mode = \"{mode}\" }}\n")
 }
 
-/// The standard operators pass the fixtures that stand beside them.
+/// The standard operators, and those of the examples, pass the fixtures that stand beside them.
 #[test]
 fn operators_pass_the_fixtures_beside_them() {
     let mut tested = 0;
-    let folders = ["plugins"].map(|folder| fs::read_dir(target().join("..").join(folder)));
+    let folders = ["plugins", "examples"].map(|folder| fs::read_dir(target().join("..").join(folder)));
     for entry in folders.into_iter().flat_map(|folder| folder.expect("it is there")) {
         let fixtures: PathBuf = entry.expect("it can be listed").path().join("fixtures");
         if fixtures.is_dir() {
@@ -106,7 +106,7 @@ fn operators_pass_the_fixtures_beside_them() {
             tested += 1;
         }
     }
-    assert!(tested >= 15, "{tested} operators have fixtures");
+    assert!(tested >= 16, "{tested} operators have fixtures");
 }
 
 #[test]
