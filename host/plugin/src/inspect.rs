@@ -371,7 +371,7 @@ fn contract_interface(name: &str) -> Option<&str> {
 /// What may be imported in place of what is not granted, and what would let it in.
 fn allowed_instead(name: &str) -> (&'static str, &'static str) {
     let wasi = "imports of wasi:cli, wasi:clocks, wasi:filesystem, wasi:io and wasi:random, in versions 0.2";
-    let contract = "log, metrics and clock of wasmill:operator@0.1";
+    let contract = "log, metrics, clock and state of wasmill:operator@0.1";
     if name.starts_with("wasi:sockets/") || name.starts_with("wasi:http/") {
         (wasi, "no grant allows it: an operator has no network; sources and sinks do input and output")
     } else if name.starts_with("wasi:") {

@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use super::{
-    Error, EventTime, InputSpec, JobSpec, LimitsSpec, OnError, OperatorSpec, RoleSpec, Setting, Settings, VertexSpec,
-    conflict, read_config, read_event_time, read_key_by, read_on_error,
+    Error, EventTime, ExchangeSpec, InputSpec, JobSpec, LimitsSpec, OnError, OperatorSpec, RoleSpec, Setting, Settings,
+    VertexSpec, conflict, read_config, read_event_time, read_key_by, read_on_error,
 };
 use crate::{
     fault::Code,
@@ -116,7 +116,8 @@ impl FixtureSpec {
             inputs.push(InputSpec {
                 from: setting(source.clone(), &input.schema_setting.origin, &input.schema_setting.key),
                 key_by: input.key_by.clone(),
-                exchange: None,
+                // Whoever is not given rows by key is given all of them.
+                exchange: (self.inputs.len() > 1 && input.key_by.is_none()).then_some(ExchangeSpec::Broadcast),
             });
             vertices.push(VertexSpec {
                 name: source,
