@@ -154,8 +154,8 @@ fn traps_are_failures_with_the_guests_own_stack() {
     let bench = bench();
     for (name, expect) in [
         // rule 42
-        ("hostile:panic", &["gave up on 3 rows", "<rust_plain::Operator as "][..]),
-        ("hostile:bounds", &["out of bounds", "<rust_plain::Operator as "]),
+        ("hostile:panic", &["gave up on 3 rows", "rust_plain::hostile::process"][..]),
+        ("hostile:bounds", &["out of bounds", "rust_plain::hostile::process"]),
         ("hostile:stack", &["stack", "hostile::deep"]),
         // rule 43
         ("hostile:memory", &["limits.memory"]),

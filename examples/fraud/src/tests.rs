@@ -1,3 +1,5 @@
+//! Payments judged by rules, row by row.
+
 use wasmill_sdk::testing::Harness;
 
 use super::*;

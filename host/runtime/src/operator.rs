@@ -293,7 +293,8 @@ impl Operator {
             }
             Work::Timers { domain, due, keys } => {
                 let keyed = self.keyed.as_mut().expect("only keyed operators have timers");
-                let (groups, state) = keyed.group_keys(keys, due);
+                let event_times = due.event_times.as_ref().filter(|_| domain == TimeDomain::EventTime);
+                let (groups, state) = keyed.group_keys(keys, event_times);
                 let reply = self.instance.on_timers(at, domain, due, &groups, &state);
                 let event_time = (domain == TimeDomain::ProcessingTime).then_some(self.watermark);
                 self.settle(reply, CallRows::Timers { due, event_time })

@@ -11,7 +11,7 @@
 //! A file is written once, under a name that nothing had before, and a manifest at most once: whoever comes second is refused.
 //! What does not have the bytes that a manifest names is never handed out.
 
-use std::{fs::File, io, path::Path, sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, fs::File, io, path::Path, sync::Arc, time::SystemTime};
 
 use wasmill_model::{
     fault::{Code, Coded},
@@ -40,6 +40,8 @@ const MANIFEST_BYTES_MAX: u64 = 256 << 20;
 const NONCE_BYTES_MAX: u64 = 1 << 10;
 /// How often a file is read before it counts as damaged: what a network or a memory has damaged is good the second time.
 const FETCHES: usize = 2;
+/// Parts of the name of a folder in which all files of a job are, or all that was imported.
+const FILES_DEPTH: usize = 3;
 /// What is behind the name of a file that was found damaged.
 const DAMAGED: &str = ".damaged";
 
@@ -190,9 +192,16 @@ impl Store {
         Ok(entries)
     }
 
-    /// All that is kept of a job: files and manifests.
-    pub fn all_of(&self, job: JobId) -> Result<Vec<Listed>, Error> {
-        self.list(&self.job(job, &[])?)
+    /// All that lies where these files do: in the folders of their jobs, or of what was imported.
+    pub fn beside<'a>(&self, names: impl Iterator<Item = &'a Name>) -> Result<Vec<Listed>, Error> {
+        let folder = |name: &Name| name.parts().take(FILES_DEPTH).collect::<Vec<_>>().join("/");
+        let folders: BTreeSet<String> = names.map(folder).collect();
+        let mut all = Vec::new();
+        for folder in folders {
+            let folder = folder.parse().map_err(|source| Error::Name { store: self.place(), source })?;
+            all.extend(self.list(&folder)?);
+        }
+        Ok(all)
     }
 
     /// Removes files and manifests. What is not there any more is no error.

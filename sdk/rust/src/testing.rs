@@ -391,7 +391,9 @@ impl<O: Operator> Harness<O> {
             let first = due.iter().map(|(_, time, _)| *time).min().filter(|_| *clock == Clock::Event);
             let watermark = first.map_or(self.watermark, |first| self.watermark.min(Timestamp(first)));
             let clocks = Clocks { watermark, ..self.clocks() };
-            let about = Call { clocks, groups: Some(grouping.with_latest(&records)), has_rows: false };
+            // The time of the other clock says nothing about when values were written in event time.
+            let times: &[Record] = if *clock == Clock::Event { &records } else { &[] };
+            let about = Call { clocks, groups: Some(grouping.with_latest(times)), has_rows: false };
             let groups = grouping.groups();
             let reply = self.call(about, |instance, state| instance.on_timers(domain, call, groups, state))?;
             self.timers.retain(|timer| !due.contains(timer));

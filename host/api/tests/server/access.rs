@@ -46,6 +46,8 @@ const ROUTES: &[(&str, &str, Option<Role>)] = &[
     ("POST", "/v1/jobs/job-1/savepoints", Some(Role::Deployer)),
     ("GET", "/v1/savepoints", Some(Role::Viewer)),
     ("GET", "/v1/savepoints/s", Some(Role::Viewer)),
+    ("PUT", "/v1/savepoints/u/file", Some(Role::Deployer)),
+    ("GET", "/v1/savepoints/u/file", Some(Role::Deployer)),
     ("DELETE", "/v1/savepoints/t", Some(Role::Deployer)),
     ("GET", "/v1/operations/job-1.cancel", Some(Role::Viewer)),
     ("GET", "/v1/jobs/job-1/events", Some(Role::Viewer)),
@@ -79,6 +81,7 @@ fn ask(server: &Server, method: &str, path: &str) -> Ask {
     let ask = server.ask(Method::from_bytes(method.as_bytes()).expect("it is one"), path);
     match (method, path) {
         ("PUT", "/v1/jobs/job-1") => ask.body("application/toml", "job"),
+        ("PUT", "/v1/savepoints/u/file") => ask.body("application/x-tar", "tar"),
         ("PUT", _) => ask.body("application/wasm", "component"),
         ("POST", "/v1/jobs" | "/v1/plans") => ask.body("application/toml", "job"),
         ("POST", _) => ask.body("application/json", "{}"),

@@ -396,7 +396,7 @@ impl Backend for Memory {
 
     async fn get_savepoint(&self, name: &str) -> Result<Savepoint, Problem> {
         let found = self.state().savepoints.iter().find(|savepoint| savepoint.name == name).cloned();
-        found.ok_or_else(|| missing("there is no such savepoint"))
+        found.ok_or_else(|| missing("could not find the savepoint"))
     }
 
     async fn remove_savepoint(&self, name: &str) -> Result<(), Problem> {

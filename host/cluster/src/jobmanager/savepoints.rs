@@ -69,7 +69,7 @@ pub(crate) fn job_of(manifest: &Name) -> Option<JobId> {
 /// should have, whoever reads them finds out.
 pub(crate) fn check_files(store: &Store, from: &str, manifest: &Name) -> Result<(), Problem> {
     let manifest = store.manifest(manifest).map_err(|e| problem(&e))?;
-    let there = store.all_of(manifest.job).map_err(|e| problem(&e))?;
+    let there = store.beside(manifest.files().map(|file| &file.name)).map_err(|e| problem(&e))?;
     let there: BTreeMap<Name, u64> = there.into_iter().map(|listed| (listed.name, listed.bytes)).collect();
     for file in manifest.files() {
         let reason = match there.get(&file.name) {

@@ -131,7 +131,7 @@ macro_rules! codes {
             OperatorInputCount = "operator-input-count",
             /// an operator keeps something for each key and its input has no `key_by`
             OperatorNotKeyed = "operator-not-keyed",
-            /// an operator keeps something in all its instances, which are not given the same rows
+            /// an operator keeps a broadcast cell and its input is not broadcast
             OperatorNotBroadcast = "operator-not-broadcast",
             /// an operator reads event times, which its input does not have
             OperatorNeedsEventTimes = "operator-needs-event-times",

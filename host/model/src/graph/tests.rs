@@ -217,7 +217,7 @@ fn what_an_operator_says_must_be_right_in_itself() {
     refused(
         Descriptor { cells: vec![broadcast.clone()], ..operator(vec![reads("")], vec![pass(0)]) },
         "input = \"s\"",
-        "7: operator.o.input: operator `o` keeps `all` in all its instances: they must be given the same rows\n  \
+        "9: operator.o.input: operator `o` keeps `all` in all its instances: they must be given the same rows\n  \
          hint: add `exchange = \"broadcast\"` to this input",
     );
     let shared = Descriptor { cells: vec![broadcast], ..operator(vec![reads("")], vec![pass(0)]) };

@@ -113,7 +113,7 @@ impl Keyed {
             Some(hashes) => self.state.group(encoder.keys(), hashes),
             None => self.state.group(encoder.keys(), &encoder.hash()),
         };
-        self.note_times(&groups, batch);
+        self.note_times(&groups, batch.event_times.as_ref());
         Ok(Some((groups, self.state.lookup())))
     }
 
@@ -133,15 +133,19 @@ impl Keyed {
         Ok(Some((rows, due.keys)))
     }
 
-    /// The groups of due timers and their state. Begins the call.
-    pub(super) fn group_keys(&mut self, keys: &EncodedKeys, due: &Batch) -> (Groups, Vec<ArrayRef>) {
+    /// The groups of due timers and their state. Begins the call. `event_times`: those of timers in event time.
+    pub(super) fn group_keys(
+        &mut self,
+        keys: &EncodedKeys,
+        event_times: Option<&ScalarBuffer<Timestamp>>,
+    ) -> (Groups, Vec<ArrayRef>) {
         let groups = self.state.group(keys, &keys.hash());
-        self.note_times(&groups, due);
+        self.note_times(&groups, event_times);
         (groups, self.state.lookup())
     }
 
-    fn note_times(&mut self, groups: &Groups, batch: &Batch) {
-        if let Some(times) = batch.event_times.as_ref().filter(|_| self.state.wants_event_times()) {
+    fn note_times(&mut self, groups: &Groups, event_times: Option<&ScalarBuffer<Timestamp>>) {
+        if let Some(times) = event_times.filter(|_| self.state.wants_event_times()) {
             self.state.set_event_times(groups, times);
         }
     }

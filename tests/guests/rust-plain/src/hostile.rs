@@ -29,6 +29,7 @@ pub(crate) fn open(mode: &str) -> Result<(), String> {
     }
 }
 
+#[inline(never)]
 pub(crate) fn process(mode: &str, rows: &Rows) -> Option<Result<Reply, Failure>> {
     match mode.strip_prefix("hostile:")? {
         "panic" => {

@@ -9,6 +9,7 @@ wit_bindgen::generate!({ path: "../../../wit", world: "operator" });
 
 mod breaks;
 mod bytes;
+mod entries;
 mod every_type;
 mod hostile;
 mod mistakes;

@@ -87,22 +87,7 @@ pub(crate) fn describe(mode: &str, inputs: &[Input]) -> Result<Descriptor, Strin
             descriptor.timers = true;
             descriptor
         }
-        "entries" => {
-            let ports = vec![port("out", extended("seen", "int64"))];
-            let mut descriptor = plain(inputs, &["a"], ports);
-            descriptor.inputs[0].keyed = true;
-            let map = Cell { kind: "map".into(), sub_key: Some("int64".into()), ..cell("seen", "int64") };
-            let list = Cell { kind: "list".into(), ttl_ms: None, ..cell("rows", "utf8") };
-            descriptor.cells = vec![map, cell("count", "int64"), list];
-            descriptor.timers = true;
-            descriptor
-        }
-        "broadcast" => {
-            let mut descriptor = plain(inputs, &["a"], vec![port("out", Shape::Pass(0))]);
-            let sub_key = Some("int64".into());
-            descriptor.cells = vec![Cell { kind: "broadcast".into(), sub_key, ..cell("all", "int64") }];
-            descriptor
-        }
+        "entries" | "broadcast" => entries(mode, inputs),
         "every-type" => {
             let mut descriptor = plain(inputs, &["price"], vec![port("out", Shape::Key(vec![field("told", "utf8")]))]);
             descriptor.inputs[0].keyed = true;
@@ -131,7 +116,23 @@ pub(crate) fn describe(mode: &str, inputs: &[Input]) -> Result<Descriptor, Strin
     })
 }
 
-/// One port of each shape, two cells, timers.
+/// A map and a list beside a value; or what all instances have.
+fn entries(mode: &str, inputs: &[Input]) -> Descriptor {
+    let sub_key = || Some("int64".to_owned());
+    if mode == "broadcast" {
+        let all = Cell { kind: "broadcast".into(), sub_key: sub_key(), ..cell("all", "int64") };
+        return Descriptor { cells: vec![all], ..plain(inputs, &["a"], vec![port("out", Shape::Pass(0))]) };
+    }
+    let mut descriptor = plain(inputs, &["a"], vec![port("out", extended("seen", "int64"))]);
+    descriptor.inputs[0].keyed = true;
+    let map = Cell { kind: "map".into(), sub_key: sub_key(), ..cell("seen", "int64") };
+    let list = Cell { kind: "list".into(), ttl_ms: None, ..cell("rows", "utf8") };
+    descriptor.cells = vec![map, cell("count", "int64"), list];
+    descriptor.timers = true;
+    descriptor
+}
+
+/// One port of each shape, two value cells, timers.
 fn mistake(inputs: &[Input]) -> Descriptor {
     let ports = vec![
         port("pass", Shape::Pass(0)),
