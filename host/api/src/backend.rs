@@ -42,10 +42,13 @@ pub enum Blob {
     File { file: File, bytes: u64 },
 }
 
+/// Writes bytes to where they are to go.
+pub type WriteTo = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
+
 /// A savepoint on its way out: how long it is, and what writes it, on a thread that may wait.
 pub struct Outgoing {
     pub bytes: u64,
-    pub write: Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>,
+    pub write: WriteTo,
 }
 
 impl std::fmt::Debug for Outgoing {

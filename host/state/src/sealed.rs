@@ -80,22 +80,18 @@ impl SealedState {
     ) -> Result<(), E> {
         let (mut key, mut before, mut value) = (Vec::new(), Vec::new(), Vec::new());
         let mut entries = self.entries.as_ref().map(|entries| entries.rows(key_groups));
-        let mut next_entry = |up_to: Option<&[u8]>, row: &mut dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), E>| {
-            let Some(entries) = &mut entries else { return Ok(()) };
-            let mut value = Vec::new();
-            while let Some(key) = entries.key().filter(|key| up_to.is_none_or(|up_to| *key < up_to)) {
-                let key = key.to_vec();
-                let is_there = entries.take_value(&mut value);
-                row(&key, is_there.then_some(&value))?;
-            }
-            Ok(())
+        let (mut entry_key, mut entry_value) = (Vec::new(), Vec::new());
+        let mut next_entry = |up_to: Option<&[u8]>, key: &mut Vec<u8>, value: &mut Vec<u8>| {
+            entries.as_mut().and_then(|entries| entries.next_before(up_to, key, value))
         };
         for entry in self.sorted(key_groups) {
             self.write_key(key_groups, entry, &mut key);
             if key == before {
                 continue;
             }
-            next_entry(Some(&key), &mut row)?;
+            while let Some(is_there) = next_entry(Some(&key), &mut entry_key, &mut entry_value) {
+                row(&entry_key, is_there.then_some(&entry_value))?;
+            }
             match entry.source {
                 Source::Gone(_) => row(&key, None)?,
                 Source::There(position) => {
@@ -108,7 +104,10 @@ impl SealedState {
             }
             std::mem::swap(&mut before, &mut key);
         }
-        next_entry(None, &mut row)
+        while let Some(is_there) = next_entry(None, &mut entry_key, &mut entry_value) {
+            row(&entry_key, is_there.then_some(&entry_value))?;
+        }
+        Ok(())
     }
 
     fn sorted(&self, key_groups: KeyGroups) -> Vec<Entry> {

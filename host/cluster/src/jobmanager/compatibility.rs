@@ -92,7 +92,7 @@ pub(crate) fn changes(manifest: &Manifest, graph: &JobGraph) -> Vec<StateChange>
     }
     for had in &manifest.vertices {
         if !graph.vertices.iter().any(|vertex| vertex.name == had.name) {
-            Of { vertex: &had.name, kind: kind_before(had), changes: &mut changes }.is_gone(had);
+            Of { vertex: &had.name, kind: kind_before(had), changes: &mut changes }.gone(had);
         }
     }
     changes
@@ -134,7 +134,7 @@ impl Of<'_> {
         }
         if let Some(had) = had.filter(|_| same.is_none()) {
             self.kind = kind_before(had);
-            self.is_gone(had);
+            self.gone(had);
         }
     }
 
@@ -210,7 +210,7 @@ impl Of<'_> {
     }
 
     /// The job has no place for what the vertex has kept.
-    fn is_gone(mut self, had: &manifest::Vertex) {
+    fn gone(mut self, had: &manifest::Vertex) {
         for was in Was::all(&had.schema) {
             self.add(format!("cell `{}`", was.name), StateFate::Dropped, None);
         }

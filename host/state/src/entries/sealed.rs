@@ -84,22 +84,23 @@ impl SealedEntries {
 }
 
 impl EntryRows<'_> {
-    /// The key of the next row.
-    pub(crate) fn key(&self) -> Option<&[u8]> {
-        self.rows.get(self.next).map(|(key, _)| self.keys.get(*key as usize))
-    }
-
-    /// Writes the value of the next row, and goes on to the one behind it. False: it is gone.
-    pub(crate) fn take_value(&mut self, out: &mut Vec<u8>) -> bool {
-        let (_, position) = self.rows[self.next];
+    /// The next row, if its key is below another one: its key and value, and whether it is there or gone.
+    pub(crate) fn next_before(&mut self, up_to: Option<&[u8]>, key: &mut Vec<u8>, value: &mut Vec<u8>) -> Option<bool> {
+        let &(number, position) = self.rows.get(self.next)?;
+        let row_key = self.keys.get(number as usize);
+        if up_to.is_some_and(|up_to| row_key >= up_to) {
+            return None;
+        }
         self.next += 1;
-        out.clear();
-        let Some(position) = position else { return false };
+        key.clear();
+        key.extend_from_slice(row_key);
+        value.clear();
+        let Some(position) = position else { return Some(false) };
         let entry = self.entries.entry(position);
         if self.entries.is_stamped[entry.cell] {
-            out.extend_from_slice(&entry.stamp.to_le_bytes());
+            value.extend_from_slice(&entry.stamp.to_le_bytes());
         }
-        out.extend_from_slice(entry.value);
-        true
+        value.extend_from_slice(entry.value);
+        Some(true)
     }
 }
