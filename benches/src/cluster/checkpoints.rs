@@ -1,5 +1,5 @@
 //! What checkpoints every second cost a keyed count and the latency of rows, and how soon a job with a million keys runs with
-//! another parallelism, or after one of its processes was killed.
+//! another parallelism.
 
 use std::{
     fs, thread,
@@ -12,7 +12,7 @@ use wasmill_rest::VertexKind;
 use super::{
     Figure, Places, STEADY, Spread, Verdict,
     processes::{Cluster, Size},
-    recover, wait,
+    wait,
 };
 
 const JOB: &str = "examples/nexmark/keyed-count.toml";
@@ -32,10 +32,6 @@ const LATENCY_TIME: Duration = Duration::from_secs(20);
 const LATENCY_DEMAND_MS: f64 = 3.0;
 const RESCALES: [u32; 6] = [4, 2, 4, 2, 4, 2];
 const RESCALE_DEMAND_SECONDS: f64 = 1.0;
-const KILLS: usize = 5;
-/// Time for some checkpoints.
-const BETWEEN_KILLS: Duration = Duration::from_secs(3);
-const RECOVERY_DEMAND_SECONDS: f64 = 2.0;
 
 pub(crate) fn figures(places: &Places) -> Result<Vec<Figure>> {
     let mut figures = COUNTS.iter().map(|count| count_figure(places, *count)).collect::<Result<Vec<Figure>>>()?;
@@ -43,29 +39,7 @@ pub(crate) fn figures(places: &Places) -> Result<Vec<Figure>> {
     let id = filled(&cluster)?;
     figures.push(latency_figure(&cluster, &id)?);
     figures.push(rescale_figure(&cluster, &id)?);
-    drop(cluster);
-    figures.push(recovery_figure(places)?);
     Ok(figures)
-}
-
-/// From the kill of one of the job's processes until rows of the next attempt are told, which is every half second.
-fn recovery_figure(places: &Places) -> Result<Figure> {
-    let mut cluster = Cluster::start(places, recover::SIZE)?;
-    let id = filled(&cluster)?;
-    let kill = |_| {
-        thread::sleep(BETWEEN_KILLS);
-        Ok(recover::kill_one(&mut cluster, &id)?.until_rows)
-    };
-    let Spread { median, max, .. } = Spread::of((0..KILLS).map(kill).collect::<Result<Vec<f64>>>()?);
-    Ok(Figure {
-        name: format!(
-            "{KEYS} keys, a checkpoint every second, a process of the job killed: until its status shows rows again"
-        ),
-        demand: format!("<= {RECOVERY_DEMAND_SECONDS} s"),
-        measured: format!("median {median:.2} s, longest of {KILLS} {max:.2} s"),
-        verdict: Verdict::of(max <= RECOVERY_DEMAND_SECONDS),
-        values: vec![("median_seconds", median), ("max_seconds", max)],
-    })
 }
 
 /// A keyed count with and without them, in turn.

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// One slot more than the job has subtasks of a chain.
-pub(super) const SIZE: Size = Size { taskmanagers: 3, slots: 1 };
+const SIZE: Size = Size { taskmanagers: 3, slots: 1 };
 const RUNS: usize = 7;
 const DEMAND_SECONDS: f64 = 1.5;
 const LOOK: Duration = Duration::from_millis(2);
@@ -22,9 +22,9 @@ const LOOK: Duration = Duration::from_millis(2);
 const ROWS: u64 = 20_000;
 
 /// Seconds from the kill.
-pub(super) struct Recovery {
+struct Recovery {
     until_running: f64,
-    pub(super) until_rows: f64,
+    until_rows: f64,
 }
 
 pub(crate) fn figure(places: &Places) -> Result<Figure> {
@@ -50,34 +50,26 @@ pub(crate) fn figure(places: &Places) -> Result<Figure> {
     })
 }
 
-/// A job, and one kill.
+/// One kill; the cluster is whole again afterwards.
 fn run(cluster: &mut Cluster) -> Result<Recovery> {
     let id = cluster.client.submit(STEADY, &[])?;
-    let recovery = kill_one(cluster, &id)?;
-    cluster.client.cancel(&id)?;
-    Ok(recovery)
-}
-
-/// Kills a process of a job, once it has written enough rows; the cluster is whole again afterwards.
-pub(super) fn kill_one(cluster: &mut Cluster, id: &str) -> Result<Recovery> {
     let before = wait("the first rows", LOOK, || {
-        Ok(Some(cluster.client.job(id)?).filter(|job| job.summary.rows_written >= ROWS))
+        Ok(Some(cluster.client.job(&id)?).filter(|job| job.summary.rows_written >= ROWS))
     })?;
     let victim = before.subtasks.first().with_context(|| format!("{id} has no subtasks"))?;
     let place = cluster.place_of(&victim.worker)?;
     let killed = Instant::now();
     cluster.taskmanagers[place].kill()?;
-    let client = &cluster.client;
     let until = |what: &str, is_so: fn(&JobSummary) -> bool| {
         wait(what, LOOK, || {
-            let job = client.job(id)?.summary;
-            Ok((job.restarts == before.summary.restarts + 1 && job.state == "RUNNING" && is_so(&job))
-                .then(|| killed.elapsed().as_secs_f64()))
+            let job = cluster.client.job(&id)?.summary;
+            Ok((job.restarts == 1 && job.state == "RUNNING" && is_so(&job)).then(|| killed.elapsed().as_secs_f64()))
         })
     };
     let until_running = until("another attempt", |_| true)?;
     // Until the new attempt is heard of, the figures are those of the last one.
     let until_rows = until("rows of another attempt", |job| (1..ROWS).contains(&job.rows_written))?;
+    cluster.client.cancel(&id)?;
     cluster.restart(place)?;
     Ok(Recovery { until_running, until_rows })
 }
