@@ -13,7 +13,7 @@
 //! | `<key>.lock` | empty; locked by the process that compiles |
 //!
 //! A key is BLAKE3 over all that decides what is compiled: the component's digest, the exact version of wasmtime, target
-//! and processor features, the engine's configuration, and the tier. Files of other versions are never asked for again
+//! and processor features, the engine's configuration, the tier, and the contract. Files of other versions are never asked for again
 //! and fall to the size limit.
 
 use std::{
@@ -38,6 +38,7 @@ use wasmtime::component::Component;
 use crate::{
     digest::Digest,
     engine::{Engine, Tier},
+    inspect::FUNCTIONS,
 };
 
 /// Bytes of all files, unless set otherwise.
@@ -101,11 +102,17 @@ impl Key {
     ///
     /// Processes that exchange code must compute it on engines of the same options: the child is told the key instead.
     pub(crate) fn new(engine: &Engine, digest: &Digest, tier: Tier) -> Self {
+        Self::under(FUNCTIONS, engine, digest, tier)
+    }
+
+    fn under(contract: &str, engine: &Engine, digest: &Digest, tier: Tier) -> Self {
         let mut hasher = KeyHasher(blake3::Hasher::new());
         hasher.write(digest.as_bytes());
         // Holds wasmtime's full version, target, processor features and every option that decides what is compiled.
         engine.wasmtime().precompile_compatibility_hash().hash(&mut hasher);
         hasher.write_u8(u8::from(tier == Tier::Baseline));
+        // What is refused of a component, and can be called of its code, follows from it.
+        hasher.write(contract.as_bytes());
         Self(hasher.0.finalize().to_hex().to_string())
     }
 

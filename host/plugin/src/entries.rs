@@ -84,6 +84,8 @@ pub(crate) struct Reads {
     cells: Vec<Cell>,
     reader: Option<Arc<dyn EntryReader>>,
     bytes_max: usize,
+    /// Whether the guest has had a call in which state can be read: `open` is none, it may come before the state is there.
+    has_begun: bool,
     /// Groups of the call; none: its rows have no keys.
     groups: Option<u32>,
     /// Whether answers are kept, and those of the call.
@@ -101,6 +103,7 @@ impl Reads {
 
     /// Begins a call with so many groups.
     pub(crate) fn begin(&mut self, groups: Option<u32>) {
+        self.has_begun = true;
         self.groups = groups;
         self.kept.clear();
         self.kept_bytes = 0;
@@ -114,6 +117,11 @@ impl Reads {
     /// Answers from now on what was answered before.
     pub(crate) fn answer_again(&mut self, answers: &[Answer]) {
         self.again = Some(answers.iter().cloned().collect());
+    }
+
+    fn reader(&self) -> Result<&dyn EntryReader, String> {
+        let reader = self.reader.as_deref().filter(|_| self.has_begun);
+        reader.ok_or_else(|| "state, which this call cannot see".to_owned())
     }
 
     fn cell(&self, place: u32) -> Result<&Cell, String> {
@@ -141,8 +149,7 @@ impl Reads {
         let cell = self.cell(cell)?;
         let groups = self.groups(cell, groups)?;
         let sub_keys = sub_keys_of(cell, sub_keys, groups.len())?;
-        let reader = self.reader.as_ref().ok_or("state, which this call cannot see")?;
-        let values = reader.get(place, &groups, &sub_keys, self.bytes_max)?;
+        let values = self.reader()?.get(place, &groups, &sub_keys, self.bytes_max)?;
         Ok(Answer { values: lowered(&values)?, ..Answer::default() })
     }
 
@@ -155,8 +162,7 @@ impl Reads {
         let groups = self.groups(cell, groups)?;
         let bound = |bound: Option<Column>| bound.map(|bound| sub_keys_of(cell, bound, groups.len())).transpose();
         let (start, end) = (bound(start)?, bound(end)?);
-        let reader = self.reader.as_ref().ok_or("state, which this call cannot see")?;
-        let Scanned { counts, sub_keys, values } = reader.scan(&Scan {
+        let Scanned { counts, sub_keys, values } = self.reader()?.scan(&Scan {
             cell: place,
             groups: &groups,
             start: start.as_ref(),

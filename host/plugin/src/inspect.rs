@@ -23,6 +23,7 @@ mod refusal;
 mod signature;
 mod structure;
 
+pub(crate) use contract::FUNCTIONS;
 pub use refusal::{Finding, Place, Refusal};
 pub use signature::Interface;
 

@@ -346,7 +346,8 @@ impl Operator {
         self.renew()?;
         let at = self.call_time();
         if let Some(keyed) = &mut self.keyed {
-            keyed.state.begin_without_keys();
+            keyed.state.set_now(Clocks { processing_time: at.now_ms, event_time: at.watermark });
+            keyed.state.begin_without_keys(None);
         }
         let reply = self.instance.on_notice(at, notice);
         let emitted = self.settle(reply, CallRows::Notice).map_err(|fault| self.fault_error(fault))?;

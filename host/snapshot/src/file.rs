@@ -20,11 +20,13 @@ use wasmill_model::{
 
 mod backing;
 mod block;
+mod cells;
 mod error;
 mod reader;
 mod rows;
 mod writer;
 
+pub use cells::{CellShape, KeptCell};
 pub use error::Error;
 pub use reader::{Expected, Reader, Verified};
 pub use rows::Rows;

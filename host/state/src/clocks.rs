@@ -52,14 +52,16 @@ impl Ttl {
     }
 
     /// When a value counts as written that is written now, for a group whose latest row is of `latest`, and had been written at
-    /// `before`. In event time it is the latest of all rows, so that it does not matter how they are cut into calls.
+    /// `before`. In event time it is the later of both: of a value that every row of its key writes, it does not matter how the rows
+    /// are cut into calls.
     #[inline]
     pub(crate) fn stamp(self, now: Clocks, latest: Option<Timestamp>, before: Option<Timestamp>) -> Timestamp {
         match self.domain {
             TimeDomain::ProcessingTime => now.processing_time,
             TimeDomain::EventTime => {
                 let before = before.filter(|&before| before != UNKNOWN);
-                latest.unwrap_or(now.event_time).max(before.unwrap_or(Timestamp::MIN))
+                let latest = latest.unwrap_or_else(|| self.unknown_stamp(now));
+                latest.max(before.unwrap_or(Timestamp::MIN))
             }
         }
     }

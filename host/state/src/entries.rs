@@ -156,7 +156,7 @@ impl Entries {
         self.latest.clear();
     }
 
-    /// Says the latest event time of each group.
+    /// Says the latest event time of each group; of rows without keys, of all.
     pub(crate) fn set_latest(&mut self, latest: &[Timestamp]) {
         self.latest.clear();
         self.latest.extend_from_slice(latest);

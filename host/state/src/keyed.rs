@@ -181,11 +181,13 @@ impl KeyedState {
         }
     }
 
-    /// Begins a call whose rows have no keys: only broadcast cells can be read and changed.
-    pub fn begin_without_keys(&mut self) {
+    /// Begins a call whose rows have no keys, but perhaps event times: only broadcast cells can be read and changed.
+    pub fn begin_without_keys(&mut self, event_times: Option<&[Timestamp]>) {
         self.call.group(&EncodedKeys::default(), &[]);
         if let Some(mut entries) = self.lock_entries() {
             entries.begin(&EncodedKeys::default(), 0);
+            let latest = event_times.and_then(|times| times.iter().max().copied());
+            entries.set_latest(latest.as_slice());
         }
     }
 

@@ -242,7 +242,8 @@ impl<O: Operator> Harness<O> {
         });
         let groups = grouping.as_ref().map(Grouping::groups);
         let of = grouping.as_ref().map(|grouping| grouping.with_latest(&records));
-        let about = Call { clocks: self.clocks(), groups: of, has_rows: true };
+        let latest = records.iter().filter_map(|record| record.event_time).max();
+        let about = Call { clocks: self.clocks(), groups: of, latest, has_rows: true };
         let reply = self.call(about, |instance, state| instance.process(input as u32, call, groups, state))?;
         self.apply(reply, &records, grouping.as_ref(), Some(input as u32));
         self.fire_due()
@@ -306,7 +307,7 @@ impl<O: Operator> Harness<O> {
     pub fn state<S: State>(&mut self, key: impl Row) -> S {
         let key = table::records([key]).remove(0).values;
         let (reads, clocks) = (self.kept.reads(), self.clocks());
-        let call = Call { clocks, groups: Some(vec![(key, None)]), has_rows: false };
+        let call = Call { clocks, groups: Some(vec![(key, None)]), latest: None, has_rows: false };
         let state = self.call(call, |_, state| {
             let state = S::load(&Columns::of(state, 1)).remove(0);
             state.fetch_all();
@@ -320,7 +321,7 @@ impl<O: Operator> Harness<O> {
     pub fn shared<S: Shared>(&mut self) -> S {
         let (reads, clocks) = (self.kept.reads(), self.clocks());
         let first = self.descriptor.cells.iter().position(|cell| cell.kind == "broadcast").unwrap_or(0);
-        let shared = self.call(Call { clocks, groups: None, has_rows: false }, |_, _| {
+        let shared = self.call(Call { clocks, groups: None, latest: None, has_rows: false }, |_, _| {
             let shared = S::load(first as u32);
             shared.fetch_all();
             shared
@@ -393,7 +394,7 @@ impl<O: Operator> Harness<O> {
             let clocks = Clocks { watermark, ..self.clocks() };
             // The time of the other clock says nothing about when values were written in event time.
             let times: &[Record] = if *clock == Clock::Event { &records } else { &[] };
-            let about = Call { clocks, groups: Some(grouping.with_latest(times)), has_rows: false };
+            let about = Call { clocks, groups: Some(grouping.with_latest(times)), latest: None, has_rows: false };
             let groups = grouping.groups();
             let reply = self.call(about, |instance, state| instance.on_timers(domain, call, groups, state))?;
             self.timers.retain(|timer| !due.contains(timer));
@@ -403,7 +404,7 @@ impl<O: Operator> Harness<O> {
     }
 
     fn notice(&mut self, notice: Notice) -> Result<(), Failure> {
-        let about = Call { clocks: self.clocks(), groups: None, has_rows: false };
+        let about = Call { clocks: self.clocks(), groups: None, latest: None, has_rows: false };
         let reply = self.call(about, |instance, _| instance.on_notice(notice))?;
         assert!(reply.cells.is_empty() && reply.timers.is_empty(), "bad reply: a notice has no keys");
         assert!(reply.entries.is_empty(), "bad reply: a notice can change nothing");

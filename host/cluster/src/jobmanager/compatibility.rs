@@ -1,18 +1,18 @@
 //! What becomes of what a checkpoint has when a job begins from it: one list, from which both what people see and the refusal are made.
 
 use wasmill_model::{
-    DataType, JobGraph,
+    JobGraph,
     descriptor::{Cell, CellKind, Descriptor, Input},
     fault::Code,
     graph::{Role, Vertex},
 };
 use wasmill_rest::{Beginning, Problem, StateChange, StateFate, VertexKind};
 use wasmill_snapshot::{
-    file::{StateSchema, StoredAs},
+    file::{CellShape, KeptCell, StateSchema},
     manifest::{self, Manifest},
     store::Store,
 };
-use wasmill_state::{EVENT_TIME_TIMERS, PROCESSING_TIME_TIMERS, VALUES};
+use wasmill_state::{EVENT_TIME_TIMERS, PROCESSING_TIME_TIMERS};
 
 use crate::jobmanager::{keeper::problem, savepoints::checkpoint_name, views};
 
@@ -172,7 +172,7 @@ impl Of<'_> {
             let detail = format!("was by ({was}) and is by ({is})");
             return self.add("state", StateFate::Incompatible, Some(detail));
         }
-        self.cells(&Was::all(states), &descriptor.cells);
+        self.cells(&kept_cells(states), &descriptor.cells);
         for (id, what) in [(EVENT_TIME_TIMERS, "event-time timers"), (PROCESSING_TIME_TIMERS, "processing-time timers")]
         {
             match (states.iter().any(|state| state.id == id), descriptor.timers) {
@@ -184,19 +184,19 @@ impl Of<'_> {
         }
     }
 
-    fn cells(&mut self, had: &[Was<'_>], cells: &[Cell]) {
+    fn cells(&mut self, had: &[KeptCell<'_>], cells: &[Cell]) {
         for cell in cells {
             let what = format!("cell `{}`", cell.name);
-            let Some(was) = had.iter().find(|was| was.becomes(cell)) else {
+            let Some(was) = had.iter().find(|was| was.is_now(cell)) else {
                 self.add(what, StateFate::New, None);
                 continue;
             };
-            let now = (cell.kind, cell.sub_key_type(), cell.data_type);
+            let now = CellShape::of(cell);
             if now != was.shape {
-                let detail = format!("was {} and is {}", shown(was.shape), shown(now));
+                let detail = format!("was {} and is {now}", was.shape);
                 self.add(what, StateFate::Incompatible, Some(detail));
-            } else if was.kept.version != cell.version {
-                let detail = format!("was of version {} and is of {}", was.kept.version, cell.version);
+            } else if was.said.version != cell.version {
+                let detail = format!("was of version {} and is of {}", was.said.version, cell.version);
                 self.add(what, StateFate::Incompatible, Some(detail));
             } else if was.name == cell.name {
                 self.add(what, StateFate::Kept, None);
@@ -204,14 +204,14 @@ impl Of<'_> {
                 self.add(what, StateFate::Renamed, Some(format!("was `{}`", was.name)));
             }
         }
-        for was in had.iter().filter(|was| !cells.iter().any(|cell| was.becomes(cell))) {
+        for was in had.iter().filter(|was| !cells.iter().any(|cell| was.is_now(cell))) {
             self.add(format!("cell `{}`", was.name), StateFate::Dropped, None);
         }
     }
 
     /// The job has no place for what the vertex has kept.
     fn gone(mut self, had: &manifest::Vertex) {
-        for was in Was::all(&had.schema) {
+        for was in kept_cells(&had.schema) {
             self.add(format!("cell `{}`", was.name), StateFate::Dropped, None);
         }
         let timers = |state: &&StateSchema| matches!(state.id, EVENT_TIME_TIMERS | PROCESSING_TIME_TIMERS);
@@ -231,44 +231,6 @@ impl Of<'_> {
     }
 }
 
-/// Kind, type of the sub-keys, type of the values.
-type Shape = (CellKind, Option<DataType>, DataType);
-
-/// A cell as a checkpoint has it.
-struct Was<'a> {
-    name: &'a str,
-    shape: Shape,
-    kept: &'a StoredAs,
-}
-
-impl<'a> Was<'a> {
-    /// Those of an operator: its value cells, then the others.
-    fn all(states: &'a [StateSchema]) -> Vec<Self> {
-        let values = states.iter().filter(|state| state.id == VALUES);
-        let values = values.flat_map(|values| values.columns.iter().zip(&values.cells)).map(|(column, kept)| Self {
-            name: &column.name,
-            shape: (CellKind::Value, None, column.data_type),
-            kept,
-        });
-        let entries = states.iter().filter(|state| state.id != VALUES).filter_map(|state| {
-            let kind = CellKind::from_name(&state.kind)?;
-            let ([sub_key, value], [kept]) = (state.columns.as_slice(), state.cells.as_slice()) else { return None };
-            Some(Self { name: &state.name, shape: (kind, Some(sub_key.data_type), value.data_type), kept })
-        });
-        values.chain(entries).collect()
-    }
-
-    /// Whether what it has is that cell's now.
-    fn becomes(&self, cell: &Cell) -> bool {
-        cell.name == self.name || cell.renamed_from.as_deref() == Some(self.name)
-    }
-}
-
-/// What a cell holds, in a few words.
-fn shown((kind, sub_key, data_type): Shape) -> String {
-    match (kind, sub_key) {
-        (CellKind::Map | CellKind::Broadcast, Some(sub_key)) => format!("{} {sub_key} to {data_type}", kind.name()),
-        (CellKind::List, _) => format!("list of {data_type}"),
-        _ => data_type.to_string(),
-    }
+fn kept_cells(states: &[StateSchema]) -> Vec<KeptCell<'_>> {
+    states.iter().flat_map(StateSchema::kept_cells).collect()
 }

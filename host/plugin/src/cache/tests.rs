@@ -43,6 +43,7 @@ fn keys_differ_in_component_tier_and_engine() {
         Key::new(&optimized, &digest, Tier::Baseline),
         Key::new(&optimized, &Digest::of(b"b"), Tier::Optimized),
         Key::new(&baseline, &digest, Tier::Optimized),
+        Key::under("another contract", &optimized, &digest, Tier::Optimized),
     ];
     for (i, key) in keys.iter().enumerate() {
         assert!(!keys[..i].contains(key), "key {i} is not new");

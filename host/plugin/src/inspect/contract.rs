@@ -9,6 +9,9 @@ use super::{
     signature::Interface,
 };
 
+/// All functions of this version, as text.
+pub(crate) const FUNCTIONS: &str = include_str!("contract.txt");
+
 /// A function of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Function {
@@ -27,7 +30,7 @@ const BEFORE_MAX: usize = 60;
 
 /// All functions of the contract.
 pub(super) fn functions() -> impl Iterator<Item = Function> {
-    let mut lines = include_str!("contract.txt").lines();
+    let mut lines = FUNCTIONS.lines();
     std::iter::from_fn(move || {
         let (path, signature) = lines.next()?.split_once(": ").expect("a line is a path and a signature");
         let (interface, name) = path.split_once('#').expect("a path is an interface and a function");

@@ -89,6 +89,15 @@ fn broadcast_cells_are_changed_by_rows_without_keys() {
     assert_eq!(put.groups.as_ref(), [0, 0]);
 }
 
+/// An instance may be opened before its state is there.
+#[test]
+fn nothing_can_be_read_in_open() {
+    let mut setup = setup("broadcast:open");
+    setup.inputs.truncate(1);
+    let error = setup.start().err().expect("it asks too early").to_string();
+    assert!(error.contains("trapped in `open`") && error.contains("state, which this call cannot see"), "{error}");
+}
+
 /// A capsule has what the guest read, so that its call goes as it went.
 #[test]
 fn what_was_read_is_read_again() {

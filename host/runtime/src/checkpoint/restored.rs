@@ -13,7 +13,7 @@ use wasmill_model::{
     keys::KeyGroups,
 };
 use wasmill_snapshot::{
-    file::{self, Reader, Row, Rows, StateSchema, StoredAs},
+    file::{self, CellShape, Reader, Row, Rows, StateSchema, StoredAs},
     manifest::{Manifest, SnapshotFile, Vertex},
     merge::{Merge, Tombstones},
 };
@@ -157,30 +157,22 @@ impl Restored {
 
 /// What is in the rows of cells, and which cell has it now.
 fn stored_cells(schema: &[StateSchema], cells: &[Cell]) -> Stored {
-    let was = |cell: &&Cell, name: &str| cell.name == name || cell.renamed_from.as_deref() == Some(name);
+    let mut stored = Stored::default();
     let value_cells = || cells.iter().filter(|cell| cell.kind == CellKind::Value);
-    let columns = schema.iter().find(|state| state.id == VALUES).into_iter();
-    let columns = columns.flat_map(|values| values.columns.iter().zip(&values.cells));
-    let values = columns.map(|(column, kept)| StoredCell {
-        data_type: column.data_type,
-        is_stamped: kept.ttl_ms.is_some(),
-        now: value_cells().position(|cell| was(&cell, &column.name) && cell.data_type == column.data_type),
-    });
-    let entries = schema.iter().filter_map(|state| {
-        let kind = CellKind::from_name(&state.kind).filter(|kind| *kind != CellKind::Value)?;
-        let [sub_key, value] = state.columns.as_slice() else { return None };
-        let same = |cell: &&Cell| {
-            was(cell, &state.name)
-                && (cell.kind, cell.sub_key_type(), cell.data_type) == (kind, Some(sub_key.data_type), value.data_type)
-        };
-        Some(StoredEntries {
-            part: state.id,
-            is_stamped: state.cells.iter().any(|kept| kept.ttl_ms.is_some()),
-            is_keyed: kind.is_keyed(),
-            now: cells.iter().position(|cell| same(&cell)),
-        })
-    });
-    Stored { values: values.collect(), entries: entries.collect() }
+    for state in schema {
+        for kept in state.kept_cells() {
+            let fits = |cell: &Cell| kept.is_now(cell) && CellShape::of(cell) == kept.shape;
+            let (kind, is_stamped) = (kept.shape.kind, kept.said.ttl_ms.is_some());
+            if kind == CellKind::Value {
+                let now = value_cells().position(fits);
+                stored.values.push(StoredCell { data_type: kept.shape.data_type, is_stamped, now });
+            } else {
+                let now = cells.iter().position(fits);
+                stored.entries.push(StoredEntries { part: state.id, is_stamped, is_keyed: kind.is_keyed(), now });
+            }
+        }
+    }
+    stored
 }
 
 /// How the state of an operator looks in snapshot files.

@@ -104,7 +104,7 @@ impl Keyed {
         batch: &Batch,
     ) -> Result<Option<(Groups, Vec<ArrayRef>)>, keys::Error> {
         let Some(KeyedInput { columns, encoder }) = &mut self.inputs[input] else {
-            self.state.begin_without_keys();
+            self.state.begin_without_keys(batch.event_times.as_deref());
             return Ok(None);
         };
         let columns: Vec<&ArrayRef> = columns.iter().map(|&i| batch.column(i)).collect();

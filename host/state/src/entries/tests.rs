@@ -8,7 +8,7 @@ use wasmill_model::{
     DataType, Field,
     descriptor::{Cell, CellKind},
     keys::{KeyEncoder, KeyGroups},
-    reply::{EntryAction, EntryChanges},
+    reply::{EntryAction, EntryChanges, TimeDomain},
 };
 
 use super::Scanned;
@@ -203,7 +203,7 @@ fn broadcast_entries_are_kept_once() {
     for keeps in [false, true] {
         let mut state = state(NO_LIMITS);
         state.set_keeps_broadcast(keeps);
-        state.begin_without_keys();
+        state.begin_without_keys(None);
         let put = EntryAction::Put { sub_keys: ints(&[7]), values: texts(&["rule"]) };
         state.apply(&[], &[change(ALL, &[0], put)], &[]).expect("no limit");
         add(&mut rows, &mut state);
@@ -213,6 +213,38 @@ fn broadcast_entries_are_kept_once() {
     assert!(rows.keys().all(|key| same.is_broadcast(key) && key[..2] == [0, 0]));
     let state = restored(&rows, 0);
     assert_eq!(strings(&scan(&state, ALL, &[0]).values), ["rule"]);
+}
+
+/// What is written before any watermark is known, from rows or without any, is there until its time is over.
+#[test]
+fn in_event_time_entries_live_since_the_latest_row_whether_they_have_keys_or_not() {
+    let mut cells = cells();
+    for place in [MAP, ALL] {
+        (cells[place].ttl_ms, cells[place].ttl_domain) = (Some(TTL_MS as u64), TimeDomain::EventTime);
+    }
+    let rule = || EntryAction::Put { sub_keys: ints(&[7]), values: texts(&["rule"]) };
+    let at = |watermark| Clocks { event_time: watermark, processing_time: 0 };
+    let seen = |state: &mut KeyedState, watermark| {
+        state.set_now(at(watermark));
+        state.begin_without_keys(None);
+        scan(state, ALL, &[0]).counts[0]
+    };
+    let mut state = KeyedState::new(&cells, NO_LIMITS).expect("these cells are known");
+    state.begin_without_keys(Some(&[30, 50, 20]));
+    state.apply(&[], &[change(ALL, &[0], rule())], &[]).expect("no limit");
+    assert_eq!([i64::MIN, 50 + TTL_MS - 1, 50 + TTL_MS].map(|watermark| seen(&mut state, watermark)), [1, 1, 0]);
+
+    // A timer of the host's clock says nothing about event time, and nobody knows it yet.
+    let mut state = KeyedState::new(&cells, NO_LIMITS).expect("these cells are known");
+    begin(&mut state, &[1], 0);
+    let put = EntryAction::Put { sub_keys: texts(&["b"]), values: ints(&[1]) };
+    state.apply(&[], &[change(MAP, &[0], put)], &[]).expect("no limit");
+    state.set_now(at(1_000));
+    let column: ArrayRef = ints(&[1]);
+    let mut encoder = KeyEncoder::new(&[Field::new("k", DataType::Int64)]).expect("a key type");
+    encoder.encode(&[&column], 1).expect("short keys");
+    state.group(encoder.keys(), &encoder.hash());
+    assert_eq!(scan(&state, MAP, &[0]).counts, [1]);
 }
 
 /// What a key has: numbers by text, and when they were written; texts of the list by number.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BinaryViewArray, BooleanArray, Float64Array, Int64Array, StringViewArray};
 use serde_json::{Map, Value, json};
-use wasmill_model::{Batch, DataType, Field, Schema, descriptor::CellKind, keys};
-use wasmill_snapshot::file::{StateSchema, StoredAs};
+use wasmill_model::{Batch, DataType, Field, Schema, keys};
+use wasmill_snapshot::file::{KeptCell, StateSchema, StoredAs};
 
 /// What a row says: `key`, and what it has beside it. `None`: it is not as its schema says.
 pub(super) fn decoded(state: &StateSchema, rest: &[u8], value: Option<&[u8]>) -> Option<Value> {
@@ -22,20 +22,17 @@ pub(super) fn decoded(state: &StateSchema, rest: &[u8], value: Option<&[u8]>) ->
                 said.extend(values(state, value)?);
             }
         }
-        kind => {
-            CellKind::from_name(kind)?;
-            let ([of_sub_key, of_value], [kept]) = (state.columns.as_slice(), state.cells.as_slice()) else {
-                return None;
-            };
+        _ => {
+            let [KeptCell { shape, said: kept, .. }] = state.kept_cells().try_into().ok()?;
             let (length, rest) = rest.split_first_chunk()?;
             let (key, sub_key) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
             if !state.key.is_empty() {
                 said.insert("key".into(), key_of(&state.key, key)?);
             }
-            said.insert("sub_key".into(), sub_key_of(of_sub_key.data_type, sub_key)?);
+            said.insert("sub_key".into(), sub_key_of(shape.sub_key?, sub_key)?);
             if let Some(value) = value {
                 let (written, value) = stamp(kept, value)?;
-                said.insert("value".into(), one(of_value.data_type, kept, value)?);
+                said.insert("value".into(), one(shape.data_type, kept, value)?);
                 said.extend(written.map(|written| ("written_ms".to_owned(), json!(written))));
             }
         }
@@ -51,26 +48,24 @@ fn key_of(fields: &[Field], key: &[u8]) -> Option<Value> {
 
 /// `values`, and `written_ms` of those that say when they were written.
 fn values(state: &StateSchema, value: &[u8]) -> Option<Map<String, Value>> {
-    if state.cells.len() != state.columns.len() {
-        return None;
-    }
-    let (presence, mut rest) = value.split_at_checked(state.columns.len().div_ceil(8))?;
+    let cells = state.kept_cells();
+    let (presence, mut rest) = value.split_at_checked(cells.len().div_ceil(8))?;
     let (mut said, mut times) = (Map::new(), Map::new());
-    for (place, (column, kept)) in state.columns.iter().zip(&state.cells).enumerate() {
+    for (place, KeptCell { name, shape, said: kept }) in cells.into_iter().enumerate() {
         if presence[place / 8] >> (place % 8) & 1 == 0 {
             continue;
         }
         let (written, value) = stamp(kept, rest)?;
-        let length = match column.data_type {
+        let length = match shape.data_type {
             DataType::Int64 | DataType::Float64 | DataType::Timestamp => 8,
             DataType::Boolean => 1,
             DataType::Utf8 | DataType::Binary => u32::from_le_bytes(*value.first_chunk()?) as usize,
         };
-        let head = if column.data_type.is_variable() { 4 } else { 0 };
+        let head = if shape.data_type.is_variable() { 4 } else { 0 };
         let (value, behind) = value.get(head..)?.split_at_checked(length)?;
         rest = behind;
-        said.insert(column.name.clone(), one(column.data_type, kept, value)?);
-        times.extend(written.map(|written| (column.name.clone(), json!(written))));
+        said.insert(name.to_owned(), one(shape.data_type, kept, value)?);
+        times.extend(written.map(|written| (name.to_owned(), json!(written))));
     }
     let mut all = Map::from_iter([("values".to_owned(), Value::Object(said))]);
     if !times.is_empty() {

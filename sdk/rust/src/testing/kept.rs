@@ -23,12 +23,17 @@ pub(super) struct Clocks {
     pub(super) watermark: Timestamp,
 }
 
+/// The stamp of what was written nobody knows when, in event time.
+const UNKNOWN: i64 = i64::MAX;
+
 /// What a call is about.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     pub(super) clocks: Clocks,
     /// The keys of the groups, and the latest event time of each; `None`: its rows have no keys.
     pub(super) groups: Option<Vec<(KeyValues, Option<i64>)>>,
+    /// The latest event time of rows without keys.
+    pub(super) latest: Option<i64>,
     /// Whether it hands over rows.
     pub(super) has_rows: bool,
 }
@@ -227,7 +232,7 @@ impl Kept {
         let keys = self.keys_of(&cell, &groups);
         let latest = |row: usize| {
             let group = aligned_u32s(&groups)[row] as usize;
-            self.call().groups.as_ref().and_then(|groups| groups[group].1)
+            self.call().groups.as_ref().map_or(self.call().latest, |groups| groups[group].1)
         };
         let latest: Vec<Option<i64>> = (0..keys.len()).map(latest).collect();
         let count = keys.len();
@@ -288,7 +293,10 @@ impl Kept {
             TimeDomain::ProcessingTime => clocks.now.0,
             TimeDomain::EventTime => {
                 let before = before.filter(|before| is_alive(cell, before, clocks)).map(|before| before.stamp);
-                latest.unwrap_or(clocks.watermark.0).max(before.unwrap_or(i64::MIN))
+                let before = before.filter(|&before| before != UNKNOWN);
+                // What was written nobody knows when, before there was any watermark, stays until it is written again.
+                let now = Some(clocks.watermark.0).filter(|&now| now != i64::MIN).unwrap_or(UNKNOWN);
+                latest.unwrap_or(now).max(before.unwrap_or(i64::MIN))
             }
         }
     }

@@ -11,6 +11,13 @@ use crate::{
     },
 };
 
+/// Asks too early.
+pub(crate) fn open(mode: &str) {
+    if mode == "broadcast:open" {
+        ask(0, &[0]);
+    }
+}
+
 pub(crate) fn process(mode: &str, rows: &Rows, groups: Option<&Groups>) -> Reply {
     match mode {
         "entries" => counted(rows, groups.expect("keyed")),

@@ -54,6 +54,7 @@ impl Guest for Operator {
     fn open(context: Context) -> Result<(), String> {
         let mode = mode_of(&context.config);
         hostile::open(&mode)?;
+        entries::open(&mode);
         if mode == "context" {
             wasmill::operator::log::write(wasmill::operator::log::Level::Info, &format!("{context:?}"));
         }

@@ -119,7 +119,7 @@ pub(crate) fn describe(mode: &str, inputs: &[Input]) -> Result<Descriptor, Strin
 /// A map and a list beside a value; or what all instances have.
 fn entries(mode: &str, inputs: &[Input]) -> Descriptor {
     let sub_key = || Some("int64".to_owned());
-    if mode == "broadcast" {
+    if mode.starts_with("broadcast") {
         let all = Cell { kind: "broadcast".into(), sub_key: sub_key(), ..cell("all", "int64") };
         return Descriptor { cells: vec![all], ..plain(inputs, &["a"], vec![port("out", Shape::Pass(0))]) };
     }
