@@ -17,6 +17,7 @@ mod checkpoints;
 mod client;
 mod count;
 mod cycles;
+mod filled;
 mod idle;
 mod latency;
 mod many;
@@ -24,9 +25,11 @@ mod process;
 pub(crate) mod processes;
 mod recover;
 mod submit;
+mod visible;
 
 /// What can be asked for.
-pub(crate) const NAMES: [&str; 8] = ["count", "latency", "checkpoints", "submit", "recover", "idle", "cycles", "many"];
+pub(crate) const NAMES: [&str; 9] =
+    ["count", "latency", "checkpoints", "visible", "submit", "recover", "idle", "cycles", "many"];
 
 /// A job that goes on until it is ended: a keyed count that passes each change on, over a hash exchange.
 const STEADY: &str = include_str!("cluster/steady.toml");
@@ -47,8 +50,9 @@ fn measure(part: &str, places: &Places) -> Result<Vec<Figure>> {
         "count" => count::figures(places),
         "latency" => latency::figures(places),
         "checkpoints" => checkpoints::figures(places),
+        "visible" => Ok(vec![visible::figure(places)?]),
         "submit" => Ok(vec![submit::figure(places)?]),
-        "recover" => Ok(vec![recover::figure(places)?]),
+        "recover" => recover::figures(places),
         "idle" => idle::figures(places),
         "cycles" => cycles::figures(places),
         _ => many::figures(places),

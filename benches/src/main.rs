@@ -50,7 +50,7 @@ wasmill-benches exchange [--events N] [--repeat N]
 
 wasmill-benches cluster [NAME...] [-o json]
 
-  NAME          count, latency, submit, recover, idle, cycles, many; all of them if none is named
+  NAME          count, latency, checkpoints, visible, submit, recover, idle, cycles, many; all of them if none is named
 
 wasmill-benches soak [--minutes N] [--seed S]
 

@@ -1,5 +1,5 @@
 //! What checkpoints every second cost a keyed count and the latency of rows, and how soon a job with a million keys runs with
-//! another parallelism.
+//! another parallelism, or with another plugin.
 
 use std::{
     fs, thread,
@@ -11,34 +11,41 @@ use wasmill_rest::VertexKind;
 
 use super::{
     Figure, Places, STEADY, Spread, Verdict,
+    filled::{self, KEYS},
     processes::{Cluster, Size},
-    wait,
 };
 
 const JOB: &str = "examples/nexmark/keyed-count.toml";
-const EVERY_SECOND: &str = "job.checkpoints={ interval = \"1s\", min_pause = \"100ms\" }";
+pub(super) const EVERY_SECOND: &str = "job.checkpoints={ interval = \"1s\", min_pause = \"100ms\" }";
 const COUNTER: &str = "operator.count.plugin=keyed-counter@1";
+const COUNTER_NAME: &str = "keyed-counter";
 const RUNS: usize = 3;
-const LOOK: Duration = Duration::from_millis(2);
 
 /// Keys, events of a run that takes several seconds, and the millions of events by CPU second that are demanded.
 const COUNTS: [(u64, u64, f64); 2] = [(10_000, 200_000_000, 9.0), (1_000_000, 100_000_000, 4.0)];
-/// Keys of the jobs below, and rows after which nearly all of them have come.
-const KEYS: u64 = 1_000_000;
-const FILLING_ROWS: u64 = 8_000_000;
-const FILLING_RATE: u64 = 2_000_000;
 const ROWS_PER_SECOND: u64 = 50_000;
 const LATENCY_TIME: Duration = Duration::from_secs(20);
 const LATENCY_DEMAND_MS: f64 = 3.0;
 const RESCALES: [u32; 6] = [4, 2, 4, 2, 4, 2];
-const RESCALE_DEMAND_SECONDS: f64 = 1.0;
+const UPGRADES: usize = 6;
+/// Of a rescale and of an upgrade.
+const PAUSE_DEMAND_SECONDS: f64 = 1.0;
+/// Of all keys, those whose rows come: all of them within any second.
+const CHANGING: u64 = KEYS / 10;
+const CHANGES: u64 = 200_000_000;
+const LOSS_DEMAND_PERCENT: f64 = 10.0;
+/// More than any machine makes.
+const AS_FAST_AS_POSSIBLE: u64 = 1_000_000_000;
 
 pub(crate) fn figures(places: &Places) -> Result<Vec<Figure>> {
     let mut figures = COUNTS.iter().map(|count| count_figure(places, *count)).collect::<Result<Vec<Figure>>>()?;
     let cluster = Cluster::start(places, Size { taskmanagers: 1, slots: 4 })?;
-    let id = filled(&cluster)?;
+    filled::make(&cluster, EVERY_SECOND)?;
+    figures.push(loss_figure(&cluster)?);
+    let id = filled::go_on(&cluster, &filled::rows_at(ROWS_PER_SECOND, EVERY_SECOND))?;
     figures.push(latency_figure(&cluster, &id)?);
     figures.push(rescale_figure(&cluster, &id)?);
+    figures.push(upgrade_figure(places, &cluster, &id)?);
     Ok(figures)
 }
 
@@ -74,20 +81,38 @@ fn count_figure(places: &Places, (keys, events, demand): (u64, u64, f64)) -> Res
     })
 }
 
-/// A job whose keys have come, and that goes on slowly.
-fn filled(cluster: &Cluster) -> Result<String> {
-    let set =
-        |rate: u64| [format!("source.bids.rate={rate}"), format!("source.bids.keys={KEYS}"), EVERY_SECOND.to_owned()];
-    let id = cluster.client.submit(STEADY, &set(FILLING_RATE))?;
-    wait("the keys", Duration::from_millis(50), || {
-        Ok((cluster.client.job(&id)?.summary.rows_written >= FILLING_ROWS).then_some(()))
-    })?;
-    cluster.client.stop(&id, "filled")?;
-    cluster.client.wait_for(&id, "STOPPED", LOOK)?;
-    wait("the savepoint", LOOK, || Ok(cluster.client.job(&id)?.summary.savepoint))?;
-    let id = cluster.client.submit_from(STEADY, &set(ROWS_PER_SECOND), "filled")?;
-    cluster.client.wait_for(&id, "RUNNING", LOOK)?;
-    Ok(id)
+/// Rows of a tenth of the keys that the state has, as fast as they can, with and without checkpoints, in turn.
+fn loss_figure(cluster: &Cluster) -> Result<Figure> {
+    let run = |checkpoints: &str| -> Result<(f64, f64)> {
+        let settings = [
+            format!("source.bids.rate={AS_FAST_AS_POSSIBLE}"),
+            format!("source.bids.keys={CHANGING}"),
+            format!("source.bids.events={}", filled::ROWS + CHANGES),
+            "operator.count.config={ emit = \"final\" }".to_owned(),
+            checkpoints.to_owned(),
+        ];
+        let before = cluster.cpu_seconds()?;
+        let id = filled::go_on(cluster, &settings)?;
+        let began = Instant::now();
+        cluster.client.wait_for(&id, "FINISHED", Duration::from_millis(20))?;
+        Ok((cluster.cpu_seconds()? - before, began.elapsed().as_secs_f64()))
+    };
+    let pairs = (0..RUNS).map(|_| Ok((run(EVERY_SECOND)?, run("job.checkpoints=false")?)));
+    let pairs = pairs.collect::<Result<Vec<_>>>()?;
+    let loss = |of: fn((f64, f64)) -> f64| {
+        Spread::of(pairs.iter().map(|(with, without)| 100.0 * (1.0 - of(*without) / of(*with))).collect())
+    };
+    let (by_cpu, by_clock) = (loss(|(cpu, _)| cpu), loss(|(_, clock)| clock));
+    Ok(Figure {
+        name: format!("{CHANGING} of {KEYS} keys change, a checkpoint every second: fewer rows by CPU second"),
+        demand: format!("<= {LOSS_DEMAND_PERCENT} %"),
+        measured: format!(
+            "{:.1} % ({:.1} to {:.1}); by the clock {:.1} % ({:.1} to {:.1})",
+            by_cpu.median, by_cpu.min, by_cpu.max, by_clock.median, by_clock.min, by_clock.max
+        ),
+        verdict: Verdict::of(by_cpu.median <= LOSS_DEMAND_PERCENT),
+        values: vec![("loss_percent", by_cpu.median), ("loss_percent_by_clock", by_clock.median)],
+    })
 }
 
 fn latency_figure(cluster: &Cluster, id: &str) -> Result<Figure> {
@@ -110,17 +135,44 @@ fn latency_figure(cluster: &Cluster, id: &str) -> Result<Figure> {
 
 /// From when it is asked for until the job runs with the new parallelism; it takes a savepoint meanwhile.
 fn rescale_figure(cluster: &Cluster, id: &str) -> Result<Figure> {
-    let rescale = |parallelism: &u32| -> Result<f64> {
-        let began = Instant::now();
-        cluster.client.scale(id, *parallelism)?;
-        Ok(began.elapsed().as_secs_f64())
+    let rescale = |parallelism: &u32| seconds(|| cluster.client.scale(id, *parallelism));
+    let pauses = RESCALES.iter().map(rescale).collect::<Result<Vec<f64>>>()?;
+    Ok(pause_figure(format!("{KEYS} keys, 2 subtasks to 4 and back: until it runs again"), pauses))
+}
+
+/// The same with another version of the plugin, which the TaskManager has to fetch.
+fn upgrade_figure(places: &Places, cluster: &Cluster, id: &str) -> Result<Figure> {
+    let upgrade = |version: usize| {
+        let wasm = fs::read(places.plugin(COUNTER_NAME)).context("could not read the plugin")?;
+        cluster.client.push_version(&another(wasm, version), COUNTER_NAME, version)?;
+        let mut settings = filled::rows_at(ROWS_PER_SECOND, EVERY_SECOND);
+        settings.push(format!("operator.count.plugin={COUNTER_NAME}@{version}"));
+        seconds(|| cluster.client.replace(id, STEADY, &settings))
     };
-    let Spread { median, max, .. } = Spread::of(RESCALES.iter().map(rescale).collect::<Result<Vec<f64>>>()?);
-    Ok(Figure {
-        name: format!("{KEYS} keys, 2 subtasks to 4 and back: until it runs again"),
-        demand: format!("<= {RESCALE_DEMAND_SECONDS} s"),
-        measured: format!("median {median:.2} s, longest of {} {max:.2} s", RESCALES.len()),
-        verdict: Verdict::of(max <= RESCALE_DEMAND_SECONDS),
+    let pauses = (2..2 + UPGRADES).map(upgrade).collect::<Result<Vec<f64>>>()?;
+    Ok(pause_figure(format!("{KEYS} keys, another version of the plugin: until it runs again"), pauses))
+}
+
+/// The same component with other bytes: a custom section more, of one byte and a name of one letter, which means nothing.
+fn another(mut wasm: Vec<u8>, version: usize) -> Vec<u8> {
+    wasm.extend([0, 3, 1, b'v', version as u8]);
+    wasm
+}
+
+fn seconds(run: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let began = Instant::now();
+    run()?;
+    Ok(began.elapsed().as_secs_f64())
+}
+
+fn pause_figure(name: String, pauses: Vec<f64>) -> Figure {
+    let times = pauses.len();
+    let Spread { median, max, .. } = Spread::of(pauses);
+    Figure {
+        name,
+        demand: format!("<= {PAUSE_DEMAND_SECONDS} s"),
+        measured: format!("median {median:.2} s, longest of {times} {max:.2} s"),
+        verdict: Verdict::of(max <= PAUSE_DEMAND_SECONDS),
         values: vec![("median_seconds", median), ("max_seconds", max)],
-    })
+    }
 }

@@ -32,9 +32,14 @@ impl Client {
     /// Uploads a plugin as `NAME@1`.
     pub(crate) fn push(&self, wasm: &Path, name: &str) -> Result<()> {
         let bytes = fs::read(wasm).with_context(|| format!("could not read {}", wasm.display()))?;
-        let path = format!("/v1/plugins/{name}/versions/1");
+        self.push_version(&bytes, name, 1)
+    }
+
+    /// Uploads the bytes of a plugin as one version of it.
+    pub(crate) fn push_version(&self, bytes: &[u8], name: &str, version: usize) -> Result<()> {
+        let path = format!("/v1/plugins/{name}/versions/{version}");
         let request = self.agent.put(format!("{}{path}", self.url)).header("content-type", "application/wasm");
-        answer(&path, request.send(&bytes[..])).map(drop)
+        answer(&path, request.send(bytes)).map(drop)
     }
 
     /// Submits a job; its id once it is taken.
@@ -61,7 +66,18 @@ impl Client {
         answer(&path, request.send(&body[..])).map(drop)
     }
 
+    /// Lets a job go on in another form, and waits until it does.
+    pub(crate) fn replace(&self, id: &str, text: &str, set: &[String]) -> Result<()> {
+        self.send(&format!("/v1/jobs/{id}"), text, set, None).map(drop)
+    }
+
     fn submit_with(&self, text: &str, set: &[String], from: Option<String>) -> Result<String> {
+        let path = "/v1/jobs";
+        let accepted: Accepted = parsed(path, &self.send(path, text, set, from)?)?;
+        Ok(accepted.id)
+    }
+
+    fn send(&self, path: &str, text: &str, set: &[String], from: Option<String>) -> Result<Vec<u8>> {
         let submission = Submission {
             text: text.to_owned(),
             file: "job.toml".to_owned(),
@@ -71,10 +87,8 @@ impl Client {
             allow_dropped_state: false,
         };
         let body = serde_json::to_vec(&submission).context("could not write a submission")?;
-        let path = "/v1/jobs";
         let request = self.agent.post(format!("{}{path}", self.url)).header("content-type", "application/json");
-        let accepted: Accepted = parsed(path, &answer(path, request.send(&body[..]))?)?;
-        Ok(accepted.id)
+        answer(path, request.send(&body[..]))
     }
 
     /// Asks for a job's end; it is still to come.

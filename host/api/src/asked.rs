@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::{body::Arriving, guard::only, names::Form, options::Limits, problem::Refusal, routes::Route};
+use crate::{body::Arriving, guard::only, names::Form, options::Limits, problem::Refusal, routes::Route, shared::Peer};
 
 /// A request that may be carried out.
 #[derive(Debug)]
@@ -15,6 +15,7 @@ pub(crate) struct Asked {
     path: Vec<(String, String)>,
     query: Vec<(String, String)>,
     headers: HeaderMap,
+    connection: u64,
     body: Body,
 }
 
@@ -38,7 +39,8 @@ impl<S: Send + Sync> FromRequest<S> for Asked {
             path.push((name.to_owned(), value.to_owned()));
         }
         let query = parse(&parts.uri, route)?;
-        Ok(Self { path, query, headers: parts.headers, body })
+        let connection = parts.extensions.get::<Peer>().expect("the server has put it there").connection;
+        Ok(Self { path, query, headers: parts.headers, connection, body })
     }
 }
 
@@ -63,6 +65,11 @@ fn parse(uri: &Uri, route: &Route) -> Result<Vec<(String, String)>, Refusal> {
 }
 
 impl Asked {
+    /// By which it came.
+    pub(crate) const fn connection(&self) -> u64 {
+        self.connection
+    }
+
     /// A part of the path.
     pub(crate) fn part(&self, name: &str) -> &str {
         let part = self.path.iter().find(|(known, _)| known == name);

@@ -124,10 +124,12 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn cordon(&self, id: &str, on: bool) -> impl Answer<Worker>;
 
     fn tm_register(&self, body: Bytes) -> impl Answer<Bytes>;
-    /// Dropped when the connection closes, which means that the TaskManager is lost.
-    fn tm_poll(&self, body: Bytes) -> impl Answer<Bytes>;
+    /// It came by the connection of this number.
+    fn tm_poll(&self, body: Bytes, connection: u64) -> impl Answer<Bytes>;
     fn tm_reports(&self, body: Bytes) -> impl Answer<Bytes>;
     fn tm_deployment(&self, job: &str, attempt: Option<u64>) -> impl Answer<Bytes>;
     fn tm_code(&self, key: &str) -> impl Answer<Blob>;
     fn tm_plugin(&self, digest: &str) -> impl Answer<Blob>;
+    /// A client has closed a connection, or its process has ended: the TaskManager whose last poll came by it is lost.
+    fn closed(&self, connection: u64);
 }

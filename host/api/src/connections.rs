@@ -106,6 +106,11 @@ impl Table {
 }
 
 impl Seat {
+    /// Of the connections of this server, which have all had others.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Resolves when another takes the place.
     pub(crate) async fn left(&self) {
         self.leave.notified().await;

@@ -49,8 +49,12 @@ pub async fn serve<B: Backend>(options: Options, backend: B) -> Result<Running, 
     let address = listener.local_addr().map_err(failed)?;
     let (stop, stopping) = watch::channel(false);
     let shared = Arc::new(Shared::new(&options, tokens, stopping));
+    let closed: Closed = {
+        let backend = backend.clone();
+        Arc::new(move |connection| backend.closed(connection))
+    };
     let router = routes::router(Api { backend, shared: Arc::clone(&shared) });
-    let task = tokio::spawn(accept(Server { listener, acceptor, router, shared }));
+    let task = tokio::spawn(accept(Server { listener, acceptor, router, shared, closed }));
     Ok(Running { address, stop, task })
 }
 
@@ -75,11 +79,15 @@ impl Drop for Running {
     }
 }
 
+/// Told which connection its client has closed.
+type Closed = Arc<dyn Fn(u64) + Send + Sync>;
+
 struct Server {
     listener: TcpListener,
     acceptor: Option<TlsAcceptor>,
     router: Router,
     shared: Arc<Shared>,
+    closed: Closed,
 }
 
 async fn accept(server: Server) {
@@ -115,9 +123,10 @@ impl Server {
         // A connection that cannot have it is only slower.
         let _set = stream.set_nodelay(true);
         let (acceptor, router, shared) = (self.acceptor.clone(), self.router.clone(), Arc::clone(&self.shared));
+        let closed = Arc::clone(&self.closed);
         tasks.spawn(async move {
             let stream = Stall::new(stream, shared.limits.write_timeout());
-            let connection = Connection { router, shared, seat: Arc::clone(&seat) };
+            let connection = Connection { router, shared, seat: Arc::clone(&seat), closed };
             tokio::select! {
                 () = seat.left() => {}
                 () = connection.run(stream, acceptor, peer) => {}
@@ -142,23 +151,24 @@ struct Connection {
     router: Router,
     shared: Arc<Shared>,
     seat: Arc<Seat>,
+    closed: Closed,
 }
 
 impl Connection {
     async fn run(self, stream: Stall<TcpStream>, acceptor: Option<TlsAcceptor>, peer: SocketAddr) {
-        let address = peer.ip();
+        let (address, connection) = (peer.ip(), self.seat.number());
         let Some(acceptor) = acceptor else {
-            return self.speak(stream, Peer { address, certified: false }).await;
+            return self.speak(stream, Peer { connection, address, certified: false }).await;
         };
         // Whoever does not speak TLS, or not soon enough, is not answered.
         if let Ok(Ok(stream)) = timeout(self.shared.limits.header_timeout(), acceptor.accept(stream)).await {
             let certified = is_certified(&stream);
-            self.speak(stream, Peer { address, certified }).await;
+            self.speak(stream, Peer { connection, address, certified }).await;
         }
     }
 
     async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S, peer: Peer) {
-        let Self { router, shared, seat } = self;
+        let Self { router, shared, seat, closed } = self;
         let router = TowerToHyperService::new(router);
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let busy = seat.busy();
@@ -172,9 +182,9 @@ impl Connection {
         });
         let mut stopping = shared.stopping.clone();
         let mut connection = pin!(http(&shared.limits).serve_connection(TokioIo::new(stream), service));
-        // How a connection ends, and why, concerns only its client.
         tokio::select! {
-            _ended = connection.as_mut() => {}
+            // However that came about. What this server ends itself, as it stops or for want of room, says nothing of the client.
+            _ended = connection.as_mut() => closed(peer.connection),
             () = stopped(&mut stopping) => {
                 connection.as_mut().graceful_shutdown();
                 let _ended = connection.await;

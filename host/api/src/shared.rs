@@ -30,9 +30,10 @@ pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _gone = stopping.wait_for(|stop| *stop).await.is_err();
 }
 
-/// Who sent a request.
+/// Who sent a request, and by which connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer {
+    pub(crate) connection: u64,
     pub(crate) address: IpAddr,
     /// Whether it showed a certificate that the authority of clients has signed.
     pub(crate) certified: bool,

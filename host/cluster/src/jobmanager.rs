@@ -73,7 +73,10 @@ pub(crate) enum Message {
     Event(Event),
     Submit(Box<Submit>),
     Replace(Box<Replace>),
-    Poll(Poll, oneshot::Sender<Answer>),
+    /// With the connection by which it came, if it came by one.
+    Poll(Poll, Option<u64>, oneshot::Sender<Answer>),
+    /// A connection was closed by the other end.
+    Closed(u64),
     Told(Told, oneshot::Sender<Answer>),
     /// A durable write has come to its end.
     Written(u64, Result<(), String>),
@@ -231,7 +234,12 @@ impl Shell {
             Message::Event(event) => self.handle(event),
             Message::Submit(submit) => self.submit(*submit),
             Message::Replace(replace) => self.replace(*replace),
-            Message::Poll(poll, answer) => self.poll(poll, answer),
+            Message::Poll(poll, connection, answer) => self.poll(poll, connection, answer),
+            Message::Closed(connection) => {
+                if let Some((taskmanager, incarnation)) = self.polls.closed(connection) {
+                    self.handle(Event::Lost { taskmanager, incarnation });
+                }
+            }
             Message::Told(Told { reports, metrics }, answer) => {
                 self.take_metrics(reports.taskmanager, metrics);
                 let (taskmanager, incarnation) = (reports.taskmanager, reports.incarnation);
@@ -272,7 +280,7 @@ impl Shell {
     }
 
     /// A TaskManager asks for orders: it lives, and it is answered at once if there is something new, or later.
-    fn poll(&mut self, poll: Poll, answer: oneshot::Sender<Answer>) {
+    fn poll(&mut self, poll: Poll, connection: Option<u64>, answer: oneshot::Sender<Answer>) {
         let Poll { taskmanager, incarnation, epoch, version, metrics, logs, rows } = poll;
         self.taps.take(rows);
         let now = now_ms();
@@ -291,7 +299,7 @@ impl Shell {
                 entry.log(taskmanager, line);
             }
         }
-        self.polls.park(taskmanager, incarnation, version, answer, Instant::now());
+        self.polls.park(taskmanager, incarnation, (version, connection), answer, Instant::now());
         self.handle(Event::Heartbeat { taskmanager, incarnation, watermarks });
         if new_lines {
             self.tell_changed();

@@ -21,7 +21,7 @@ use wasmill_model::{
 use wasmill_state::{KeyedState, Restore, SealedState, StateLimits, Stored};
 
 const ROWS: usize = 4_096;
-const KEYS: [i64; 2] = [100_000, 1_000_000];
+const KEYS: [i64; 3] = [100_000, 1_000_000, 5_000_000];
 
 fn cells() -> [Cell; 1] {
     [Cell::value("count", DataType::Int64)]

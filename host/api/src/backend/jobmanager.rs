@@ -171,8 +171,8 @@ impl Backend for Handle {
         answered(&Handle::register(self, asked(&body)?).await?)
     }
 
-    async fn tm_poll(&self, body: Bytes) -> Result<Bytes, Problem> {
-        answered(&Handle::poll(self, asked(&body)?).await?)
+    async fn tm_poll(&self, body: Bytes, connection: u64) -> Result<Bytes, Problem> {
+        answered(&Handle::poll(self, asked(&body)?, connection).await?)
     }
 
     async fn tm_reports(&self, body: Bytes) -> Result<Bytes, Problem> {
@@ -189,6 +189,10 @@ impl Backend for Handle {
 
     async fn tm_plugin(&self, digest: &str) -> Result<Blob, Problem> {
         blob(Handle::component(self, digest).await?)
+    }
+
+    fn closed(&self, connection: u64) {
+        Handle::closed(self, connection);
     }
 }
 

@@ -23,8 +23,9 @@ pub(super) async fn register<B: Backend>(State(api): State<Api<B>>, asked: Asked
 }
 
 pub(super) async fn poll<B: Backend>(State(api): State<Api<B>>, asked: Asked) -> Answered {
+    let connection = asked.connection();
     let body = message(&api, asked).await?;
-    Ok(json(api.backend.tm_poll(body).await?))
+    Ok(json(api.backend.tm_poll(body, connection).await?))
 }
 
 pub(super) async fn reports<B: Backend>(State(api): State<Api<B>>, asked: Asked) -> Answered {

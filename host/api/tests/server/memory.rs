@@ -36,6 +36,8 @@ struct Inner {
     changed: watch::Sender<u64>,
     /// Polls that wait, and those that were dropped.
     polls: watch::Sender<(u32, u32)>,
+    /// The connection of the last poll, and whether its client has closed it.
+    connection: watch::Sender<(u64, bool)>,
 }
 
 #[derive(Default)]
@@ -62,7 +64,8 @@ impl Memory {
     pub(crate) fn new() -> Self {
         let folder = TempDir::new().expect("there is room");
         let (changed, polls) = (watch::Sender::new(0), watch::Sender::new((0, 0)));
-        Self(Arc::new(Inner { folder, state: Mutex::default(), changed, polls }))
+        let connection = watch::Sender::new((0, false));
+        Self(Arc::new(Inner { folder, state: Mutex::default(), changed, polls, connection }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -94,6 +97,11 @@ impl Memory {
     /// Polls that wait, and those that were dropped.
     pub(crate) fn polls(&self) -> watch::Receiver<(u32, u32)> {
         self.0.polls.subscribe()
+    }
+
+    /// The connection of the last poll, and whether its client has closed it.
+    pub(crate) fn connection(&self) -> watch::Receiver<(u64, bool)> {
+        self.0.connection.subscribe()
     }
 
     /// A job that runs.
@@ -518,7 +526,8 @@ impl Backend for Memory {
         Ok(body)
     }
 
-    async fn tm_poll(&self, body: Bytes) -> Result<Bytes, Problem> {
+    async fn tm_poll(&self, body: Bytes, connection: u64) -> Result<Bytes, Problem> {
+        self.0.connection.send_replace((connection, false));
         self.0.polls.send_modify(|(waiting, _)| *waiting += 1);
         let _polling = Polling(self.0.polls.clone());
         if body == r#"{"wait":true}"#.as_bytes() {
@@ -545,5 +554,12 @@ impl Backend for Memory {
         file.write_all(&bytes).expect("there is room");
         std::io::Seek::rewind(&mut file).expect("it is a file");
         Ok(Blob::File { file, bytes: bytes.len() as u64 })
+    }
+
+    fn closed(&self, connection: u64) {
+        self.0.connection.send_if_modified(|(last, closed)| {
+            *closed |= *last == connection;
+            *last == connection
+        });
     }
 }

@@ -1,6 +1,10 @@
 //! What TaskManagers ask.
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 
 use crate::client::{DEADLINE, Server};
 
@@ -23,17 +27,59 @@ async fn messages_pass_through_and_files_are_sent() {
     assert!(fetched.body == component);
 }
 
-#[tokio::test]
-async fn a_poll_ends_with_its_connection() {
-    let server = Server::start().await;
-    let mut polls = server.memory.polls();
-    let mut socket = server.socket().await;
-    let body = r#"{"wait":true}"#;
+/// A poll that is answered at once, or waits.
+async fn poll(socket: &mut TcpStream, body: &str) {
     let head = "POST /v1/tm/poll HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
     socket.write_all(request.as_bytes()).await.expect("it is open");
+}
+
+#[tokio::test]
+async fn a_poll_ends_with_its_connection() {
+    let server = Server::start().await;
+    let (mut polls, mut connection) = (server.memory.polls(), server.memory.connection());
+    let mut socket = server.socket().await;
+    poll(&mut socket, r#"{"wait":true}"#).await;
     let until = |wanted: (u32, u32)| move |seen: &(u32, u32)| *seen == wanted;
-    tokio::time::timeout(DEADLINE, polls.wait_for(until((1, 0)))).await.expect("it polls").expect("it lives");
+    timeout(DEADLINE, polls.wait_for(until((1, 0)))).await.expect("it polls").expect("it lives");
     drop(socket);
-    tokio::time::timeout(DEADLINE, polls.wait_for(until((0, 1)))).await.expect("it is dropped").expect("it lives");
+    timeout(DEADLINE, polls.wait_for(until((0, 1)))).await.expect("it is dropped").expect("it lives");
+    timeout(DEADLINE, connection.wait_for(|(_, closed)| *closed)).await.expect("it is told").expect("it lives");
+}
+
+#[tokio::test]
+async fn it_is_told_that_a_connection_was_closed_although_its_poll_was_answered() {
+    let server = Server::start().await;
+    let mut connection = server.memory.connection();
+    let (mut one, mut other) = (server.socket().await, server.socket().await);
+    for socket in [&mut other, &mut one] {
+        poll(socket, "{}").await;
+        let mut answer = [0; 12];
+        socket.read_exact(&mut answer).await.expect("it is answered");
+        assert_eq!(&answer, b"HTTP/1.1 200");
+    }
+    // The last poll came by the other one.
+    drop(other);
+    while server.metric("wasmill_http_connections ").await > 2.0 {}
+    assert!(!connection.borrow().1);
+    drop(one);
+    timeout(DEADLINE, connection.wait_for(|(_, closed)| *closed)).await.expect("it is told").expect("it lives");
+}
+
+#[tokio::test]
+async fn a_server_that_stops_does_not_say_that_clients_have_closed_their_connections() {
+    let server = Server::start().await;
+    let connection = server.memory.connection();
+    let mut socket = server.socket().await;
+    poll(&mut socket, "{}").await;
+    let mut answer = Vec::new();
+    let reading = socket.read_to_end(&mut answer);
+    let (read, ()) = tokio::join!(reading, async {
+        while connection.borrow().0 == 0 {
+            tokio::task::yield_now().await;
+        }
+        server.running.shut_down().await;
+    });
+    read.expect("it is closed in order");
+    assert!(!connection.borrow().1);
 }

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc as mpsc_async, oneshot, watch};
 use wasmill_control::jobmanager::{CheckpointConfig, Config, Event, InStep, JobShape, Restart};
 use wasmill_model::{
     fault::{Code, Coded},
-    ids::{Attempt, Incarnation, JobId, TaskManagerId},
+    ids::{Attempt, JobId},
 };
 use wasmill_plugin::PluginStore;
 use wasmill_rest::{
@@ -449,16 +449,18 @@ impl Handle {
         self.ask(admit).await?
     }
 
-    /// Waits for orders. When this future is dropped before it is answered, the TaskManager's connection has closed: it is lost.
-    pub async fn poll(&self, poll: Poll) -> Result<Polled, Problem> {
-        let mut gone_unless_answered =
-            LostUnlessAnswered { inbox: &self.inbox, id: Some((poll.taskmanager, poll.incarnation)) };
+    /// Waits for orders, for a TaskManager that has asked by a connection.
+    pub async fn poll(&self, poll: Poll, connection: u64) -> Result<Polled, Problem> {
         let (answer, answered) = oneshot::channel();
-        let _ = self.inbox.send(Message::Poll(poll, answer));
-        let answer = answered.await;
-        gone_unless_answered.id = None;
-        let answer = answer.map_err(|_| gone())?;
+        let _ = self.inbox.send(Message::Poll(poll, Some(connection), answer));
+        let answer = answered.await.map_err(|_| gone())?;
         Ok(Polled { answer, taps: self.ask(|shell| shell.taps.edges()).await? })
+    }
+
+    /// The other end has closed a connection. A TaskManager that has asked by it last is lost: while it lives, it asks again as
+    /// soon as it is answered.
+    pub fn closed(&self, connection: u64) {
+        let _ = self.inbox.send(Message::Closed(connection));
     }
 
     pub async fn told(&self, told: Told) -> Result<Answer, Problem> {
@@ -490,20 +492,6 @@ impl Handle {
             File::open(registry.file(&record.digest)).map_err(failed)
         };
         self.with_registry(open).await
-    }
-}
-
-/// Tells the owner that a TaskManager's connection has closed, unless its poll was answered.
-struct LostUnlessAnswered<'a> {
-    inbox: &'a Sender<Message>,
-    id: Option<(TaskManagerId, Incarnation)>,
-}
-
-impl Drop for LostUnlessAnswered<'_> {
-    fn drop(&mut self) {
-        if let Some((taskmanager, incarnation)) = self.id {
-            let _ = self.inbox.send(Message::Event(Event::Lost { taskmanager, incarnation }));
-        }
     }
 }
 

@@ -28,6 +28,8 @@ struct Waiting {
     incarnation: Incarnation,
     orders: Option<Orders>,
     poll: Option<(oneshot::Sender<Answer>, u64, Instant)>,
+    /// By which connection it has asked last.
+    connection: Option<u64>,
     /// Reports that have come and are not answered.
     reports: Vec<oneshot::Sender<Answer>>,
 }
@@ -38,7 +40,7 @@ impl Polls {
     }
 
     fn of(&mut self, taskmanager: TaskManagerId, incarnation: Incarnation) -> Option<&mut Waiting> {
-        let new = || Waiting { incarnation, orders: None, poll: None, reports: Vec::new() };
+        let new = || Waiting { incarnation, orders: None, poll: None, connection: None, reports: Vec::new() };
         let waiting = self.by_taskmanager.entry(taskmanager).or_insert_with(new);
         if waiting.incarnation < incarnation {
             *waiting = new();
@@ -46,12 +48,12 @@ impl Polls {
         (waiting.incarnation == incarnation).then_some(waiting)
     }
 
-    /// Keeps a poll open that has seen these orders, or answers it. An earlier one of the same TaskManager is answered.
+    /// Keeps a poll open that has seen orders of a version, or answers it. An earlier one of the same TaskManager is answered.
     pub(crate) fn park(
         &mut self,
         taskmanager: TaskManagerId,
         incarnation: Incarnation,
-        version: u64,
+        (version, connection): (u64, Option<u64>),
         answer: oneshot::Sender<Answer>,
         now: Instant,
     ) {
@@ -60,10 +62,19 @@ impl Polls {
             let _ = answer.send(Answer::Register);
             return;
         };
+        waiting.connection = connection;
         if let Some((earlier, ..)) = waiting.poll.replace((answer, version, until)) {
             let _ = earlier.send(Answer::Nothing);
         }
         waiting.answer_if_new();
+    }
+
+    /// Who has asked last by a connection that is closed: whether its poll was still open, or the answer was on its way.
+    pub(crate) fn closed(&mut self, connection: u64) -> Option<(TaskManagerId, Incarnation)> {
+        let mut all = self.by_taskmanager.iter_mut();
+        let (taskmanager, waiting) = all.find(|(_, waiting)| waiting.connection == Some(connection))?;
+        waiting.connection = None;
+        Some((*taskmanager, waiting.incarnation))
     }
 
     /// Reports that are answered once the core has taken them.
@@ -136,5 +147,30 @@ impl Waiting {
         if let Some((answer, ..)) = self.poll.take_if(|(_, seen, _)| *seen < orders.version) {
             let _ = answer.send(Answer::Orders(orders.clone()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_connection_is_closed_is_lost_unless_it_has_asked_by_another() {
+        let mut polls = Polls::new(OPEN_MAX);
+        let ids = |number| (TaskManagerId(number), Incarnation(1));
+        let mut park = |number, connection| {
+            let ((taskmanager, incarnation), (answer, _)) = (ids(number), oneshot::channel());
+            polls.park(taskmanager, incarnation, (0, connection), answer, Instant::now());
+        };
+        park(1, Some(7));
+        park(2, Some(8));
+        park(1, Some(9));
+        park(3, None);
+        assert_eq!(polls.closed(7), None, "it has asked by another one since");
+        // Whether it is answered or not.
+        polls.answer_all();
+        assert_eq!(polls.closed(9), Some(ids(1)));
+        assert_eq!(polls.closed(9), None, "it is told once");
+        assert_eq!(polls.closed(8), Some(ids(2)));
     }
 }

@@ -133,7 +133,7 @@ impl Client {
             Self::Http { .. } => self.post("poll", &poll, POLL_TIMEOUT),
             Self::Inside(inbox) => {
                 let (answer, answered) = oneshot::channel();
-                inbox.send(Message::Poll(poll, answer)).map_err(|_| Error::Gone)?;
+                inbox.send(Message::Poll(poll, None, answer)).map_err(|_| Error::Gone)?;
                 let answer = answered.blocking_recv().map_err(|_| Error::Gone)?;
                 Ok(Polled { answer, taps: ask(inbox, |shell| shell.taps.edges())? })
             }

@@ -82,6 +82,19 @@ impl JobManager {
         }
     }
 
+    /// A TaskManager of a job that is being stopped was lost. If it was stopped because others could not reach one, that is why, and
+    /// nothing is gained by waiting.
+    pub(super) fn found_why(&mut self, id: JobId) {
+        let job = self.jobs.get_mut(&id).expect("the caller has found it");
+        let was_out_of_reach = job.record.last_cause.as_ref().is_some_and(|cause| cause.code == Code::ExchangeLost);
+        if let Phase::Stopping { then: Then::Restart { from_ms }, .. } = &mut job.phase
+            && was_out_of_reach
+            && job.failures == 1
+        {
+            *from_ms = self.now_ms;
+        }
+    }
+
     /// Lets no subtask of a job run any more.
     pub(super) fn stop(&mut self, id: JobId, then: Then) {
         if let Then::Restart { .. } = then {

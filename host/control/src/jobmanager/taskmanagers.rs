@@ -121,7 +121,10 @@ impl JobManager {
             }
             match (unfinished, placed) {
                 (true, true) => self.fail(job_id, cause.clone()),
-                (true, false) => self.go_on_if_stopped(job_id),
+                (true, false) => {
+                    self.found_why(job_id);
+                    self.go_on_if_stopped(job_id);
+                }
                 (false, _) => {}
             }
         }

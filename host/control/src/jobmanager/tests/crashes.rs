@@ -198,3 +198,59 @@ fn records_from_before_there_were_checkpoints_are_read() {
         "desired":"Run","end":null,"restarts":0,"last_cause":null}"#;
     assert_eq!(serde_json::from_str::<JobRecord>(json).expect("it was written so"), record(3, Desired::Run, None));
 }
+
+fn out_of_reach() -> SubtaskState {
+    let message = "lost the connection to taskmanager-1".to_owned();
+    SubtaskState::Failed(Cause { code: Code::ExchangeLost, domain: Domain::External, message })
+}
+
+#[test]
+fn once_it_is_known_that_a_taskmanager_is_lost_which_another_could_not_reach_nothing_is_waited_for() {
+    let mut run = Run::new();
+    run.on(register(1, 1, 1)).on(register(2, 1, 1)).on(register(3, 1, 1)).on(submit(&[2]));
+    // Its neighbour hears of it first.
+    run.says(2, &[(0, 1, out_of_reach())]).at(50).on(lost(1));
+    // A second time it is not so simple.
+    run.says_of((1, 2), 2, &[(0, 0, out_of_reach())]).at(60).on(lost(3));
+    run.check(expect![[r#"
+        taskmanager-1 registers, incarnation-1, 1 slots
+            taskmanager-1 <- 1: 
+        taskmanager-2 registers, incarnation-1, 1 slots
+            taskmanager-2 <- 2: 
+        taskmanager-3 registers, incarnation-1, 1 slots
+            taskmanager-3 <- 3: 
+        submit [2]
+            write 1: job-1 Run, 0 restarts
+            accept 7 as job-1
+            job-1 CREATED
+            job-1 placed: attempt-1.1 runs on taskmanager-1, taskmanager-2
+            job-1 DEPLOYING
+            taskmanager-1 <- 4: Run job-1 attempt-1.1 0[0]
+            taskmanager-2 <- 5: Run job-1 attempt-1.1 0[1]
+        taskmanager-2 reports 0[1] Failed(External)
+            write 2: job-1 Run, 1 restarts
+            job-1 failure: attempt-1.1 failed: lost the connection to taskmanager-1
+            job-1 restarting: it starts again from the beginning of its input in 200 ms
+            job-1 RESTARTING
+            taskmanager-1 <- 6: Stop job-1 attempt-1.1 0[0]
+            taskmanager-2 <- 7: Stop job-1 attempt-1.1 0[1]
+        at 50
+        taskmanager-1 is disconnected
+            job-1 worker-lost: taskmanager-1, which ran attempt-1.1, was lost
+            job-1 placed: attempt-1.2 runs on taskmanager-2, taskmanager-3
+            job-1 DEPLOYING
+            taskmanager-2 <- 8: Run job-1 attempt-1.2 0[0]
+            taskmanager-3 <- 9: Run job-1 attempt-1.2 0[1]
+        taskmanager-2 reports 0[0] Failed(External)
+            write 3: job-1 Run, 2 restarts
+            job-1 failure: attempt-1.2 failed: lost the connection to taskmanager-1
+            job-1 restarting: it starts again from the beginning of its input in 400 ms
+            job-1 RESTARTING
+            taskmanager-2 <- 10: Stop job-1 attempt-1.2 0[0]
+            taskmanager-3 <- 11: Stop job-1 attempt-1.2 0[1]
+        at 60
+        taskmanager-3 is disconnected
+            job-1 worker-lost: taskmanager-3, which ran attempt-1.2, was lost
+            taskmanager-2 <- 12: 
+    "#]]);
+}
