@@ -7,6 +7,7 @@ mod capsules;
 mod cluster;
 mod contract;
 mod errors;
+mod fail_points;
 mod fails;
 mod fixtures;
 mod formats;

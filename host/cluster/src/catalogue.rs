@@ -8,13 +8,15 @@
 //! | `payloads` | job | what was submitted and what was found when it was checked, JSON |
 //! | `trials` | job | as `payloads`: the form to go back to if the new one does not start |
 //! | `plugins` | `name@version` | the version, JSON |
+//! | `stops` | job | the name of the savepoint that it is stopped with, until that is there |
 //! | `drained` | TaskManager | nothing: it is to get no subtasks |
 //!
 //! Every change is durable (`Durability::Immediate`, with quick repair) when its call returns.
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs::{self, File},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
@@ -22,6 +24,7 @@ use std::{
 use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Serialize, de::DeserializeOwned};
 use wasmill_control::jobmanager::JobRecord;
+use wasmill_durable::{Point, step};
 use wasmill_model::{
     fault::{Code, Coded},
     ids::{Epoch, JobId, TaskManagerId},
@@ -34,6 +37,7 @@ const JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("jobs");
 const PAYLOADS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("payloads");
 const TRIALS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("trials");
 const PLUGINS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("plugins");
+const STOPS: TableDefinition<'_, u64, &str> = TableDefinition::new("stops");
 const DRAINED: TableDefinition<'_, u64, ()> = TableDefinition::new("drained");
 
 /// The database's file in the data folder.
@@ -51,6 +55,8 @@ pub enum Error {
     InUse { file: String },
     #[error("could not open the catalogue {file}: {source}")]
     Open { file: String, source: DatabaseError },
+    #[error("could not write the catalogue {file} anew after an error of its disk: {source}")]
+    Renew { file: String, source: io::Error },
     #[error("could not {action} the catalogue: {source}")]
     Access { action: &'static str, source: Box<redb::Error> },
     #[error("could not read {entry} of the catalogue: {reason}")]
@@ -70,8 +76,8 @@ impl Coded for Error {
 #[derive(Debug)]
 pub(crate) struct Catalogue {
     path: PathBuf,
-    /// After an error of the disk a database takes nothing more: it is opened again, which brings back what was durable. None: it
-    /// could not be, and is tried with the next call.
+    /// After an error of the disk a database takes nothing more: it is written anew and opened again. None: it could not be, and is
+    /// tried with the next call.
     database: RwLock<Option<Database>>,
 }
 
@@ -85,6 +91,8 @@ pub(crate) struct Recovered {
     pub(crate) plugins: Vec<PluginRecord>,
     /// TaskManagers that are to get no subtasks.
     pub(crate) drained: Vec<TaskManagerId>,
+    /// How the savepoints are to be called of jobs that are being stopped, or were, and have none yet.
+    pub(crate) stops: BTreeMap<JobId, String>,
 }
 
 /// A durable change of a job.
@@ -94,6 +102,8 @@ pub(crate) enum Change {
     Job { record: Box<JobRecord>, payloads: Payloads },
     /// The job is beyond the history.
     Forget(JobId),
+    /// The savepoint is there that the job was stopped with.
+    Kept(JobId),
 }
 
 /// What becomes of the submitted forms of a job.
@@ -145,11 +155,14 @@ impl Catalogue {
         done.map_err(failed)
     }
 
+    /// Opens the database again, from a file written anew. What a disk has refused once, the system may have forgotten: the old file
+    /// can look whole, and be synced again without an error, and still lack pages after a loss of power.
     fn reopen(&self) -> Result<(), Error> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         // The file is locked as long as it is open.
         *database = None;
         let file = self.path.display().to_string();
+        write_anew(&self.path).map_err(|source| Error::Renew { file: file.clone(), source })?;
         *database = Some(Database::create(&self.path).map_err(|source| Error::Open { file, source })?);
         Ok(())
     }
@@ -171,6 +184,7 @@ impl Catalogue {
             change.open_table(PAYLOADS)?;
             change.open_table(TRIALS)?;
             change.open_table(PLUGINS)?;
+            change.open_table(STOPS)?;
             change.open_table(DRAINED)?;
             Ok(())
         })?;
@@ -182,6 +196,7 @@ impl Catalogue {
             jobs: jobs.collect::<Result<_, Error>>()?,
             previous: self.trials()?,
             plugins: self.plugins()?,
+            stops: self.stops()?,
             drained: self.drained()?,
         })
     }
@@ -192,6 +207,7 @@ impl Catalogue {
             let mut jobs = transaction.open_table(JOBS)?;
             let mut stored = transaction.open_table(PAYLOADS)?;
             let mut trials = transaction.open_table(TRIALS)?;
+            let mut stops = transaction.open_table(STOPS)?;
             for change in changes {
                 match change {
                     Change::Job { record, payloads } => {
@@ -215,7 +231,9 @@ impl Catalogue {
                         jobs.remove(job.0)?;
                         stored.remove(job.0)?;
                         trials.remove(job.0)?;
+                        stops.remove(job.0)?;
                     }
+                    Change::Kept(job) => drop(stops.remove(job.0)?),
                 }
             }
             Ok(())
@@ -282,6 +300,24 @@ impl Catalogue {
         })
     }
 
+    /// Keeps how the savepoint is to be called that a job is stopped with.
+    pub(crate) fn set_stop(&self, job: JobId, savepoint: &str) -> Result<(), Error> {
+        self.write("write to", |change| {
+            change.open_table(STOPS)?.insert(job.0, savepoint)?;
+            Ok(())
+        })
+    }
+
+    fn stops(&self) -> Result<BTreeMap<JobId, String>, Error> {
+        self.with_database("read", |database| {
+            let table = database.begin_read()?.open_table(STOPS)?;
+            let entry = |(job, name): (redb::AccessGuard<'_, u64>, redb::AccessGuard<'_, &str>)| {
+                (JobId(job.value()), name.value().to_owned())
+            };
+            table.iter()?.map(|found| found.map(entry).map_err(redb::Error::from)).collect()
+        })
+    }
+
     /// TaskManagers that are to get no subtasks.
     fn drained(&self) -> Result<Vec<TaskManagerId>, Error> {
         self.with_database("read", |database| {
@@ -312,10 +348,24 @@ impl Catalogue {
             transaction.set_durability(Durability::Immediate)?;
             transaction.set_quick_repair(true);
             work(&transaction)?;
+            step(Point::CatalogueCommit)?;
             transaction.commit()?;
+            step(Point::CatalogueCommitted)?;
             Ok(())
         })
     }
+}
+
+/// Writes a file again, whole and durable, in place of itself. Not by a call that copies: on some file systems the copy would share
+/// what was never written.
+fn write_anew(path: &Path) -> io::Result<()> {
+    let bytes = fs::read(path)?;
+    let anew = path.with_extension("unfinished");
+    let mut file = File::create(&anew)?;
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    fs::rename(&anew, path)?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {
@@ -349,6 +399,8 @@ pub(crate) fn rand_bytes<const N: usize>() -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use wasmill_control::jobmanager::{Desired, JobShape, Recovery, Restart};
+
+    use std::os::unix::fs::MetadataExt as _;
 
     use super::*;
 
@@ -404,11 +456,31 @@ mod tests {
         }
         catalogue.reopen().expect("nobody else has it");
         assert_eq!(catalogue.payload(JobId(1)).expect("it can be read"), Some(payload()));
+        catalogue.set_stop(JobId(1), "monday").expect("the disk takes it");
         drop(catalogue);
         let second = Catalogue::open(folder.path()).expect("it is free again").begin().expect("it can be read");
         assert_eq!((second.epoch, second.cluster), (Epoch(2), first.cluster));
         assert_eq!(second.jobs, [(record(1), Some(payload()))]);
         assert_eq!(second.drained, [TaskManagerId(2)]);
+        assert_eq!(second.stops, BTreeMap::from([(JobId(1), "monday".to_owned())]));
+    }
+
+    #[test]
+    fn after_an_error_of_the_disk_the_catalogue_is_another_file_with_all_that_was_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let catalogue = Catalogue::open(folder.path()).expect("a new folder");
+        catalogue.begin().expect("it is empty");
+        catalogue.set_stop(JobId(1), "monday").expect("the disk takes it");
+        let file = || fs::metadata(folder.path().join(FILE)).expect("it is there").ino();
+        let before = file();
+        let failed = catalogue.with_database("write to", |_| Err::<(), _>(io::Error::other("a bad block").into()));
+        assert!(failed.expect_err("the disk failed").to_string().contains("a bad block"));
+        assert_ne!(file(), before, "what was not synced must not be trusted");
+        catalogue.set_stop(JobId(2), "tuesday").expect("the disk takes it");
+        drop(catalogue);
+        let again = Catalogue::open(folder.path()).expect("it is free").begin().expect("it can be read");
+        assert_eq!(again.stops.len(), 2);
+        assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 1, "nothing unfinished is left");
     }
 
     #[test]

@@ -61,6 +61,7 @@ impl Cluster {
             epoch: Epoch(1),
             jobs: Vec::new(),
             previous: BTreeMap::new(),
+            stops: BTreeMap::new(),
             keeper: None,
         };
         let (changed, _) = watch::channel(0);

@@ -154,6 +154,8 @@ pub(crate) struct Begin {
     pub(crate) jobs: Vec<(Recovered, Option<Payload>)>,
     /// The forms of jobs that are to be gone back to if their new ones do not start.
     pub(crate) previous: BTreeMap<JobId, Payload>,
+    /// How the savepoints are to be called that jobs are stopped with.
+    pub(crate) stops: BTreeMap<JobId, String>,
     pub(crate) keeper: Option<(Keeper, CheckpointPlace)>,
 }
 
@@ -171,12 +173,12 @@ pub(crate) fn start(
     (inbox, messages): (Sender<Message>, Receiver<Message>),
     changed: watch::Sender<u64>,
 ) -> io::Result<()> {
-    let Begin { config, cluster, epoch, jobs, mut previous, keeper } = begin;
+    let Begin { config, cluster, epoch, jobs, mut previous, mut stops, keeper } = begin;
     let (heartbeat, lease_ms) = (Duration::from_millis(config.heartbeat_ms), config.lease_ms);
     let records = jobs.iter().map(|(recovered, _)| recovered.clone()).collect();
     let (core, commands) = JobManager::new(config, epoch, records, now_ms());
     let known = jobs.into_iter().filter_map(|(Recovered { record, .. }, payload)| {
-        Some((record.id, JobEntry::recovered(&record, payload?, previous.remove(&record.id))))
+        Some((record.id, JobEntry::recovered(&record, payload?, previous.remove(&record.id), stops.remove(&record.id))))
     });
     let mut shell = Shell {
         core,
@@ -202,6 +204,7 @@ pub(crate) fn start(
     };
     thread::Builder::new().name("jobmanager".to_owned()).spawn(move || {
         shell.follow(commands);
+        shell.keep_all_stopped();
         shell.run(&messages);
     })?;
     Ok(())

@@ -13,6 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
+use wasmill_durable::{Point, step};
 use wasmill_model::{
     fault::{Code, Coded},
     settings::{self, Setting, did_you_mean},
@@ -114,13 +115,25 @@ impl Registry {
         }
         let path = self.file(&digest);
         if !path.exists() {
-            file.as_file().sync_all().map_err(failed)?;
-            file.persist(&path).map_err(|e| failed(e.error))?;
-            File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+            self.keep(file, &path).map_err(failed)?;
         }
         self.catalogue.put_plugin(&reference, &record).map_err(|e| Problem::of(500, &e))?;
         lock(&self.versions).insert(reference, record.clone());
         Ok((record, Stored::New))
+    }
+
+    /// Gives bytes that came their name, durably.
+    fn keep(&self, file: NamedTempFile, path: &Path) -> io::Result<()> {
+        step(Point::RegistrySync)?;
+        file.as_file().sync_all()?;
+        step(Point::RegistryName)?;
+        file.persist(path).map_err(|e| e.error)?;
+        let named = step(Point::RegistryNamed).and_then(|()| File::open(&self.folder)?.sync_all());
+        if named.is_err() {
+            // The next one who brings them would find them there, and take for durable what may not be.
+            let _ = fs::remove_file(path);
+        }
+        named
     }
 
     fn check(

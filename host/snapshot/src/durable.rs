@@ -7,8 +7,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use wasmill_durable::Point;
+
 /// How names end that are not to be read by anybody.
 pub(crate) const UNFINISHED: &str = "unfinished";
+
+/// The fail points on the way of a file to its name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Steps {
+    sync: Point,
+    name: Point,
+    named: Point,
+}
+
+/// A snapshot file where it is made.
+pub(crate) const SNAPSHOT: Steps =
+    Steps { sync: Point::SnapshotSync, name: Point::SnapshotName, named: Point::SnapshotNamed };
+/// Its copy in the store, and whatever else lies there under a name of its own.
+pub(crate) const FILE: Steps = Steps { sync: Point::FileSync, name: Point::FileName, named: Point::FileNamed };
+pub(crate) const MANIFEST: Steps =
+    Steps { sync: Point::ManifestSync, name: Point::ManifestName, named: Point::ManifestNamed };
 
 /// A file that is being written. Dropped, it is gone; what a crash leaves is called `NAME.RANDOM.unfinished`.
 #[derive(Debug)]
@@ -16,27 +34,39 @@ pub(crate) struct Unfinished {
     path: PathBuf,
     target: PathBuf,
     finished: bool,
+    /// None: it need not survive.
+    steps: Option<Steps>,
 }
 
 impl Unfinished {
     /// Makes an empty file beside the one that it is to become.
-    pub(crate) fn create(target: &Path) -> io::Result<(Self, File)> {
+    pub(crate) fn create(target: &Path, steps: Option<Steps>) -> io::Result<(Self, File)> {
         let mut name = target.file_name().ok_or(io::ErrorKind::InvalidFilename)?.to_owned();
         name.push(format!(".{}.{UNFINISHED}", random()?));
         let path = target.with_file_name(name);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-        Ok((Self { path, target: target.to_owned(), finished: false }, file))
+        Ok((Self { path, target: target.to_owned(), finished: false, steps }, file))
+    }
+
+    /// Makes durable what was written. If it fails, the file is not to be trusted: a second try may say that all is well, as the
+    /// system has forgotten what it could not write.
+    pub(crate) fn sync(&self, file: &File) -> io::Result<()> {
+        self.step(|steps| steps.sync)?;
+        file.sync_all()
     }
 
     /// Gives it its name, in place of what has it. It must have been synced.
     pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.step(|steps| steps.name)?;
         fs::rename(&self.path, &self.target)?;
         self.finished = true;
+        self.step(|steps| steps.named)?;
         sync_folder(&self.target)
     }
 
     /// Gives it its name if nobody has it; `false` if somebody does. It must have been synced.
     pub(crate) fn finish_new(self) -> io::Result<bool> {
+        self.step(|steps| steps.name)?;
         // Unlike a rename, it fails if the name is taken. The other name goes when this is dropped.
         match fs::hard_link(&self.path, &self.target) {
             // A network that lost the answer asks again, and then finds the name taken: by this very file.
@@ -47,8 +77,16 @@ impl Unfinished {
             }
             linked => linked?,
         }
-        sync_folder(&self.target)?;
-        Ok(true)
+        let synced = self.step(|steps| steps.named).and_then(|()| sync_folder(&self.target));
+        if synced.is_err() {
+            // Whoever saw the name would take for durable what may be gone after the next loss of power.
+            let _ = fs::remove_file(&self.target);
+        }
+        synced.map(|()| true)
+    }
+
+    fn step(&self, which: impl FnOnce(&Steps) -> Point) -> io::Result<()> {
+        self.steps.as_ref().map_or(Ok(()), |steps| wasmill_durable::step(which(steps)))
     }
 }
 

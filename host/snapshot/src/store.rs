@@ -182,6 +182,13 @@ impl Store {
         Ok(entries)
     }
 
+    /// Makes durable which checkpoints and savepoints of a job there are, before anything follows from them: one that appeared in a
+    /// life that ended at that moment could be gone after a loss of power.
+    pub fn settle_manifests(&self, job: JobId) -> Result<(), Error> {
+        let folder = self.job(job, &["manifests"])?;
+        self.objects.settle(&folder).map_err(|source| self.failed("sync", folder.as_str(), source))
+    }
+
     /// The savepoints of all jobs, the newest of a job first.
     pub fn savepoints(&self) -> Result<Vec<Entry>, Error> {
         let listed = self.list(&self.cluster)?;
@@ -213,10 +220,12 @@ impl Store {
         names.into_iter().try_for_each(delete)
     }
 
-    /// The files of a job that were last written before a time: what no manifest names of them can go. Among them are copies
-    /// that were never completed, and what was set aside.
+    /// The files of a job that were last written before a time: what no manifest names of them can go. Among them are copies and
+    /// manifests that were never completed, and what was set aside.
     pub fn files_before(&self, job: JobId, time: SystemTime) -> Result<Vec<Listed>, Error> {
         let mut files = self.list(&self.job(job, &["files"])?)?;
+        let beside_manifests = self.list(&self.job(job, &["manifests"])?)?;
+        files.extend(beside_manifests.into_iter().filter(|listed| entry(&listed.name).is_none()));
         files.retain(|file| file.modified < time);
         Ok(files)
     }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use wasmill_cli::{Local, Output, REFUSED, completions, error, harmless, refused, show, show_more, tell, terminal};
+use wasmill_model::fault::Code;
 
 mod bench;
 mod build;
@@ -93,6 +94,13 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    match wasmill_durable::set_from_environment() {
+        Ok(None) => {}
+        Ok(Some(points)) => {
+            tell(&format!("warning: fail points are set, this process may be made to fail: {points}\n"))
+        }
+        Err(error) => return refused(&error::Error::new(Code::CommandLine, error.to_string()), Output::Table),
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return error::command_line(&error),

@@ -4,6 +4,7 @@ use std::{fmt::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Command, CommandFactory, builder::PossibleValuesParser};
 use wasmill_connectors::reference as connectors;
+use wasmill_durable::Point;
 use wasmill_model::{
     fault::Code,
     settings::{Key, markdown},
@@ -58,12 +59,15 @@ const TABLES: [(&str, &[Key]); 13] = [
 /// The parts that are no tables.
 const CLI: &str = "cli";
 const ERRORS: &str = "errors";
+const FAIL_POINTS: &str = "fail_points";
 /// All standard operators, and the configuration of one.
 const PLUGINS: &str = "plugins";
 const PLUGIN: &str = "plugin";
 
 fn names() -> PossibleValuesParser {
-    PossibleValuesParser::new([CLI, ERRORS, PLUGINS, PLUGIN].into_iter().chain(TABLES.map(|(name, _)| name)))
+    PossibleValuesParser::new(
+        [CLI, ERRORS, FAIL_POINTS, PLUGINS, PLUGIN].into_iter().chain(TABLES.map(|(name, _)| name)),
+    )
 }
 
 /// Prints a part in Markdown.
@@ -71,6 +75,7 @@ pub(crate) fn run<P: CommandFactory>(arguments: &Arguments) -> ExitCode {
     match TABLES.iter().find(|(name, _)| *name == arguments.part) {
         Some((_, keys)) => show(&markdown(keys)),
         None if arguments.part == ERRORS => show(&errors()),
+        None if arguments.part == FAIL_POINTS => show(&fail_points()),
         None if arguments.part == CLI => show(&verbs(&P::command().term_width(WIDTH))),
         None => match operators(arguments) {
             Ok(text) => show(&text),
@@ -95,6 +100,18 @@ fn operators(arguments: &Arguments) -> Result<String, Error> {
 /// The pages of all errors, as the book's table of contents lists them.
 fn errors() -> String {
     Code::ALL.iter().map(|code| format!("  - [{code}](errors/{code}.md)\n")).collect()
+}
+
+/// All fail points, in the order of the protocols.
+fn fail_points() -> String {
+    let mut text = "| point | in | where it stands | errors |\n|---|---|---|---|\n".to_owned();
+    for point in Point::ALL {
+        let roles: Vec<&str> = point.roles().iter().map(|role| role.name()).collect();
+        let errors = if point.can_fail() { "yes" } else { "" };
+        writeln!(text, "| `{point}` | {} | {} | {errors} |", roles.join(", "), point.when())
+            .expect("writing to a string succeeds");
+    }
+    text
 }
 
 /// Every verb with its help, in the order of the list of verbs.

@@ -7,7 +7,7 @@ use crate::{File, Finding};
 
 /// Host crates from the bottom up. A crate may depend on crates of lower rows only.
 const ROWS: [&[&str]; 7] = [
-    &["model"],
+    &["model", "durable"],
     &["state", "plugin", "connectors", "control", "wire", "rest"],
     &["flow", "snapshot"],
     &["runtime"],

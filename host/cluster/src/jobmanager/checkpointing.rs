@@ -106,13 +106,33 @@ impl Shell {
             // It comes behind the savepoint.
             let made = answered.blocking_recv();
             let noted = move |shell: &mut Shell| {
-                if let (Ok(made), Some(entry)) = (made, shell.jobs.get_mut(&job)) {
+                let Ok(made) = made else { return };
+                if made.is_ok() {
+                    shell.store.kept(job);
+                }
+                if let Some(entry) = shell.jobs.get_mut(&job) {
                     entry.stopped_as(now_ms(), made);
                     shell.tell_changed();
                 }
             };
             let _ = inbox.send(Message::Ask(Box::new(noted)));
         })));
+    }
+
+    /// Makes the savepoints that are still to be made of jobs that were stopped before this life of the JobManager began.
+    pub(crate) fn keep_all_stopped(&mut self) {
+        let waiting = self.jobs.iter().filter(|(_, entry)| entry.ended_ms.is_some() && entry.stop_as.is_some());
+        for job in waiting.map(|(job, _)| *job).collect::<Vec<_>>() {
+            self.keep_again(job);
+        }
+    }
+
+    /// Makes the savepoint of a job that was stopped, if that has failed or nobody has come to it.
+    pub(crate) fn keep_again(&mut self, job: JobId) {
+        let has_one = self.jobs.get(&job).is_none_or(|entry| entry.savepoint.is_some());
+        if let (false, Some(state)) = (has_one, self.core.job(job).map(|view| view.state)) {
+            self.keep_stopped(job, &state);
+        }
     }
 
     /// Wants a savepoint of a running job.

@@ -101,7 +101,7 @@ impl Handle {
     pub fn start(options: Options) -> Result<Self, Error> {
         let Options { data_dir, config, plugins, folders, checkpoints } = options;
         let catalogue = Arc::new(Catalogue::open(&data_dir)?);
-        let Recovered { cluster, epoch, jobs, previous, plugins: records, drained } = catalogue.begin()?;
+        let Recovered { cluster, epoch, jobs, previous, plugins: records, drained, stops } = catalogue.begin()?;
         let registry = Registry::open(&data_dir, catalogue.clone(), plugins, records);
         let registry = registry.map_err(|source| Error::Plugins { folder: data_dir.display().to_string(), source })?;
         let (inbox, messages) = mpsc::channel();
@@ -129,7 +129,7 @@ impl Handle {
         let keeper = Keeper::start(kept, inbox.clone()).map_err(Error::Thread)?;
         let folder = folder.canonicalize().unwrap_or(folder).display().to_string();
         let place = CheckpointPlace { folder, nonce };
-        let begin = Begin { config, cluster, epoch, jobs, previous, keeper: Some((keeper.clone(), place)) };
+        let begin = Begin { config, cluster, epoch, jobs, previous, stops, keeper: Some((keeper.clone(), place)) };
         crate::jobmanager::start(begin, store, (inbox.clone(), messages), changes).map_err(Error::Thread)?;
         let upload_folder = Arc::new(registry.upload_folder());
         Ok(Self {

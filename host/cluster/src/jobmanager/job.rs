@@ -56,9 +56,15 @@ impl JobEntry {
     }
 
     /// Of a job that an earlier life of the JobManager took.
-    pub(crate) fn recovered(record: &JobRecord, payload: Payload, previous: Option<Payload>) -> Self {
+    pub(crate) fn recovered(
+        record: &JobRecord,
+        payload: Payload,
+        previous: Option<Payload>,
+        stop_as: Option<String>,
+    ) -> Self {
         let mut entry = Self::new(record, Arc::new(payload));
         entry.previous = previous.map(Arc::new);
+        entry.stop_as = stop_as;
         entry.ended_ms = record.end.as_ref().map(|end| end.at_ms);
         if entry.ended_ms.is_some() {
             entry.payload = None;

@@ -10,6 +10,7 @@ use std::{
 
 use tokio::sync::oneshot;
 use wasmill_control::jobmanager::{Completed, Event};
+use wasmill_durable::{Point, step};
 use wasmill_model::{
     fault::Code,
     ids::{CheckpointId, JobId},
@@ -101,6 +102,9 @@ impl Keeping {
                     {
                         kept.insert(entry.manifest.clone(), entry.files.clone());
                     }
+                    if made.is_ok() {
+                        reached(Point::SavepointStored);
+                    }
                     let _ = answer.send(made.map(|(_, savepoint)| savepoint));
                 }
                 Work::Ask(ask) => ask(self),
@@ -116,6 +120,7 @@ impl Keeping {
                 let files = manifest.files().map(|file| file.name.clone()).collect();
                 let stored = Event::CheckpointStored { job, checkpoint, manifest: name.to_string(), transactions };
                 self.keep(job, name, files);
+                reached(Point::ManifestStored);
                 stored
             }
             Err(error) => self.after_failure(&manifest, &error),
@@ -124,33 +129,25 @@ impl Keeping {
         // What fails here leaves more than is needed, and is done with the next one.
         let _ = self.make_room(job, retained as usize, &damaged);
         if self.swept.insert(job, placed_ms) != Some(placed_ms) {
-            let _ = self.sweep(job, placed_ms);
+            let placed = SystemTime::UNIX_EPOCH + Duration::from_millis(placed_ms.max(0).unsigned_abs());
+            let _ = placed.checked_sub(ORPHANS_AFTER).map(|before| self.sweep(job, before));
         }
     }
 
-    /// A write that failed may have made the manifest all the same: nothing is said before it is certain.
-    fn after_failure(&mut self, manifest: &Manifest, error: &store::Error) -> Event {
+    /// A write that failed may have made the manifest all the same, and nobody knows whether it will be there after a loss of power. It
+    /// is removed before anything is said: what it has is in the next one, whichever of the two a next life finds.
+    fn after_failure(&self, manifest: &Manifest, error: &store::Error) -> Event {
         let (job, checkpoint, message) = (manifest.job, manifest.checkpoint, error.to_string());
+        let is_it = |entry: &Entry| entry.checkpoint == checkpoint && entry.savepoint.is_none();
         loop {
-            let found = self.store.manifests(job);
-            let found = found.map(|entries| {
-                entries.into_iter().find(|entry| entry.checkpoint == checkpoint && entry.savepoint.is_none())
-            });
-            match found {
+            match self.store.manifests(job).map(|entries| entries.into_iter().find(is_it)) {
                 Ok(None) => return Event::CheckpointNotStored { job, checkpoint, message },
-                Ok(Some(Entry { name, .. })) => match self.store.manifest(&name) {
-                    Ok(there) if there == *manifest => {
-                        let files = there.files().map(|file| file.name.clone()).collect();
-                        let manifest = name.to_string();
-                        self.keep(job, name, files);
-                        let transactions = has_transactions(&there);
-                        return Event::CheckpointStored { job, checkpoint, manifest, transactions };
+                Ok(Some(entry)) => {
+                    // Whether it is gone shows in the list.
+                    if self.store.delete([&entry.name]).is_ok() {
+                        continue;
                     }
-                    _ if self.store.delete([&name]).is_ok() => {
-                        return Event::CheckpointNotStored { job, checkpoint, message };
-                    }
-                    _ => {}
-                },
+                }
                 Err(_) => {}
             }
             thread::sleep(LOOK_AGAIN);
@@ -194,15 +191,13 @@ impl Keeping {
         Ok(())
     }
 
-    /// Removes files that earlier attempts left and no manifest names.
-    fn sweep(&mut self, job: JobId, placed_ms: i64) -> Result<(), store::Error> {
+    /// Removes files that earlier attempts left, or whoever removed something and died, and that no manifest names.
+    fn sweep(&self, job: JobId, before: SystemTime) -> Result<(), store::Error> {
         let Some(kept) = self.kept.get(&job) else { return Ok(()) };
         // A manifest that cannot be read may name any of them.
         if self.store.manifests(job)?.iter().any(|entry| !kept.contains_key(&entry.name)) {
             return Ok(());
         }
-        let placed = SystemTime::UNIX_EPOCH + Duration::from_millis(placed_ms.max(0).unsigned_abs());
-        let Some(before) = placed.checked_sub(ORPHANS_AFTER) else { return Ok(()) };
         let files = self.store.files_before(job, before)?;
         let orphans = files.iter().map(|file| &file.name).filter(|name| {
             let is_set_aside = name.last().ends_with(".damaged");
@@ -220,12 +215,17 @@ impl Keeping {
             let _ = self.store.delete([&name]);
             let _ = self.store.delete(files.iter().filter(|file| !named(file)));
         }
+        // It has no attempts any more that could be writing.
+        self.kept.insert(job, savepoints.into_iter().collect());
+        let _ = self.sweep(job, SystemTime::now());
+        self.kept.remove(&job);
     }
 }
 
 /// The checkpoints of a job that an earlier life of the JobManager made, the newest last. One that cannot be read is among them: it
 /// is not passed over as if it had never been.
 pub(crate) fn completed(store: &Store, job: JobId) -> Result<Vec<Completed>, store::Error> {
+    store.settle_manifests(job)?;
     let mut entries = store.manifests(job)?;
     entries.retain(|entry| entry.savepoint.is_none());
     let completed = entries.into_iter().rev().map(|entry| {
@@ -238,6 +238,12 @@ pub(crate) fn completed(store: &Store, job: JobId) -> Result<Vec<Completed>, sto
         }
     });
     Ok(completed.collect())
+}
+
+/// A step is taken that no disk can refuse.
+fn reached(point: Point) {
+    // What has been done is not undone by an error that somebody wants here.
+    let _ = step(point);
 }
 
 /// Whether sinks have prepared or written something for it.

@@ -116,9 +116,12 @@ pub(crate) fn remove(store: &Store, name: &str) -> Result<(), Problem> {
 /// Makes a savepoint of a checkpoint: the same, with a name and in files of its own, but for what sinks had prepared. That is visible by
 /// now, and nobody else's business: other jobs begin from savepoints, elsewhere even.
 pub(crate) fn make(store: &Store, of: &str, name: &str) -> Result<(Made, Savepoint), Problem> {
-    check_name(store, name)?;
     let of: Name = of.parse().map_err(|_| no_such(of))?;
     let checkpoint = store.manifest(&of).map_err(|e| problem(&e))?;
+    if let Some(made) = made_before(store, &checkpoint, name)? {
+        return Ok(made);
+    }
+    check_name(store, name)?;
     let mut savepoint = Manifest { savepoint: Some(name.to_owned()), ..checkpoint };
     for subtask in savepoint.vertices.iter_mut().flat_map(|vertex| &mut vertex.subtasks) {
         subtask.transaction = None;
@@ -130,6 +133,18 @@ pub(crate) fn make(store: &Store, of: &str, name: &str) -> Result<(Made, Savepoi
     let manifest = store.put_manifest(&savepoint).map_err(|e| problem(&e))?;
     let files = savepoint.files().map(|file| file.name.clone()).collect();
     Ok((Made { job: savepoint.job, manifest, files }, shown(&savepoint, false)))
+}
+
+/// The savepoint of this name, if it is of this very checkpoint: whoever made it died before it could be told.
+fn made_before(store: &Store, checkpoint: &Manifest, name: &str) -> Result<Option<(Made, Savepoint)>, Problem> {
+    let Some(entry) = find(store, name)? else { return Ok(None) };
+    let there = store.manifest(&entry.name).map_err(|e| problem(&e))?;
+    let of = |manifest: &Manifest| (manifest.cluster.clone(), manifest.job, manifest.checkpoint);
+    if of(&there) != of(checkpoint) || store.is_imported(&entry.name) {
+        return Ok(None);
+    }
+    let files = there.files().map(|file| file.name.clone()).collect();
+    Ok(Some((Made { job: there.job, manifest: entry.name, files }, shown(&there, false))))
 }
 
 fn copy_files(store: &Store, manifest: &mut Manifest) -> Result<(), String> {

@@ -54,6 +54,13 @@ impl Store {
             let _ = inbox.send((None, Change::Forget(job)));
         }
     }
+
+    /// The savepoint is there that the job was stopped with.
+    pub(crate) fn kept(&self, job: JobId) {
+        if let Self::Catalogue(inbox) = self {
+            let _ = inbox.send((None, Change::Kept(job)));
+        }
+    }
 }
 
 fn write_all(catalogue: &Catalogue, owner: &Sender<Message>, changes: &Receiver<(Option<u64>, Change)>) {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use wasmill_durable::{Point, step};
 use wasmill_model::ids::{Incarnation, TaskManagerId};
 
 use crate::catalogue::rand_bytes;
@@ -69,8 +70,11 @@ impl Identity {
         let write = || -> io::Result<()> {
             let mut file = File::create(&unfinished)?;
             file.write_all(&serde_json::to_vec(&kept)?)?;
+            step(Point::IdentitySync)?;
             file.sync_all()?;
+            step(Point::IdentityName)?;
             fs::rename(&unfinished, &path)?;
+            step(Point::IdentityNamed)?;
             File::open(folder)?.sync_all()
         };
         write().map_err(failed)?;

@@ -9,6 +9,7 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use serde::{Deserialize, Serialize};
 use tempfile::TempPath;
+use wasmill_durable::{Point, step};
 use wasmill_model::{Batch, Schema};
 
 use super::{FileName, temporary};
@@ -81,7 +82,7 @@ impl Part {
     pub(super) fn create(options: &PartOptions, target: PathBuf) -> Result<Self, Error> {
         let folder = &options.name.folder;
         fs::create_dir_all(folder).map_err(|source| failed("create", folder, source))?;
-        let made = temporary::create(folder, &options.name.whole());
+        let made = step(Point::SinkCreate).and_then(|()| temporary::create(folder, &options.name.whole()));
         let (file, temporary) = made.map_err(|source| failed("create", &target, source))?;
         let file = Counted { file, bytes: 0 };
         let output = Output::new(options.name.packing, file).map_err(|source| failed("create", &target, source))?;
@@ -95,7 +96,7 @@ impl Part {
     /// Begins a file with what a checkpoint kept of another one, so as to write on behind it.
     pub(super) fn resume(options: &PartOptions, target: PathBuf, kept: &Kept) -> Result<Self, Error> {
         let folder = &options.name.folder;
-        let made = temporary::create(folder, &options.name.whole());
+        let made = step(Point::SinkResume).and_then(|()| temporary::create(folder, &options.name.whole()));
         let (file, temporary) = made.map_err(|source| failed("create", &target, source))?;
         let mut file = Counted { file, bytes: 0 };
         kept.copy(0, &mut file)?;
@@ -137,7 +138,7 @@ impl Part {
         if !std::mem::take(&mut self.dirty) {
             return Ok(());
         }
-        let settled = self.output.cut().and_then(|()| self.output.counted().file.sync_data());
+        let settled = self.output.cut().and_then(|()| synced(|| self.output.counted().file.sync_data()));
         settled.map_err(|source| failed("sync", &self.target, source))
     }
 
@@ -179,16 +180,16 @@ impl Part {
             Output::Zstd(packed) => packed.finish(),
         };
         let Counted { file, .. } = file.map_err(|source| failed("write", &target, source))?;
-        file.sync_all().map_err(|source| failed("sync", &target, source))?;
+        synced(|| file.sync_all()).map_err(|source| failed("sync", &target, source))?;
         Ok(Finished { temporary: self.temporary, file })
     }
 
     fn write_gathered(&mut self) -> Result<(), Error> {
-        let result = match &mut self.output {
+        let result = step(Point::SinkWrite).and_then(|()| match &mut self.output {
             Output::Plain(file) => file.write_all(&self.gathered),
             Output::Gzip(packed) => packed.write_all(&self.gathered),
             Output::Zstd(packed) => packed.write_all(&self.gathered),
-        };
+        });
         self.gathered.clear();
         result.map_err(|source| failed("write", &self.target, source))
     }
@@ -261,7 +262,7 @@ impl Kept {
             let message = format!("it has {} bytes, and had {} at the checkpoint", from + copied, self.bytes);
             return Err(failed("go on with", path, io::Error::other(message)));
         }
-        to.file.sync_data().map_err(|source| failed("sync", path, source))
+        synced(|| to.file.sync_data()).map_err(|source| failed("sync", path, source))
     }
 }
 
@@ -277,9 +278,16 @@ impl Write for Counted {
     }
 }
 
+/// Makes a file durable, between the two fail points of that.
+fn synced(sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    step(Point::SinkSync)?;
+    sync()?;
+    step(Point::SinkSynced)
+}
+
 /// Makes the names of a folder durable.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), Error> {
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    let synced = step(Point::SinkFolder).and_then(|()| File::open(folder)).and_then(|folder| folder.sync_all());
     synced.map_err(|source| failed("sync", folder, source))
 }
 

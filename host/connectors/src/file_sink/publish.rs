@@ -7,6 +7,7 @@ use std::{
 };
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use wasmill_durable::{Point, step};
 
 use super::{FileName, part::failed};
 use crate::Error;
@@ -26,12 +27,12 @@ pub(super) enum Taken {
 /// Makes a prepared file visible. One that is gone while its target is there was made visible before, by this process, an earlier
 /// one, or one that was thought to be dead.
 pub(super) fn publish(temporary: &Path, target: &Path, taken: Taken) -> Result<(), Error> {
-    let renamed = match taken {
+    let renamed = step(Point::SinkPublish).and_then(|()| match taken {
         Taken::Replace => fs::rename(temporary, target),
         Taken::Number => rename_to_free(temporary, target),
-    };
+    });
     match renamed {
-        Ok(()) => Ok(()),
+        Ok(()) => step(Point::SinkPublished).map_err(|source| failed("create", target, source)),
         Err(error) if error.kind() == io::ErrorKind::NotFound && target.exists() => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(Error::Unpublished { target: target.to_owned(), temporary: temporary.to_owned() })

@@ -75,6 +75,8 @@ pub(super) struct TransactionalSink {
     number: u64,
     open: Option<Open>,
     waiting: Vec<Waiting>,
+    /// What earlier attempts had open, of files that roll. It was copied, and stays as long as the job may go back to it.
+    superseded: Vec<PathBuf>,
     /// The newest checkpoint whose part was taken.
     newest: Option<CheckpointId>,
     /// All rows have come.
@@ -115,6 +117,7 @@ impl TransactionalSink {
             number: 0,
             open: None,
             waiting: Vec::new(),
+            superseded: Vec::new(),
             newest: None,
             ended: false,
             done,
@@ -154,6 +157,9 @@ impl TransactionalSink {
                     let part = Part::resume(&self.options, self.shown(), &part)?;
                     self.open = Some(Open { part, since: Instant::now() });
                 }
+            }
+            if self.roll.is_some() {
+                self.superseded.push(part.temporary);
             }
         }
         Ok(())
@@ -288,7 +294,12 @@ impl Sink for TransactionalSink {
     }
 
     fn commit(&mut self) -> Result<(), Error> {
-        self.publish(|_| true)
+        self.publish(|_| true)?;
+        for path in self.superseded.drain(..) {
+            // The job has ended: nobody opens this sink again and would sweep it.
+            let _ = fs::remove_file(path);
+        }
+        Ok(())
     }
 }
 

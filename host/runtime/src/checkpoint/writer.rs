@@ -11,6 +11,7 @@ use std::{
 };
 
 use wasmill_connectors::SinkPart;
+use wasmill_durable::{Point, step};
 use wasmill_model::ids::{CheckpointId, JobId, Subtask};
 
 use crate::{
@@ -107,7 +108,10 @@ impl Writer {
     fn run(&mut self, tasks: &Receiver<Task>) {
         while let Ok(task) = tasks.recv() {
             let Task { subtask, at, vertices, waiting, done } = task;
-            let written = self.write(subtask, at, vertices);
+            let written = self.write(subtask, at, vertices).and_then(|content| {
+                step(Point::PartWritten).map_err(|error| format!("could not say what is written: {error}"))?;
+                Ok(content)
+            });
             if let Some(waiting) = waiting {
                 waiting.fetch_sub(1, Ordering::AcqRel);
             }

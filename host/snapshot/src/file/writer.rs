@@ -17,7 +17,10 @@ use super::{
     error::{named, shown},
     key_group, state,
 };
-use crate::{Hash, durable::Unfinished};
+use crate::{
+    Hash,
+    durable::{SNAPSHOT, Unfinished},
+};
 
 /// Memory of the database while a file is written; half of it for what is not committed.
 const CACHE_BYTES: usize = 16 << 20;
@@ -85,7 +88,7 @@ impl Writer {
             return Err(Error::Taken { file: file() });
         }
         let failed = |source| Error::Write { action: "create", file: file(), source };
-        let (unfinished, handle) = Unfinished::create(path).map_err(failed)?;
+        let (unfinished, handle) = Unfinished::create(path, Some(SNAPSHOT)).map_err(failed)?;
         let about = sealed(meta);
         let begun = || -> Result<_, redb::Error> {
             let backing = Unsynced(handle.try_clone()?);
@@ -162,7 +165,7 @@ impl Writer {
         let failed = |source| Error::WriteDatabase { action: "complete", file: named(&path), source: Box::new(source) };
         close().map_err(failed)?;
         let name = || -> io::Result<(Hash, u64)> {
-            file.sync_all()?;
+            unfinished.sync(&file)?;
             io::Seek::rewind(&mut &file)?;
             let hash = Hash::of_all(&file)?;
             unfinished.finish()?;

@@ -6,10 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use wasmill_durable::{Point, step};
+
 use super::{Listed, Name, Objects};
 use crate::{
     Hash,
-    durable::{Unfinished, folder_of, sync_folder},
+    durable::{FILE, MANIFEST, Steps, Unfinished, folder_of, sync_folder},
     file::Expected,
 };
 
@@ -40,12 +42,12 @@ impl Folder {
     }
 
     /// Begins a file where this name is to be, and makes the folders above it.
-    fn begin(&self, name: &Name) -> io::Result<(Unfinished, File)> {
+    fn begin(&self, name: &Name, steps: Steps) -> io::Result<(Unfinished, File)> {
         let path = self.path(name);
         let mut tries = FOLDER_TRIES;
         loop {
             tries -= 1;
-            match Unfinished::create(&path) {
+            match Unfinished::create(&path, Some(steps)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && tries > 0 => self.make_folder(&path)?,
                 begun => return begun,
             }
@@ -111,7 +113,7 @@ impl Objects for Folder {
     }
 
     fn put_all(&self, name: &Name, from: &mut dyn Read, expected: &Expected) -> io::Result<Option<String>> {
-        let (unfinished, target) = self.begin(name)?;
+        let (unfinished, target) = self.begin(name, FILE)?;
         copied(from, target, unfinished, expected)
     }
 
@@ -122,22 +124,23 @@ impl Objects for Folder {
     fn get_file(&self, name: &Name, to: &Path, expected: &Expected) -> io::Result<Option<String>> {
         let mut source = File::open(self.path(name))?;
         // That something is not found is said of the source only.
-        let begun = Unfinished::create(to).map_err(|error| io::Error::other(format!("{}: {error}", to.display())));
+        let begun =
+            Unfinished::create(to, None).map_err(|error| io::Error::other(format!("{}: {error}", to.display())));
         let (unfinished, target) = begun?;
         copied(&mut source, target, unfinished, expected)
     }
 
     fn put(&self, name: &Name, bytes: &[u8]) -> io::Result<()> {
-        let (unfinished, mut file) = self.begin(name)?;
+        let (unfinished, mut file) = self.begin(name, FILE)?;
         file.write_all(bytes)?;
-        file.sync_all()?;
+        unfinished.sync(&file)?;
         unfinished.finish()
     }
 
     fn put_new(&self, name: &Name, bytes: &[u8]) -> io::Result<bool> {
-        let (unfinished, mut file) = self.begin(name)?;
+        let (unfinished, mut file) = self.begin(name, MANIFEST)?;
         file.write_all(bytes)?;
-        file.sync_all()?;
+        unfinished.sync(&file)?;
         unfinished.finish_new()
     }
 
@@ -158,6 +161,13 @@ impl Objects for Folder {
         Ok(listed)
     }
 
+    fn settle(&self, below: &Name) -> io::Result<()> {
+        match File::open(self.path(below)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            opened => opened?.sync_all(),
+        }
+    }
+
     fn rename(&self, from: &Name, to: &Name) -> io::Result<()> {
         let to = self.path(to);
         fs::rename(self.path(from), &to)?;
@@ -166,7 +176,9 @@ impl Objects for Folder {
 
     fn delete(&self, name: &Name) -> io::Result<()> {
         let path = self.path(name);
+        step(Point::StoreDelete)?;
         fs::remove_file(&path)?;
+        step(Point::StoreDeleted)?;
         sync_folder(&path)?;
         self.tidy(&path);
         Ok(())
@@ -191,7 +203,7 @@ fn copied(
     if blake3 != expected.blake3 {
         return Ok(Some(format!("its blake3 is {blake3}, and should be {}", expected.blake3)));
     }
-    target.sync_all()?;
+    unfinished.sync(&target)?;
     unfinished.finish()?;
     Ok(None)
 }

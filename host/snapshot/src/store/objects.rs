@@ -42,6 +42,9 @@ pub trait Objects: fmt::Debug + Send + Sync {
     /// All that is below a name, at any depth, in the order of the names. Nothing, if nothing has it.
     fn list(&self, below: &Name) -> io::Result<Vec<Listed>>;
 
+    /// Makes durable which names there are right below one: whoever gave them may have died before.
+    fn settle(&self, below: &Name) -> io::Result<()>;
+
     /// Gives something another name.
     fn rename(&self, from: &Name, to: &Name) -> io::Result<()>;
 

@@ -224,11 +224,13 @@ fn what_is_deleted_is_gone_with_its_folders() {
 fn files_are_told_by_their_age() {
     let bench = Bench::new();
     let (old, new) = (bench.put(b"old"), bench.put(b"new one"));
-    bench.manifest(41, None);
+    let manifest = bench.manifest(41, None);
+    let begun: Name = format!("{manifest}.2e.unfinished").parse().expect("it is a name");
+    fs::write(bench.path(&begun), "ab").expect("there is room");
     let unfinished: Name = format!("{new}.1f.unfinished").parse().expect("it is a name");
     fs::write(bench.path(&unfinished), "x").expect("there is room");
     let hour_ago = SystemTime::now() - Duration::from_secs(3_600);
-    for name in [&old, &unfinished] {
+    for name in [&old, &unfinished, &begun] {
         let file = fs::File::options().write(true).open(bench.path(name)).expect("it is there");
         file.set_modified(hour_ago).expect("it is ours");
     }
@@ -239,8 +241,9 @@ fn files_are_told_by_their_age() {
     assert_eq!(before(hour_ago), []);
     let mut expect = vec![(old, 3), (unfinished, 1)];
     expect.sort();
+    expect.push((begun, 2));
     assert_eq!(before(hour_ago + Duration::from_secs(1)), expect);
-    assert_eq!(before(SystemTime::now() + Duration::from_secs(60)).len(), 3);
+    assert_eq!(before(SystemTime::now() + Duration::from_secs(60)).len(), 4);
 }
 
 #[test]
@@ -312,6 +315,9 @@ impl Objects for Unreliable {
     }
     fn list(&self, below: &Name) -> io::Result<Vec<Listed>> {
         self.folder.list(below)
+    }
+    fn settle(&self, below: &Name) -> io::Result<()> {
+        self.folder.settle(below)
     }
     fn rename(&self, from: &Name, to: &Name) -> io::Result<()> {
         self.folder.rename(from, to)

@@ -29,15 +29,21 @@ impl Handle {
         if let Some(name) = savepoint.clone() {
             self.with_store(move |store| savepoints::check_name(store, &name)).await?;
         }
-        let job = id.to_owned();
+        let of = id.to_owned();
+        let job = self.ask(move |shell| that_takes_checkpoints(shell, &of)).await??;
+        // Whoever asks for a savepoint finds it under this name, also if the JobManager dies before it is made.
+        let name = savepoint.unwrap_or_else(|| job.to_string());
+        let (catalogue, kept) = (self.catalogue.clone(), name.clone());
+        let written = tokio::task::spawn_blocking(move || catalogue.set_stop(job, &kept)).await;
+        written.map_err(|_| gone())?.map_err(|error| Problem::of(503, &error))?;
         let request = self.ask(move |shell| {
-            let job = that_takes_checkpoints(shell, &job)?;
             if let Some(entry) = shell.jobs.get_mut(&job) {
-                entry.stop_as = savepoint;
+                entry.stop_as = Some(name);
             }
-            Ok(shell.next_request())
+            shell.keep_again(job);
+            shell.next_request()
         });
-        let request = request.await??;
+        let request = request.await?;
         self.end(id, move |job| Event::Stop { request, job }).await
     }
 

@@ -118,6 +118,23 @@ fn nothing_is_visible_before_a_checkpoint_that_has_it_is_complete() {
 }
 
 #[test]
+fn nothing_is_left_of_files_that_an_earlier_attempt_had_open() {
+    let folder = tempfile::tempdir().expect("room for a folder");
+    let config = config(folder.path(), "o.jsonl", "json", "roll = { every = \"1h\" }");
+    let mut sink = open(&config, 0, 1, None).expect("it opens");
+    sink.write(&numbers(0, 10)).expect("room on disk");
+    let kept = sink.checkpoint(CheckpointId(1), CheckpointKind::Checkpoint).expect("room on disk");
+    drop(sink);
+    let mut sink = open(&config, 0, 1, Some(std::slice::from_ref(&kept))).expect("it goes on");
+    sink.write(&numbers(10, 20)).expect("room on disk");
+    sink.prepare().expect("room on disk");
+    assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 2, "the job may still go back");
+    sink.commit().expect("room on disk");
+    assert_eq!(visible(folder.path()), once(0..20));
+    assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 1);
+}
+
+#[test]
 fn a_whole_file_appears_at_the_end_and_is_never_replaced_by_less() {
     for name in ["o.jsonl", "o.csv", "o.csv.gz", "o.csv.zst"] {
         let folder = tempfile::tempdir().expect("room for a folder");
