@@ -244,11 +244,14 @@ mod tests {
     fn connected(most: usize) -> (Proxy, TcpListener, TcpStream, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has ports");
         let proxy = Proxy::start(listener.local_addr().expect("it is bound"), most).expect("loopback has ports");
-        let client = TcpStream::connect(proxy.address()).expect("it listens");
-        let (server, _) = listener.accept().expect("the proxy connects");
+        let mut client = TcpStream::connect(proxy.address()).expect("it listens");
+        let (mut server, _) = listener.accept().expect("the proxy connects");
         for stream in [&client, &server] {
             stream.set_read_timeout(Some(DEADLINE)).expect("it is a time");
         }
+        // Once a byte has passed the proxy knows of the connection.
+        client.write_all(b"!").expect("it is open");
+        assert_eq!(read(&mut server, 1), b"!");
         (proxy, listener, client, server)
     }
 
