@@ -14,7 +14,7 @@ use crate::{
 };
 
 mod checkpoints;
-mod client;
+pub(crate) mod client;
 mod count;
 mod cycles;
 mod filled;
@@ -23,6 +23,7 @@ mod latency;
 mod many;
 mod process;
 pub(crate) mod processes;
+pub(crate) mod proxy;
 mod recover;
 mod submit;
 mod visible;

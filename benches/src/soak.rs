@@ -1,9 +1,11 @@
 //! A cluster that is killed again and again, and whose results must be those of a run that nobody disturbed.
 //!
-//! Each round runs a ledger: every event adds one to the count of its bidder, and every new count is written by a transactional sink.
-//! Meanwhile processes of both roles are killed, stopped for a while and started again, the job is rescaled, and stopped and begun
-//! again from its savepoint. At the end the rows in all files, sorted, must be byte for byte those of `wasmill run` on the same job:
-//! a row that is missing was lost, one that is there twice was counted twice.
+//! There are two kinds of rounds. In a *ledger* every event adds one to the count of its bidder, and every new count is written by a
+//! transactional sink. In a *bank* every event is a transfer of money, of which the credit is in transit for a while.
+//! Meanwhile processes of both roles are killed, stopped for a while and started again, the connections between them are held or reset,
+//! the job is rescaled, and stopped and begun again from its savepoint. At the end the rows in all files, sorted, must be byte for byte
+//! those of `wasmill run` on the same job: a row that is missing was lost, one that is there twice was counted twice. Of a bank
+//! the money is counted besides, at the end and in savepoints that are taken on the way.
 
 use std::{
     collections::BTreeMap,
@@ -14,29 +16,74 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
 
 use crate::{
     cluster::processes::{Cluster, Size},
     places::Places,
 };
 
+mod audit;
+mod bank;
 mod trouble;
 
-use trouble::{Random, Trouble};
+use bank::Bookings;
+use trouble::{Random, Subject, Trouble};
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) minutes: u64,
     pub(crate) seed: u64,
+    /// The only kind of rounds there is to be.
+    pub(crate) only: Option<Kind>,
 }
 
-const JOB: &str = include_str!("soak/ledger.toml");
+/// What a round is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ledger,
+    Bank,
+}
+
+impl Kind {
+    fn job(self) -> &'static str {
+        match self {
+            Self::Ledger => include_str!("soak/ledger.toml"),
+            Self::Bank => include_str!("soak/bank.toml"),
+        }
+    }
+
+    /// Its operators, and their plugins.
+    fn operators(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Ledger => &[("count", "keyed-counter")],
+            Self::Bank => &[("transfers", "rust-transfers"), ("accounts", "rust-accounts")],
+        }
+    }
+
+    /// Its sinks; each writes to files that begin with its name.
+    fn sinks(self) -> &'static [&'static str] {
+        match self {
+            Self::Ledger => &["counts"],
+            Self::Bank => &["bookings", "balances"],
+        }
+    }
+
+    /// Events of a round, at least and at most.
+    fn events(self) -> (u64, u64) {
+        match self {
+            Self::Ledger => (60_000, 160_000),
+            Self::Bank => (40_000, 100_000),
+        }
+    }
+}
+
 const SIZE: Size = Size { taskmanagers: 3, slots: 4 };
-/// Events of a round, at least and at most.
-const EVENTS: (u64, u64) = (60_000, 160_000);
 /// A round that takes longer has come to a standstill.
 const ROUND_MAX: Duration = Duration::from_secs(300);
+/// Violations that a message lists.
+const LISTED: usize = 5;
 
 /// What the soak has come to.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -44,88 +91,135 @@ pub(crate) struct Tally {
     pub(crate) rounds: u64,
     pub(crate) kills: u64,
     pub(crate) pauses: u64,
+    pub(crate) partitions: u64,
     pub(crate) scales: u64,
     pub(crate) stops: u64,
+    pub(crate) audits: u64,
     rows: u64,
     lost: u64,
     duplicated: u64,
+    pub(crate) violations: u64,
 }
 
-/// Disturbs rounds until the time is over. An error if a row was lost or counted twice.
+/// Disturbs rounds until the time is over. An error if a row was lost or counted twice, or money was.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let places = Places::find()?;
     let mut random = Random::new(options.seed);
     let mut tally = Tally::default();
     let began = Instant::now();
     while tally.rounds == 0 || began.elapsed() < Duration::from_secs(60 * options.minutes) {
-        round(&places, &mut random, &mut tally).with_context(|| {
-            format!("round {} of seed {}; so far: {}", tally.rounds + 1, options.seed, shown(&tally))
+        let drawn = if random.between(0, 1) == 0 { Kind::Ledger } else { Kind::Bank };
+        let kind = options.only.unwrap_or(drawn);
+        let done = round(&places, kind, &mut random, &mut tally);
+        done.map_err(|error| {
+            let (round, seed) = (tally.rounds + 1, options.seed);
+            error.context(format!("round {round} of seed {seed}, a {kind:?}; so far: {}", shown(&tally)))
         })?;
         println!("{}", shown(&tally));
-        ensure!(tally.lost + tally.duplicated == 0, "rows were lost or counted twice, with seed {}", options.seed);
     }
     Ok(())
 }
 
 fn shown(tally: &Tally) -> String {
-    let Tally { rounds, kills, pauses, scales, stops, rows, lost, duplicated } = tally;
+    let Tally { rounds, kills, pauses, partitions, scales, stops, audits, .. } = tally;
+    let Tally { rows, lost, duplicated, violations, .. } = tally;
     format!(
-        "{rounds} rounds: {kills} kills, {pauses} pauses, {scales} rescalings, {stops} stops; {rows} rows verified, {lost} \
-         lost, {duplicated} duplicated"
+        "{rounds} rounds: {kills} kills, {pauses} pauses, {partitions} partitions, {scales} rescalings, {stops} stops, {audits} \
+         audits; {rows} rows verified, {lost} lost, {duplicated} duplicated, {violations} violations"
     )
 }
 
-/// One ledger from its first event to its last, in a cluster of its own.
-fn round(places: &Places, random: &mut Random, tally: &mut Tally) -> Result<()> {
+/// One job from its first event to its last, in a cluster of its own.
+fn round(places: &Places, kind: Kind, random: &mut Random, tally: &mut Tally) -> Result<()> {
     let folder = tempfile::Builder::new().prefix("soak-").tempdir_in(&places.folder);
     let folder = folder.with_context(|| format!("could not make a folder in {}", places.folder.display()))?;
-    let events = random.between(EVENTS.0, EVENTS.1);
-    let plain = folder.path().join("plain");
-    undisturbed(places, events, &plain)?;
-    let disturbed = folder.path().join("disturbed");
-    let settings = vec![
+    let (least, most) = kind.events();
+    let events = random.between(least, most);
+    let (plain, disturbed) = (folder.path().join("plain"), folder.path().join("disturbed"));
+    undisturbed(places, kind, events, &plain)?;
+    let mut settings = vec![
         format!("source.bids.events={events}"),
         format!("source.bids.seed={events}"),
         format!("source.bids.rate={}", random.between(4_000, 9_000)),
         format!("job.parallelism={}", random.between(1, 4)),
         format!("job.checkpoints.interval=\"{}ms\"", random.between(100, 900)),
-        format!("sink.out.roll.every=\"{}ms\"", random.between(1, 1_500)),
-        format!("sink.out.path=\"{}\"", disturbed.join("counts.jsonl").display()),
     ];
-    let cluster = Cluster::start(places, SIZE)?;
-    let id = cluster.client.submit(JOB, &settings)?;
-    let mut trouble = Trouble::new(cluster, id, settings);
-    let began = Instant::now();
-    while !trouble.has_finished()? {
-        ensure!(began.elapsed() < ROUND_MAX, "the job did not finish in {ROUND_MAX:?}: {}", trouble.state());
-        trouble.make(JOB, random, tally)?;
+    for sink in kind.sinks() {
+        settings.push(format!("sink.{sink}.roll.every=\"{}ms\"", random.between(1, 1_500)));
+        settings.push(format!("sink.{sink}.path=\"{}\"", disturbed.join(format!("{sink}.jsonl")).display()));
     }
-    let (expected, found) = (rows(&plain)?, rows(&disturbed)?);
-    let (lost, duplicated) = compare(&expected, &found);
+    fs::create_dir_all(&disturbed).with_context(|| format!("could not make {}", disturbed.display()))?;
+    let cluster = Cluster::linked(places, SIZE)?;
+    for (_, plugin) in kind.operators() {
+        cluster.client.push(&places.plugin(plugin), plugin)?;
+    }
+    let id = cluster.client.submit(kind.job(), &settings)?;
+    let subject = Subject { kind, settings, wasmill: places.wasmill.clone(), output: disturbed };
+    let mut trouble = Trouble::new(cluster, id, subject);
+    let found = disturb(&mut trouble, random, tally).and_then(|()| verify(kind, events, &folder, tally));
+    found.map_err(|error| {
+        let diary = trouble.keep();
+        let rows = keep(folder);
+        error
+            .context(format!("the rows are in {rows}, what was done to which process in {diary}, their logs beside it"))
+    })?;
     tally.rounds += 1;
-    tally.rows += expected.values().sum::<u64>();
-    tally.lost += lost;
-    tally.duplicated += duplicated;
-    if lost + duplicated > 0 {
-        let kept = folder.keep();
-        bail!("{lost} rows lost, {duplicated} duplicated; the files are in {}", kept.display());
-    }
     Ok(())
 }
 
+fn keep(folder: TempDir) -> String {
+    folder.keep().display().to_string()
+}
+
+/// Disturbs a job until it has come to its end.
+fn disturb(trouble: &mut Trouble, random: &mut Random, tally: &mut Tally) -> Result<()> {
+    let began = Instant::now();
+    while !trouble.has_finished()? {
+        ensure!(began.elapsed() < ROUND_MAX, "the job did not finish in {ROUND_MAX:?}: {}", trouble.state());
+        trouble.make(random, tally)?;
+    }
+    trouble.finish(tally)
+}
+
+/// Compares what came out with what comes out undisturbed, and counts the money.
+fn verify(kind: Kind, events: u64, folder: &TempDir, tally: &mut Tally) -> Result<()> {
+    let (expected, found) = (rows(&folder.path().join("plain"))?, rows(&folder.path().join("disturbed"))?);
+    let (lost, duplicated) = compare(&expected, &found);
+    let violations = match kind {
+        Kind::Ledger => Vec::new(),
+        Kind::Bank => Bookings::read(&found)?.violations_at_the_end(events),
+    };
+    tally.rows += expected.values().sum::<u64>();
+    tally.lost += lost;
+    tally.duplicated += duplicated;
+    tally.violations += violations.len() as u64;
+    ensure!(
+        lost + duplicated == 0 && violations.is_empty(),
+        "{lost} rows lost, {duplicated} duplicated, {} violations: {}",
+        violations.len(),
+        first_of(&violations)
+    );
+    Ok(())
+}
+
+/// The first violations, to be read.
+fn first_of(violations: &[String]) -> String {
+    violations[..violations.len().min(LISTED)].join("; ")
+}
+
 /// The same job, where nothing happens.
-fn undisturbed(places: &Places, events: u64, folder: &Path) -> Result<()> {
+fn undisturbed(places: &Places, kind: Kind, events: u64, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()))?;
     let job = folder.join("job.toml");
-    fs::write(&job, JOB).with_context(|| format!("could not write {}", job.display()))?;
-    let counts = folder.join("counts.jsonl");
-    let settings = [
-        format!("source.bids.events={events}"),
-        format!("source.bids.seed={events}"),
-        format!("operator.count.plugin=\"{}\"", places.plugin("keyed-counter").display()),
-        format!("sink.out.path=\"{}\"", counts.display()),
-        "sink.out.roll=false".to_owned(),
-    ];
+    fs::write(&job, kind.job()).with_context(|| format!("could not write {}", job.display()))?;
+    let mut settings = vec![format!("source.bids.events={events}"), format!("source.bids.seed={events}")];
+    for (operator, plugin) in kind.operators() {
+        settings.push(format!("operator.{operator}.plugin=\"{}\"", places.plugin(plugin).display()));
+    }
+    for sink in kind.sinks() {
+        settings.push(format!("sink.{sink}.path=\"{}\"", folder.join(format!("{sink}.jsonl")).display()));
+        settings.push(format!("sink.{sink}.roll=false"));
+    }
     let mut command = Command::new(&places.wasmill);
     command.arg("run").arg(&job).args(settings.iter().flat_map(|set| ["--set", set]));
     let output = command.output().with_context(|| format!("could not start {}", places.wasmill.display()))?;
@@ -160,16 +254,19 @@ fn compare(expected: &BTreeMap<String, u64>, found: &BTreeMap<String, u64>) -> (
     (lost, duplicated)
 }
 
-/// Reads `--minutes N` and `--seed S`.
+/// Reads `--minutes N`, `--seed S` and `--only KIND`.
 pub(crate) fn options(words: &[&str]) -> Result<Options> {
-    let mut options = Options { minutes: 1, seed: 1 };
+    let mut options = Options { minutes: 1, seed: 1, only: None };
     for pair in words.chunks(2) {
-        let [name, value] = pair else { bail!("`{}` wants a number", pair.join(" ")) };
-        let number = value.parse().with_context(|| format!("{name} wants a number, not `{value}`"))?;
-        match *name {
-            "--minutes" => options.minutes = number,
-            "--seed" => options.seed = number,
-            _ => bail!("`{name}` is no option of soak: there are --minutes and --seed"),
+        let [name, value] = pair else { bail!("`{}` wants a value", pair.join(" ")) };
+        let number = || value.parse().with_context(|| format!("{name} wants a number, not `{value}`"));
+        match (*name, *value) {
+            ("--minutes", _) => options.minutes = number()?,
+            ("--seed", _) => options.seed = number()?,
+            ("--only", "ledger") => options.only = Some(Kind::Ledger),
+            ("--only", "bank") => options.only = Some(Kind::Bank),
+            ("--only", _) => bail!("--only wants `ledger` or `bank`, not `{value}`"),
+            _ => bail!("`{name}` is no option of soak: there are --minutes, --seed and --only"),
         }
     }
     Ok(options)
@@ -202,9 +299,33 @@ mod tests {
 
     #[test]
     fn options_are_read_and_nonsense_is_refused() {
-        assert_eq!(options(&["--minutes", "3", "--seed", "7"]).expect("well formed"), Options { minutes: 3, seed: 7 });
-        for nonsense in [&["--minutes"][..], &["--seed", "x"], &["--hours", "1"]] {
+        let read = options(&["--minutes", "3", "--seed", "7"]).expect("well formed");
+        assert_eq!(read, Options { minutes: 3, seed: 7, only: None });
+        assert_eq!(options(&["--only", "bank"]).expect("well formed").only, Some(Kind::Bank));
+        for nonsense in [&["--minutes"][..], &["--seed", "x"], &["--hours", "1"], &["--only", "church"]] {
             assert!(options(nonsense).is_err(), "{nonsense:?}");
         }
+    }
+
+    #[test]
+    fn the_money_of_a_bank_is_counted_beside_its_rows() {
+        let folder = tempfile::tempdir().expect("temporary folders can be made");
+        let (plain, disturbed) = (folder.path().join("plain"), folder.path().join("disturbed"));
+        let write = |folder: &Path, rows: &str| {
+            fs::create_dir_all(folder).expect("there is room");
+            fs::write(folder.join("bookings.jsonl"), rows).expect("there is room");
+        };
+        let debit = "{\"account\":1,\"transfer\":5,\"leg\":\"debit\",\"amount\":-3,\"at\":5}\n";
+        // Both have lost the same, so that no comparison tells.
+        write(&plain, debit);
+        write(&disturbed, debit);
+        let mut tally = Tally::default();
+        let error = verify(Kind::Bank, 1, &folder, &mut tally).expect_err("a leg is missing").to_string();
+        assert!(error.contains("0 rows lost, 0 duplicated, 2 violations: transfer 5 has no credit"), "{error}");
+        assert_eq!((tally.rows, tally.violations), (1, 2));
+        verify(Kind::Ledger, 1, &folder, &mut tally).expect("they are the same rows");
+        write(&disturbed, &debit.repeat(2));
+        let error = verify(Kind::Ledger, 1, &folder, &mut tally).expect_err("a row is there twice").to_string();
+        assert!(error.starts_with("0 rows lost, 1 duplicated"), "{error}");
     }
 }

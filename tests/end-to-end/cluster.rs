@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use crate::process::{Ended, Running};
 
+mod bank;
 mod failures;
 mod golden;
 mod jobs;

@@ -31,7 +31,7 @@ cargo xtask COMMAND
                   `plugin`; all of them if none is named
   fuzz [TARGET]   random inputs for what reads strangers' bytes; --seconds N, --seed S; `fuzz --help` lists the rest
   sim             clusters that crash, from a seed each: --seeds N, --seed S; one seed alone is shown event by event
-  soak            real clusters whose processes are killed at random, then every row is counted: --minutes N, --seed S
+  soak            real clusters, killed and cut apart at random, then every row is counted: --minutes N, --seed S, --only KIND
   ci              clone the last commit into target/ci/ and run .ci/run there, as a machine that knows nothing would";
 
 fn main() -> ExitCode {

@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::de::DeserializeOwned;
-use wasmill_rest::{Accepted, Event, JobDetail, JobSummary, Page, Scale, Submission, Worker};
+use wasmill_rest::{Accepted, Event, JobDetail, JobSummary, Page, SavepointRequest, Scale, Submission, Worker};
 
 use super::wait;
 
@@ -14,6 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const JOBS: &str = "/v1/jobs?limit=1000";
 
 /// Speaks with one JobManager.
+#[derive(Clone)]
 pub(crate) struct Client {
     agent: ureq::Agent,
     url: String,
@@ -56,6 +57,15 @@ impl Client {
     pub(crate) fn stop(&self, id: &str, savepoint: &str) -> Result<()> {
         let path = format!("/v1/jobs/{id}/stop?savepoint={savepoint}");
         answer(&path, self.agent.post(format!("{}{path}", self.url)).send_empty()).map(drop)
+    }
+
+    /// Takes a savepoint of a job that goes on, and waits until it is complete.
+    pub(crate) fn savepoint(&self, id: &str, name: &str) -> Result<()> {
+        let path = format!("/v1/jobs/{id}/savepoints");
+        let request = SavepointRequest { name: Some(name.to_owned()) };
+        let body = serde_json::to_vec(&request).context("could not write a request")?;
+        let request = self.agent.post(format!("{}{path}", self.url)).header("content-type", "application/json");
+        answer(&path, request.send(&body[..])).map(drop)
     }
 
     /// Lets a job go on with another parallelism, and waits until it does.

@@ -53,9 +53,14 @@ impl fmt::Display for Held {
 }
 
 impl Process {
-    /// Starts `wasmill` with its data in a folder, which need not be there. Its log lies beside it.
+    /// Starts `wasmill` with its data in a folder, which need not be there. Its log lies beside it, with those of processes that
+    /// were there before under a number each.
     pub(crate) fn start(wasmill: &Path, arguments: &[String], data: &Path) -> Result<Self> {
         let log = data.with_extension("log");
+        let earlier = (1..).map(|number| data.with_extension(format!("{number}.log"))).find(|path| !path.exists());
+        if let Some(earlier) = earlier.filter(|_| log.exists()) {
+            fs::rename(&log, &earlier).with_context(|| format!("could not rename {}", log.display()))?;
+        }
         let file = File::create(&log).with_context(|| format!("could not make {}", log.display()))?;
         let mut command = Command::new(wasmill);
         command.args(arguments).arg("--data-dir").arg(data);
@@ -80,6 +85,16 @@ impl Process {
         let ended = self.child.try_wait().context("could not ask for the end of a process")?;
         ensure!(ended.is_none(), "a process has ended:\n{said}");
         Ok(said)
+    }
+
+    /// Whether it has ended by itself, or was killed.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait().context("could not ask for the end of a process")?.is_some())
+    }
+
+    /// Where its log is.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
     }
 
     /// Kills it at once, and waits until it is gone.
