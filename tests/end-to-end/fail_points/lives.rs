@@ -48,8 +48,9 @@ impl Process {
         command: impl Fn() -> Command + Send + 'static,
     ) -> Self {
         let shared = Arc::new(Mutex::new(Shared::default()));
-        let (watched, mut left) = (shared.clone(), lives.to_vec().into_iter());
+        let (watched, all) = (shared.clone(), lives.to_vec());
         let watcher = thread::spawn(move || {
+            let mut left = all.into_iter();
             loop {
                 let mut command = command();
                 command.env(VARIABLE, left.next().unwrap_or_default());
