@@ -133,7 +133,7 @@ mod tests {
     fn what_says_nothing_is_refused() {
         for (text, reason) in [
             ("sink.sync", "expected POINT=ACTION"),
-            ("sink.synced=kill", "there is no such fail point"),
+            ("sink.never=kill", "there is no such fail point"),
             ("sink.sync=explode", TERM),
             ("sink.sync=x*kill", TERM),
             ("sink.sync=sleep(long)", TERM),
