@@ -78,27 +78,18 @@ impl Client {
 
     /// Lets a job go on in another form, and waits until it does.
     pub(crate) fn replace(&self, id: &str, text: &str, set: &[String]) -> Result<()> {
-        self.send(&format!("/v1/jobs/{id}"), text, set, None).map(drop)
+        let path = format!("/v1/jobs/{id}");
+        let body = submission(text, set, None)?;
+        let request = self.agent.put(format!("{}{path}", self.url)).header("content-type", "application/json");
+        answer(&path, request.send(&body[..])).map(drop)
     }
 
     fn submit_with(&self, text: &str, set: &[String], from: Option<String>) -> Result<String> {
         let path = "/v1/jobs";
-        let accepted: Accepted = parsed(path, &self.send(path, text, set, from)?)?;
-        Ok(accepted.id)
-    }
-
-    fn send(&self, path: &str, text: &str, set: &[String], from: Option<String>) -> Result<Vec<u8>> {
-        let submission = Submission {
-            text: text.to_owned(),
-            file: "job.toml".to_owned(),
-            base: None,
-            set: set.to_vec(),
-            from,
-            allow_dropped_state: false,
-        };
-        let body = serde_json::to_vec(&submission).context("could not write a submission")?;
+        let body = submission(text, set, from)?;
         let request = self.agent.post(format!("{}{path}", self.url)).header("content-type", "application/json");
-        answer(path, request.send(&body[..]))
+        let accepted: Accepted = parsed(path, &answer(path, request.send(&body[..]))?)?;
+        Ok(accepted.id)
     }
 
     /// Asks for a job's end; it is still to come.
@@ -143,6 +134,18 @@ impl Client {
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         parsed(path, &answer(path, self.agent.get(format!("{}{path}", self.url)).call())?)
     }
+}
+
+fn submission(text: &str, set: &[String], from: Option<String>) -> Result<Vec<u8>> {
+    let submission = Submission {
+        text: text.to_owned(),
+        file: "job.toml".to_owned(),
+        base: None,
+        set: set.to_vec(),
+        from,
+        allow_dropped_state: false,
+    };
+    serde_json::to_vec(&submission).context("could not write a submission")
 }
 
 /// The bytes of an answer; one that is no success is an error.
