@@ -24,6 +24,7 @@ mod plugins;
 mod recovery;
 mod savepoints;
 mod security;
+mod splits;
 mod time;
 mod travel;
 

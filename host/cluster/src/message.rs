@@ -14,7 +14,7 @@ use wasmill_rest::Submission;
 use wasmill_runtime::{Found, activity::SubtaskFigures, counters::Totals, latency::Latencies};
 
 /// The version of this protocol. Raised when a message changes in a way that an older reader misunderstands.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// A TaskManager is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,6 +23,7 @@ use wasmill_model::{
     Timestamp,
     fault::{Code, Coded, Domain},
     ids::{self, Epoch, Incarnation, JobId, Subtask, TaskManagerId},
+    portions::Given,
 };
 use wasmill_plugin::PluginStore;
 use wasmill_runtime::{
@@ -131,6 +132,7 @@ enum Slot {
         wish: Wish,
         checkpoints: Checkpoints,
         limits: Vec<(Subtask, Timestamp)>,
+        given: Vec<(Subtask, Given)>,
     },
     Running(Arc<Attempt>),
 }
@@ -255,6 +257,7 @@ impl Shell {
                     self.checkpoints(job, attempt, wanted(checkpoints));
                 }
                 Command::Limits { job, attempt, limits } => self.limits(job, attempt, limits),
+                Command::Give { job, attempt, given } => self.give(job, attempt, given),
                 Command::Drain { job, attempt } => self.raise(job, attempt, Wish::Drain),
                 Command::Commit { job, attempt } => self.raise(job, attempt, Wish::Commit),
                 Command::Stop { job, attempt } => self.raise(job, attempt, Wish::Stop),
@@ -278,8 +281,8 @@ impl Shell {
         placement: Vec<Place>,
         restore: Option<Restore>,
     ) {
-        let (wish, checkpoints, limits) = (Wish::Run, Checkpoints::default(), Vec::new());
-        let slot = Slot::Starting { subtasks: subtasks.clone(), wish, checkpoints, limits };
+        let (wish, checkpoints, limits, given) = (Wish::Run, Checkpoints::default(), Vec::new(), Vec::new());
+        let slot = Slot::Starting { subtasks: subtasks.clone(), wish, checkpoints, limits, given };
         self.attempts.insert((job, attempt), slot);
         let (parts, inbox) = (self.parts.clone(), self.inbox.clone());
         let body = move || {
@@ -296,9 +299,10 @@ impl Shell {
     fn started(&mut self, job: JobId, id: ids::Attempt, started: Result<(Attempt, Arc<Job>), Cause>) {
         let slot = self.attempts.remove(&(job, id));
         match (started, slot) {
-            (Ok((attempt, made)), Some(Slot::Starting { wish, checkpoints, limits, .. })) => {
+            (Ok((attempt, made)), Some(Slot::Starting { wish, checkpoints, limits, given, .. })) => {
                 attempt.checkpoints(checkpoints);
                 attempt.limits(limits);
+                attempt.give(given);
                 if wish > Wish::Run {
                     attempt.raise(wish);
                 }
@@ -330,6 +334,14 @@ impl Shell {
         match self.attempts.get_mut(&(job, attempt)) {
             Some(Slot::Running(running)) => running.limits(limits),
             Some(Slot::Starting { limits: later, .. }) => *later = limits,
+            None => {}
+        }
+    }
+
+    fn give(&mut self, job: JobId, attempt: ids::Attempt, given: Vec<(Subtask, Given)>) {
+        match self.attempts.get_mut(&(job, attempt)) {
+            Some(Slot::Running(running)) => running.give(given),
+            Some(Slot::Starting { given: later, .. }) => *later = given,
             None => {}
         }
     }
@@ -446,6 +458,7 @@ fn said(progress: Progress) -> Said {
         }
         Progress::Declined { checkpoint, reason } => return Said::Declined { checkpoint, reason },
         Progress::CommittedUpTo(checkpoint) => return Said::Committed(checkpoint),
+        Progress::Asks(asks) => return Said::Asks(asks),
         Progress::Running => SubtaskState::Running,
         Progress::Prepared => SubtaskState::Prepared,
         Progress::Committed => SubtaskState::Committed,

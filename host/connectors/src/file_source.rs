@@ -41,6 +41,7 @@ mod lines;
 mod nested_json;
 mod parquet;
 mod paths;
+mod portions;
 mod position;
 mod standard_input;
 mod text;

@@ -98,7 +98,7 @@ impl Inferred {
 /// # Errors
 /// [`Error::Read`], [`Error::Damaged`], and [`Error::Columns`] if the format cannot be told or has no columns.
 pub fn infer(options: InferOptions<'_>) -> Result<Inferred, Error> {
-    let split = Split { path: options.path.to_owned() };
+    let split = Split::of_file(options.path.to_owned());
     let format = match options.format {
         Some(format) => Some(format),
         None => told_by_first_bytes(&split)?,

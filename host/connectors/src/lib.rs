@@ -41,4 +41,4 @@ pub use infer::{InferOptions, Inferred, InferredColumn, infer};
 pub use number::rfc3339_ms;
 pub use similar_file::similar_file;
 pub use sink::{CheckpointKind, Sink, SinkConfig, SinkPart, SinkParts, SinkPlace, StdoutUse};
-pub use source::{Polled, Source, SourceConfig, SourcePort, Split};
+pub use source::{Polled, ReadBefore, Source, SourceConfig, SourcePort, Split};

@@ -1,14 +1,17 @@
 //! Sources: their configuration, and the trait that the runtime polls.
 
 use std::{
-    fmt,
+    collections::BTreeSet,
+    fmt, fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wasmill_model::{
     Batch, Schema,
+    portions::{Asks, Given},
     settings::{self, Settings},
 };
 
@@ -42,10 +45,14 @@ pub struct SourcePort {
     pub schema: Schema,
 }
 
-/// A part of a source's input that one subtask reads from beginning to end: one file, or standard input.
+/// A part of a source's input that one subtask reads from beginning to end: one file, or standard input. Which subtask that is shows
+/// while they read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Split {
     pub path: PathBuf,
+    /// How large it was when it was found; none: that is not known, as of a pipe.
+    #[serde(default)]
+    pub bytes: Option<u64>,
 }
 
 impl Split {
@@ -53,7 +60,17 @@ impl Split {
     pub(crate) const STANDARD_INPUT: &str = "-";
 
     pub(crate) fn standard_input() -> Self {
-        Self { path: Self::STANDARD_INPUT.into() }
+        Self { path: Self::STANDARD_INPUT.into(), bytes: None }
+    }
+
+    pub(crate) fn of_file(path: PathBuf) -> Self {
+        let bytes = fs::metadata(&path).ok().filter(|file| file.is_file()).map(|file| file.len());
+        Self { path, bytes }
+    }
+
+    /// Bytes, as far as they are known.
+    pub(crate) fn size(&self) -> u64 {
+        self.bytes.unwrap_or(0)
     }
 
     /// Whether it is standard input, which only one source of a process can read.
@@ -71,6 +88,15 @@ impl fmt::Display for Split {
     }
 }
 
+/// How far the subtasks of a source had come at the checkpoint that it goes on from.
+#[derive(Debug, Clone, Default)]
+pub struct ReadBefore {
+    /// Those that all of them gave, however many they were.
+    pub positions: Vec<Value>,
+    /// Subtasks of those that go on that had handled all their input: they read nothing more.
+    pub ended: BTreeSet<u32>,
+}
+
 /// One subtask's source, open.
 pub trait Source: Send {
     /// The next rows, if there are any. `now_ms` is the host's clock, ms since the epoch.
@@ -79,13 +105,23 @@ pub trait Source: Send {
     fn poll(&mut self, now_ms: i64) -> Result<Polled, Error>;
 
     /// How far its input has been read: everything that was handed out lies before it, and nothing else does. One value for each
-    /// piece that can be read alone. Only the connector knows what a value means; each stands for itself, so that those of all
-    /// subtasks can be dealt out anew.
+    /// piece that can be read alone. Only the connector knows what a value means; those of all subtasks together say how far the
+    /// source has been read, and can be dealt out anew.
     fn positions(&self) -> Vec<Value>;
 
     /// Bytes read so far, of how many, if that can be known: those of the files as they lie on disk.
     fn progress(&self) -> Option<(u64, u64)> {
         None
+    }
+
+    /// What it asks the JobManager for, as it will soon have read what it was given.
+    fn asks(&self) -> Option<Asks> {
+        None
+    }
+
+    /// Takes what it has been given since it was opened, all of it each time.
+    fn give(&mut self, given: &Given) {
+        let _ = given;
     }
 }
 
@@ -144,19 +180,19 @@ impl SourceConfig {
         }
     }
 
-    /// The parts to share out among the subtasks: the files of a `file` source, sorted. Other sources have none.
+    /// The parts that the subtasks share out among them: the files of a `file` source, sorted. Other sources have none.
     ///
     /// # Errors
     /// [`Error::NoFile`] if nothing matches, [`Error::Folder`], [`Error::Read`].
-    pub fn splits(&self) -> Result<Vec<Split>, Error> {
+    pub fn splits(&self) -> Result<Arc<[Split]>, Error> {
         match &self.kind {
-            Kind::File(config) => config.splits(),
-            Kind::Nexmark(_) | Kind::HostMetrics(_) => Ok(Vec::new()),
+            Kind::File(config) => config.splits().map(Arc::from),
+            Kind::Nexmark(_) | Kind::HostMetrics(_) => Ok(Arc::default()),
         }
     }
 
-    /// Opens the source of a subtask (from 0, below `parallelism`). `splits` are those of all subtasks, of which it reads its own;
-    /// `positions` those of all subtasks that read before, however many they were. `None`: from the beginning.
+    /// Opens the source of a subtask (from 0, below `parallelism`). `splits` are those of all subtasks, of which it reads what it begins
+    /// with and what it is given; `before` says what was read by all subtasks that read before. `None`: nothing was.
     ///
     /// `wanted` says for each port whether anybody reads it (`None`: nobody) and, if so, which of its columns.
     /// Other ports bring no batches; other columns are left out of the batches and are not checked.
@@ -170,9 +206,9 @@ impl SourceConfig {
         &self,
         subtask: u32,
         parallelism: u32,
-        splits: &[Split],
+        splits: &Arc<[Split]>,
         wanted: &[Option<Vec<bool>>],
-        positions: Option<&[Value]>,
+        before: Option<&ReadBefore>,
     ) -> Result<Box<dyn Source>, Error> {
         assert!(subtask < parallelism, "subtask {subtask} of {parallelism}");
         assert_eq!(wanted.len(), self.ports().len(), "one entry a port");
@@ -180,10 +216,9 @@ impl SourceConfig {
             let given = columns.as_ref().map_or(port.schema.len(), Vec::len);
             assert_eq!(given, port.schema.len(), "one entry a column of `{}`", port.name);
         }
+        let positions = before.map(|before| &*before.positions);
         Ok(match &self.kind {
-            Kind::File(config) => {
-                config.open(Files::of(splits, subtask, parallelism, positions)?, wanted[0].as_deref())
-            }
+            Kind::File(config) => config.open(Files::of(splits, subtask, parallelism, before)?, wanted[0].as_deref()),
             Kind::Nexmark(config) => Box::new(config.open(subtask, parallelism, wanted, positions)?),
             Kind::HostMetrics(config) => Box::new(config.open(subtask, wanted, positions)?),
         })

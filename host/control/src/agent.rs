@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use wasmill_model::{
     Timestamp,
     ids::{Attempt, Epoch, Incarnation, JobId, Subtask, TaskManagerId},
+    portions::Given,
 };
 
 use crate::message::{Checkpoints, Order, Orders, Place, Report, Reports, Restore, Said, SubtaskState, Wish};
@@ -58,6 +59,8 @@ pub enum Command {
     Checkpoints { job: JobId, attempt: Attempt, checkpoints: Checkpoints },
     /// Let these sources of the attempt go on up to these watermarks. They replace the ones before.
     Limits { job: JobId, attempt: Attempt, limits: Vec<(Subtask, Timestamp)> },
+    /// These sources of the attempt have been given so much. Each has all of before.
+    Give { job: JobId, attempt: Attempt, given: Vec<(Subtask, Given)> },
     /// Let the sources of the attempt end.
     Drain { job: JobId, attempt: Attempt },
     /// Let all subtasks of the attempt commit.
@@ -100,6 +103,7 @@ struct Running {
     checkpoints: Checkpoints,
     /// These go up and down: those of the newest orders count.
     limits: Vec<(Subtask, Timestamp)>,
+    given: Vec<(Subtask, Given)>,
 }
 
 /// The agent's core.
@@ -260,8 +264,8 @@ impl Agent {
                     let restore = restore.clone();
                     commands.push(Command::Start { job, attempt, subtasks, placement, restore });
                     let checkpoints = Checkpoints::default();
-                    let limits = Vec::new();
-                    let mut running = Running { subtasks: states, wish: Wish::Run, checkpoints, limits };
+                    let (limits, given) = (Vec::new(), Vec::new());
+                    let mut running = Running { subtasks: states, wish: Wish::Run, checkpoints, limits, given };
                     running.follow(order, commands);
                     self.running.insert((job, attempt), running);
                 }
@@ -338,6 +342,10 @@ impl Running {
         if self.wish < Wish::Stop && self.limits != order.limits {
             self.limits = order.limits.clone();
             commands.push(Command::Limits { job, attempt, limits: order.limits.clone() });
+        }
+        if self.wish < Wish::Stop && self.given != order.given {
+            self.given = order.given.clone();
+            commands.push(Command::Give { job, attempt, given: order.given.clone() });
         }
         self.raise(order.wish, job, attempt, commands);
     }

@@ -25,6 +25,7 @@ mod progress;
 mod recovery;
 mod replace;
 mod savepoints;
+mod splits;
 mod taskmanagers;
 mod view;
 mod wishes;

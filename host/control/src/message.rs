@@ -10,6 +10,7 @@ use wasmill_model::{
     Timestamp,
     fault::{Code, Domain},
     ids::{Attempt, CheckpointId, Epoch, Incarnation, JobId, Subtask, TaskManagerId},
+    portions::{Asks, Given},
 };
 
 /// All that the JobManager wishes of one life of a TaskManager. What is not in it is to be stopped and forgotten.
@@ -40,6 +41,9 @@ pub struct Order {
     /// Up to which watermark sources may go on that keep in step with others, as far as it is known; `time::MAX`: however far.
     #[serde(default)]
     pub limits: Vec<(Subtask, Timestamp)>,
+    /// What the sources among them have been given that have asked.
+    #[serde(default)]
+    pub given: Vec<(Subtask, Given)>,
 }
 
 /// How far a source's subtask is, said again and again: the newest counts.
@@ -161,6 +165,8 @@ pub enum Said {
     },
     /// Its sinks have made visible everything up to this checkpoint.
     Committed(CheckpointId),
+    /// It will soon have read what it was given.
+    Asks(Asks),
 }
 
 /// Where in a subtask's input its part of a checkpoint was taken.

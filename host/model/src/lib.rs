@@ -13,6 +13,7 @@ pub mod keys;
 pub mod limits;
 pub mod manifest;
 pub mod plan;
+pub mod portions;
 pub mod reply;
 pub mod schema;
 pub mod settings;

@@ -8,7 +8,7 @@ use std::{
 
 use wasmill_connectors::SinkPlace;
 use wasmill_flow::{Rounds, Wants};
-use wasmill_model::{Timestamp, graph::Role, ids::Subtask};
+use wasmill_model::{Timestamp, graph::Role, ids::Subtask, portions::Given};
 use wasmill_plugin::LogLine;
 
 use crate::{
@@ -115,6 +115,11 @@ impl Attempt {
     /// Says up to which watermarks sources may go that keep in step with others.
     pub fn limits(&self, limits: impl IntoIterator<Item = (Subtask, Timestamp)>) {
         self.life.signal.set_limits(limits.into_iter().collect());
+    }
+
+    /// Says what sources were given to read that have asked.
+    pub fn give(&self, given: impl IntoIterator<Item = (Subtask, Given)>) {
+        self.life.signal.set_given(given.into_iter().collect());
     }
 
     /// What each subtask here is doing.
@@ -299,7 +304,7 @@ fn open_source(
         counters: counters.clone(),
         activity,
         bad_rows: BadRows::new(&graph_vertex.name, subtask.index, *bad_rows, counters.clone(), log),
-        positions: restored.and_then(|from| from.positions(&graph_vertex.name)),
+        before: restored.and_then(|from| from.read_before(&graph_vertex.name, graph_vertex.parallelism)),
     })
 }
 

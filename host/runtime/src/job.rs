@@ -49,7 +49,7 @@ pub struct Bounds {
 /// What a vertex runs.
 #[derive(Debug)]
 pub(crate) enum Part {
-    Source { config: SourceConfig, splits: Vec<Split> },
+    Source { config: SourceConfig, splits: Arc<[Split]> },
     Operator(Plugin),
     Sink(SinkConfig),
 }
@@ -123,7 +123,7 @@ impl Job {
         for (vertex, part) in self.graph.vertices.iter().zip(&self.parts) {
             match (part, &vertex.role) {
                 (Part::Source { splits, .. }, _) => {
-                    found.splits.insert(vertex.name.clone(), splits.clone());
+                    found.splits.insert(vertex.name.clone(), splits.to_vec());
                 }
                 (Part::Operator(plugin), Role::Operator { descriptor, limits, .. }) => {
                     let (digest, descriptor) = (plugin.digest(), descriptor.as_ref().clone());
@@ -272,9 +272,9 @@ impl<'a> Parts<'a> {
     }
 
     /// The splits of a source: found on the way, or known.
-    fn splits(&self, vertex: &VertexSpec, config: &SourceConfig) -> Result<Vec<Split>, Error> {
+    fn splits(&self, vertex: &VertexSpec, config: &SourceConfig) -> Result<Arc<[Split]>, Error> {
         if let Answers::Known { found, .. } = &self.answers {
-            return Ok(found.splits.get(&vertex.name).cloned().unwrap_or_default());
+            return Ok(found.splits.get(&vertex.name).map_or_else(Arc::default, |splits| splits.as_slice().into()));
         }
         config.splits().map_err(|e| {
             let path = vertex.settings.get("path");

@@ -12,6 +12,7 @@ use std::{
 use wasmill_model::{
     Timestamp,
     ids::{CheckpointId, Subtask},
+    portions::Given,
 };
 
 use crate::{exchange::Barrier, life::Failure};
@@ -53,14 +54,16 @@ struct State {
     checkpoints: Checkpoints,
     /// Up to which watermark sources may go, of those that were told.
     limits: BTreeMap<Subtask, Timestamp>,
+    /// What sources were given that have asked.
+    given: BTreeMap<Subtask, Given>,
     /// Why there is the wish to stop, if it is not the JobManager's.
     failure: Option<Failure>,
 }
 
 impl Signal {
     pub(crate) fn new() -> Self {
-        let state =
-            State { wish: Wish::Run, checkpoints: Checkpoints::default(), limits: BTreeMap::new(), failure: None };
+        let (limits, given) = (BTreeMap::new(), BTreeMap::new());
+        let state = State { wish: Wish::Run, checkpoints: Checkpoints::default(), limits, given, failure: None };
         Self { changes: AtomicU64::new(0), state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -86,6 +89,18 @@ impl Signal {
     pub(crate) fn set_limits(&self, limits: BTreeMap<Subtask, Timestamp>) {
         let mut state = self.lock();
         state.limits = limits;
+        self.tell(state);
+    }
+
+    /// What a source was given to read since the attempt began, if it was given anything.
+    pub(crate) fn given(&self, subtask: Subtask) -> Option<Given> {
+        self.lock().given.get(&subtask).cloned()
+    }
+
+    /// Says what sources were given to read. Each has all of before.
+    pub(crate) fn set_given(&self, given: BTreeMap<Subtask, Given>) {
+        let mut state = self.lock();
+        state.given = given;
         self.tell(state);
     }
 

@@ -7,12 +7,13 @@ use std::{
 
 use arrow_array::{Array, cast::AsArray, types::Int64Type};
 use serde_json::Value;
-use wasmill_connectors::{Polled, Source, SourceConfig, Split};
+use wasmill_connectors::{Polled, ReadBefore, Source, SourceConfig, Split};
 use wasmill_flow::{Event, Progress, WatermarkGenerator, WatermarkOptions};
 use wasmill_model::{
     Batch,
     graph::{SourceTime, Vertex},
     ids::Subtask,
+    portions::Asks,
     time,
 };
 
@@ -26,6 +27,7 @@ use crate::{
     error::Error,
     row_limit::RowLimit,
     signal::{Signal, Wish},
+    subtask,
 };
 
 /// The source of one subtask.
@@ -42,6 +44,8 @@ pub(crate) struct Head {
     counters: Arc<Counters>,
     activity: Arc<Activity>,
     bad_rows: BadRows,
+    /// What it has asked for last.
+    asked_for: Option<Asks>,
     /// The origin of the generator's clock.
     started: Instant,
 }
@@ -52,7 +56,7 @@ pub(crate) struct Open<'a> {
     pub(crate) subtask: Subtask,
     pub(crate) config: &'a SourceConfig,
     /// All of the source.
-    pub(crate) splits: &'a [Split],
+    pub(crate) splits: &'a Arc<[Split]>,
     /// For each port and column: whether somebody downstream reads it.
     pub(crate) wanted: &'a [Vec<bool>],
     /// For each port: whether an edge leaves it.
@@ -64,26 +68,14 @@ pub(crate) struct Open<'a> {
     pub(crate) activity: Arc<Activity>,
     pub(crate) bad_rows: BadRows,
     /// How far all subtasks of the source had read at the checkpoint that is gone on from.
-    pub(crate) positions: Option<Vec<Value>>,
+    pub(crate) before: Option<ReadBefore>,
 }
 
 impl Head {
     /// Opens the source of a subtask.
     pub(crate) fn open(open: Open<'_>) -> Result<Self, Error> {
-        let Open {
-            vertex,
-            subtask,
-            config,
-            splits,
-            wanted,
-            read,
-            time,
-            limit,
-            counters,
-            activity,
-            bad_rows,
-            positions,
-        } = open;
+        let Open { vertex, subtask, config, splits, wanted, read, time, limit, counters, activity, bad_rows, before } =
+            open;
         // Behind the ports of the connector may come that of the dead letters, which the host fills.
         let asked = wanted.iter().enumerate().take(config.ports().len()).map(|(port, columns)| {
             let mut columns = columns.clone();
@@ -93,7 +85,7 @@ impl Head {
             read[port].then_some(columns)
         });
         let asked: Vec<Option<Vec<bool>>> = asked.collect();
-        let source = config.open(subtask.index, vertex.parallelism, splits, &asked, positions.as_deref());
+        let source = config.open(subtask.index, vertex.parallelism, splits, &asked, before.as_ref());
         let failed = |source| Error::Source { vertex: vertex.name.clone(), subtask: subtask.index, source };
         let source = source.map_err(failed)?;
         let started = Instant::now();
@@ -122,6 +114,7 @@ impl Head {
             counters,
             activity,
             bad_rows,
+            asked_for: None,
             started,
         })
     }
@@ -132,8 +125,9 @@ impl Head {
         chain: &mut Chain,
         signal: &Signal,
         checkpoints: &mut Option<Checkpointer>,
+        report: &mut impl FnMut(subtask::Progress),
     ) -> Result<(), Error> {
-        self.feed(chain, signal, checkpoints)?;
+        self.feed(chain, signal, checkpoints, report)?;
         // From here on nobody waits for it, however long its last timers take.
         self.activity.stand(Progress::Finished, None);
         self.counters.gauge(self.subtask.index).set_watermark(time::MAX);
@@ -150,17 +144,14 @@ impl Head {
         chain: &mut Chain,
         signal: &Signal,
         checkpoints: &mut Option<Checkpointer>,
+        report: &mut impl FnMut(subtask::Progress),
     ) -> Result<(), Error> {
         let mut looked_at = None;
         loop {
             let changes = signal.changes();
-            if let (Some(checkpoints), true) = (&mut *checkpoints, looked_at != Some(changes)) {
-                checkpoints.follow(chain, signal)?;
-                if let Some(barrier) = checkpoints.wanted(signal) {
-                    checkpoints.take(chain, barrier, Some(self.positions()))?;
-                }
+            if looked_at.replace(changes) != Some(changes) {
+                self.follow(chain, signal, checkpoints)?;
             }
-            looked_at = Some(changes);
             if self.limit.as_ref().is_some_and(|limit| limit.is_spent()) {
                 // Other sources may be waiting for rows that nobody wants any more.
                 signal.raise(Wish::Drain);
@@ -184,7 +175,9 @@ impl Head {
                 continue;
             }
             self.activity.set(Doing::Reading);
-            match self.poll(now)? {
+            let polled = self.poll(now)?;
+            self.ask(report);
+            match polled {
                 Polled::Batch { port, batch } => {
                     self.bad_rows.passed(batch.rows as u64);
                     self.deliver(chain, port, batch)?;
@@ -206,6 +199,34 @@ impl Head {
                 }
                 Polled::End => return Ok(()),
             }
+        }
+    }
+
+    /// Does what has become due with a change: takes what was given, and a checkpoint's part.
+    fn follow(
+        &mut self,
+        chain: &mut Chain,
+        signal: &Signal,
+        checkpoints: &mut Option<Checkpointer>,
+    ) -> Result<(), Error> {
+        if self.asked_for.is_some()
+            && let Some(given) = signal.given(self.subtask)
+        {
+            self.source.give(&given);
+        }
+        let Some(checkpoints) = checkpoints else { return Ok(()) };
+        checkpoints.follow(chain, signal)?;
+        match checkpoints.wanted(signal) {
+            Some(barrier) => checkpoints.take(chain, barrier, Some(self.positions())),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks for more before all was read, once each time.
+    fn ask(&mut self, report: &mut impl FnMut(subtask::Progress)) {
+        if let Some(asks) = self.source.asks().filter(|asks| self.asked_for != Some(*asks)) {
+            self.asked_for = Some(asks);
+            report(subtask::Progress::Asks(asks));
         }
     }
 

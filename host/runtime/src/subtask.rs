@@ -6,7 +6,7 @@ use std::{
 };
 
 use wasmill_flow::{Alignment, Event, Progress as Together, Step, Watermarks};
-use wasmill_model::{ids::CheckpointId, time};
+use wasmill_model::{ids::CheckpointId, portions::Asks, time};
 
 use crate::{
     activity::{Activity, Doing},
@@ -35,6 +35,8 @@ pub enum Progress {
     },
     /// Its sinks have made visible what belongs to the checkpoints up to this one.
     CommittedUpTo(CheckpointId),
+    /// Its source will soon have read what it was given.
+    Asks(Asks),
     /// All input has been handled; the results are durable, not yet visible.
     Prepared,
     Committed,
@@ -105,7 +107,7 @@ impl Made {
                 chain.nodes.iter().for_each(|node| node.counters.set_watermark(node.subtask, time::MAX));
                 chain.send_end()?;
             }
-            Feed::Source(head) => head.run(chain, signal, checkpoints)?,
+            Feed::Source(head) => head.run(chain, signal, checkpoints, report)?,
             Feed::Gate { gate, input_of_channel } => {
                 GateReader::new(gate, input_of_channel, signal, activity).run(chain, checkpoints)?;
             }

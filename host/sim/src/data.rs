@@ -5,7 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use wasmill_control::message::{At, Checkpoints, Said, SubtaskState, Trigger};
-use wasmill_model::ids::{CheckpointId, Subtask};
+use wasmill_model::{
+    ids::{CheckpointId, Subtask},
+    portions::{Asks, Given},
+};
 
 use crate::{
     Sabotage,
@@ -39,13 +42,24 @@ pub(crate) struct Kept {
     pub(crate) checkpoints: Checkpoints,
     /// Parallelism of sources and of sinks.
     pub(crate) chains: [u32; 2],
+    /// What its sources were given to read.
+    pub(crate) given: BTreeMap<Subtask, Given>,
 }
 
 /// What a subtask holds.
 #[derive(Debug, Default)]
 pub(crate) struct Data {
-    /// Of a source.
+    /// Of a source: how far the splits of its share were when it began, and how far those are that it reads.
     positions: BTreeMap<u32, u64>,
+    /// Those that it reads: what it began with, and what it was given.
+    own: Vec<u32>,
+    /// Those that are given to whoever asks, by their numbers.
+    pool: Vec<u32>,
+    /// How far they were.
+    before: BTreeMap<u32, u64>,
+    /// How much of the pool it has, and what it has asked for.
+    has: u32,
+    asked_for: Option<Asks>,
     /// Of a sink.
     counts: BTreeMap<u32, u64>,
     rows: Vec<Counted>,
@@ -68,6 +82,11 @@ impl Data {
         let with_end = self.ended && Some(to) > self.said;
         let is_in = |(of, _): &mut (Option<CheckpointId>, _)| of.map_or(with_end, |of| of <= to);
         self.pending.extract_if(.., is_in).map(|(_, transaction)| transaction).collect()
+    }
+
+    /// How far a split is that it reads, or was.
+    fn position(&self, split: u32) -> u64 {
+        self.positions.get(&split).or(self.before.get(&split)).copied().unwrap_or(0)
     }
 
     fn part(&self, is_source: bool) -> Part {
@@ -99,7 +118,10 @@ impl World {
         };
         let mut data = Data::default();
         if is_source(subtask) {
-            data.positions = numbers(manifest.as_ref().map(|manifest| &manifest.positions));
+            let before = manifest.as_ref().map(|manifest| &manifest.positions);
+            data.positions = numbers(before);
+            data.before = before.cloned().unwrap_or_default();
+            self.deal_out(of, subtask, parallelism, &mut data);
         } else {
             data.counts = numbers(manifest.as_ref().map(|manifest| &manifest.counts));
             let open = manifest.as_ref().map_or(&[][..], |manifest| &manifest.open);
@@ -197,18 +219,67 @@ impl World {
             world.channels.get(&(of, subtask.index, sink)).is_none_or(|channel| channel.len() < CHANNEL_MAX)
         };
         let bounded = !self.is_endless(of);
-        for split in self.data(index, of, subtask).positions.keys().copied().collect::<Vec<_>>() {
-            let position = self.data(index, of, subtask).positions[&split];
+        self.ask(index, of, subtask, bounded);
+        for split in self.data(index, of, subtask).own.clone() {
+            let position = self.data(index, of, subtask).position(split);
             if (0..sinks).all(|sink| room(self, sink)) && (!bounded || position < ROWS) {
                 self.send(of, subtask.index, sinks, Item::Row((split, position)));
                 self.data(index, of, subtask).positions.insert(split, position + 1);
             }
         }
-        let read = bounded && self.data(index, of, subtask).positions.values().all(|position| *position >= ROWS);
+        let read = bounded && self.has_read_all(index, of, subtask);
         if read || self.drains(index, of, subtask) {
             self.send(of, subtask.index, sinks, Item::End);
             self.come_to_end(index, of, subtask);
         }
+    }
+
+    /// What a source begins with: of endless splits its share, as each is read for ever; else one that is left, and the others are
+    /// shared out.
+    fn deal_out(&self, of: Try, subtask: Subtask, parallelism: u32, data: &mut Data) {
+        if self.is_endless(of) {
+            data.own = share(SPLITS, subtask.index, parallelism).collect();
+            return;
+        }
+        let mut left: Vec<u32> = (0..SPLITS).filter(|split| data.position(*split) < ROWS).collect();
+        data.pool = left.split_off(left.len().min(parallelism as usize));
+        data.own = left.get(subtask.index as usize).copied().into_iter().collect();
+    }
+
+    /// Takes what it was given, and asks for more when it has one split at most that is not read.
+    fn ask(&mut self, index: usize, of: Try, subtask: Subtask, bounded: bool) {
+        let all = self.kept(index, of).given;
+        let Some(mut given) = all.get(&subtask).cloned() else {
+            return self.ask_if_near_end(index, of, subtask, bounded);
+        };
+        if self.is(Sabotage::TakesWhatOthersGot) {
+            given.portions = all.into_values().flat_map(|given| given.portions).collect();
+        }
+        let data = self.data(index, of, subtask);
+        for number in given.portions.iter().skip(data.has as usize) {
+            data.own.push(data.pool[*number as usize]);
+            data.has += 1;
+        }
+        self.ask_if_near_end(index, of, subtask, bounded && !given.is_all);
+    }
+
+    fn ask_if_near_end(&mut self, index: usize, of: Try, subtask: Subtask, more: bool) {
+        let data = self.data(index, of, subtask);
+        let unread = data.own.iter().filter(|split| data.position(**split) < ROWS).count();
+        let asks = Asks { of: data.pool.len() as u32, has: data.has };
+        if more && asks.of > 0 && unread <= 1 && data.asked_for != Some(asks) {
+            data.asked_for = Some(asks);
+            self.say(index, of, subtask, Said::Asks(asks));
+        }
+    }
+
+    /// Whether it has read what it has, and nothing more will come.
+    fn has_read_all(&mut self, index: usize, of: Try, subtask: Subtask) -> bool {
+        let is_all = self.kept(index, of).given.get(&subtask).is_some_and(|given| given.is_all);
+        let ends = self.is(Sabotage::EndsUnasked);
+        let data = self.data(index, of, subtask);
+        let read = data.own.iter().all(|split| data.position(*split) >= ROWS);
+        read && (data.pool.is_empty() || is_all || ends)
     }
 
     /// Makes a part durable and says so, unless that fails.

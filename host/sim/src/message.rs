@@ -100,6 +100,7 @@ pub(crate) fn said(said: &Said) -> String {
         Said::Part { at: At::End, .. } => "part at its end".to_owned(),
         Said::Declined { checkpoint, .. } => format!("declines {}", short(*checkpoint)),
         Said::Committed(to) => format!("committed to {}", short(*to)),
+        Said::Asks(asks) => format!("has {} of {}", asks.has, asks.of),
     }
 }
 

@@ -46,10 +46,14 @@ pub enum Sabotage {
     ForgetsCheckpoint,
     /// Of no checkpoint it is said that sinks have prepared something: a job falls back although rows are visible.
     ClaimsNothingVisible,
+    /// A source ends when it has read what it has, and does not wait to hear that nothing is left.
+    EndsUnasked,
+    /// A source takes what other subtasks beside it were given for its own.
+    TakesWhatOthersGot,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::AnswersBeforeDurable,
         Self::SkipsTombstone,
         Self::ForgetsEpoch,
@@ -71,5 +75,7 @@ impl Sabotage {
         Self::EndReplacesPart,
         Self::ForgetsCheckpoint,
         Self::ClaimsNothingVisible,
+        Self::EndsUnasked,
+        Self::TakesWhatOthersGot,
     ];
 }

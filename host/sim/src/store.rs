@@ -114,7 +114,13 @@ impl Store {
         let mut all = Manifest { job, checkpoint, last, positions, counts, transactions, open };
         for (_, _, content) in parts {
             match &self.parts[content.parse::<usize>().expect("it was kept here")] {
-                Part::Source { positions } => all.positions.extend(positions),
+                // Of two that speak of one split the further one reads it.
+                Part::Source { positions } => {
+                    for (split, position) in positions {
+                        let known = all.positions.entry(*split).or_insert(0);
+                        *known = (*known).max(*position);
+                    }
+                }
                 Part::Sink { counts, transactions, open } => {
                     all.open.extend(open);
                     all.counts.extend(counts);

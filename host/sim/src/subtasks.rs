@@ -10,6 +10,7 @@ use wasmill_model::{
     Timestamp,
     fault::{Code, Domain},
     ids::Subtask,
+    portions::Given,
 };
 
 use crate::{
@@ -69,7 +70,7 @@ impl World {
         let shape = &self.shapes[&of];
         let kept = shape.checkpoints.map(|_| {
             let (checkpoints, chains) = (Checkpoints::default(), [shape.chains[0], shape.chains[1]]);
-            Kept { restore, passed, checkpoints, chains }
+            Kept { restore, passed, checkpoints, chains, given: BTreeMap::new() }
         });
         let attempted = Attempted { subtasks, told_to_stop: false, kept };
         let all: Vec<Subtask> = attempted.subtasks.keys().copied().collect();
@@ -101,6 +102,13 @@ impl World {
     pub(crate) fn keep_checkpoints(&mut self, index: usize, of: Try, checkpoints: Checkpoints) {
         if let Some(kept) = self.taskmanagers[index].attempts.get_mut(&of).and_then(|of| of.kept.as_mut()) {
             kept.checkpoints = checkpoints;
+        }
+    }
+
+    /// What sources were given is theirs, whatever they do next.
+    pub(crate) fn give(&mut self, index: usize, of: Try, given: Vec<(Subtask, Given)>) {
+        if let Some(kept) = self.taskmanagers[index].attempts.get_mut(&of).and_then(|of| of.kept.as_mut()) {
+            kept.given = given.into_iter().collect();
         }
     }
 

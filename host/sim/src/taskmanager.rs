@@ -305,6 +305,7 @@ impl World {
                 }
                 // What is pretended here has no event times.
                 Command::Limits { .. } => {}
+                Command::Give { job, attempt, given } => self.give(index, (job, attempt), given),
                 Command::Drain { job, attempt } => self.drain_subtasks(index, (job, attempt)),
                 Command::Commit { job, attempt } => {
                     self.counts.commits += 1;
@@ -337,6 +338,7 @@ fn shown(command: &Command) -> String {
         }
         Command::Checkpoints { job, attempt, checkpoints } => format!("keep {job} {attempt}: {checkpoints:?}"),
         Command::Limits { job, attempt, limits } => format!("limit {job} {attempt}: {limits:?}"),
+        Command::Give { job, attempt, given } => format!("give {job} {attempt}: {given:?}"),
         Command::Drain { job, attempt } => format!("drain {job} {attempt}"),
         Command::Commit { job, attempt } => format!("commit {job} {attempt}"),
         Command::Stop { job, attempt } => format!("stop {job} {attempt}"),

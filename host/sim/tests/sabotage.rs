@@ -38,7 +38,8 @@ fn forgets_incarnation() {
 
 #[test]
 fn forgets_attempt() {
-    found_within(5_000, Sabotage::ForgetsAttempt, &["subtasks have prepared", "no complete checkpoint covers it"]);
+    let rules = ["subtasks have prepared", "no complete checkpoint covers it", "has not ended"];
+    found_within(5_000, Sabotage::ForgetsAttempt, &rules);
 }
 
 #[test]
@@ -131,4 +132,14 @@ fn forgets_checkpoint() {
 #[test]
 fn claims_nothing_visible() {
     found_within(500, Sabotage::ClaimsNothingVisible, &["to which nobody has agreed", "is visible twice"]);
+}
+
+#[test]
+fn ends_unasked() {
+    found_within(200, Sabotage::EndsUnasked, &["has not read all its input"]);
+}
+
+#[test]
+fn takes_what_others_got() {
+    found_within(200, Sabotage::TakesWhatOthersGot, &["is visible twice", "rows are visible of"]);
 }

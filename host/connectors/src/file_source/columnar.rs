@@ -10,7 +10,11 @@ use std::{
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow_schema::{ArrowError, DataType as ArrowType, Field as ArrowField, SchemaRef};
 use serde_json::Value;
-use wasmill_model::{Batch, DataType, Field, Schema, fault::Code};
+use wasmill_model::{
+    Batch, DataType, Field, Schema,
+    fault::Code,
+    portions::{Asks, Given},
+};
 
 use crate::{
     BadRow, Error, Polled, Source, Split,
@@ -302,10 +306,10 @@ impl OpenFile {
 }
 
 impl Source for ColumnarSource {
-    fn poll(&mut self, _now_ms: i64) -> Result<Polled, Error> {
+    fn poll(&mut self, now_ms: i64) -> Result<Polled, Error> {
         loop {
             let Some(mut open) = self.open.take() else {
-                let Some((split, _)) = self.files.begin() else { return Ok(Polled::End) };
+                let Some((split, _)) = self.files.begin() else { return Ok(self.files.nothing_waits(now_ms)) };
                 self.open = Some(self.open(split)?);
                 continue;
             };
@@ -338,5 +342,14 @@ impl Source for ColumnarSource {
 
     fn positions(&self) -> Vec<Value> {
         self.files.positions()
+    }
+
+    fn asks(&self) -> Option<Asks> {
+        // How many bytes of an open file were read is not known: a large one counts until it has ended.
+        self.files.asks(0)
+    }
+
+    fn give(&mut self, given: &Given) {
+        self.files.give(given);
     }
 }

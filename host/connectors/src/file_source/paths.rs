@@ -69,7 +69,7 @@ impl Paths {
         // A pipe under `/dev/fd` has no name of its own: it counts by the one it was given.
         files.retain(|path| seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
         let standard_input = self.standard_input.then(Split::standard_input);
-        Ok(standard_input.into_iter().chain(files.into_iter().map(|path| Split { path })).collect())
+        Ok(standard_input.into_iter().chain(files.into_iter().map(Split::of_file)).collect())
     }
 }
 

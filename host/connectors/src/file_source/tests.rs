@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use arrow_array::cast::AsArray;
@@ -231,7 +232,7 @@ fn one_file_after_another() {
 fn a_subtask_without_splits_ends_at_once() {
     let folder = folder();
     let config = config(folder.path(), "format = \"lines\"\npath = \"*\"");
-    let (batches, result) = drain(config.open(1, 2, &[], &all(&config), None).expect("nothing to open"));
+    let (batches, result) = drain(config.open(1, 2, &Arc::default(), &all(&config), None).expect("nothing to open"));
     assert!(batches.is_empty() && result.is_ok());
 }
 

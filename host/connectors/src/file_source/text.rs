@@ -3,7 +3,10 @@
 use std::mem;
 
 use serde_json::Value;
-use wasmill_model::Batch;
+use wasmill_model::{
+    Batch,
+    portions::{Asks, Given},
+};
 
 use crate::{
     BadRow, Error, Polled, Source, Split,
@@ -71,6 +74,8 @@ impl BadRows {
 pub(crate) struct TextSource {
     files: Files,
     meter: Meter,
+    /// Bytes that were read before the file that is open.
+    read_before: u64,
     options: BlockOptions,
     decoder: Box<dyn Decoder>,
     open: Option<OpenSplit>,
@@ -96,8 +101,8 @@ enum Input {
 impl TextSource {
     pub(super) fn new(files: Files, options: BlockOptions, decoder: Box<dyn Decoder>) -> Self {
         let bad = BadRows::up_to(1);
-        let meter = Meter::of(files.paths());
-        Self { files, meter, options, decoder, open: None, bad, failed: None }
+        let meter = Meter::of(files.share_bytes().unwrap_or(0));
+        Self { files, meter, read_before: 0, options, decoder, open: None, bad, failed: None }
     }
 }
 
@@ -133,7 +138,8 @@ impl Source for TextSource {
                 return Err(error);
             }
             let Some(open) = &mut self.open else {
-                let Some((split, from)) = self.files.begin() else { return Ok(Polled::End) };
+                let Some((split, from)) = self.files.begin() else { return Ok(self.files.nothing_waits(now_ms)) };
+                self.read_before = self.meter.done();
                 self.decoder.begin();
                 self.open = Some(OpenSplit::open(&split, &from, self.options, &self.meter)?);
                 continue;
@@ -176,5 +182,13 @@ impl Source for TextSource {
 
     fn progress(&self) -> Option<(u64, u64)> {
         self.meter.progress()
+    }
+
+    fn asks(&self) -> Option<Asks> {
+        self.files.asks(self.meter.done() - self.read_before)
+    }
+
+    fn give(&mut self, given: &Given) {
+        self.files.give(given);
     }
 }

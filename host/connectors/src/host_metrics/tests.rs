@@ -1,5 +1,7 @@
 //! Rounds of measurements on this machine.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::{
@@ -29,7 +31,7 @@ fn poll(config: &SourceConfig, source: &mut dyn Source, now_ms: i64) -> (Vec<(St
 fn rounds_come_at_their_interval_and_end() {
     let config = config("interval = \"500ms\"\ncount = 2");
     assert!(config.bounded());
-    let mut source = config.open(0, 1, &[], &all(&config), None).expect("nothing to open");
+    let mut source = config.open(0, 1, &Arc::default(), &all(&config), None).expect("nothing to open");
     let (found, last) = poll(&config, source.as_mut(), 1_000);
     assert!(found.is_empty() && matches!(last, Polled::Pending { retry_at_ms: 1_500 }));
     let (found, last) = poll(&config, source.as_mut(), 1_499);
@@ -45,7 +47,7 @@ fn rounds_come_at_their_interval_and_end() {
 fn what_is_measured_makes_sense() {
     let config = config("interval = \"1s\"");
     assert!(!config.bounded());
-    let mut source = config.open(0, 1, &[], &all(&config), None).expect("nothing to open");
+    let mut source = config.open(0, 1, &Arc::default(), &all(&config), None).expect("nothing to open");
     poll(&config, source.as_mut(), 0);
     let (found, _) = poll(&config, source.as_mut(), 1_000);
     for (port, rows) in &found {
@@ -68,7 +70,7 @@ fn what_is_measured_makes_sense() {
 fn ports_that_nobody_reads_bring_nothing() {
     let config = config("");
     let wanted = vec![None, Some(vec![false, true, false]), None, None];
-    let mut source = config.open(0, 1, &[], &wanted, None).expect("nothing to open");
+    let mut source = config.open(0, 1, &Arc::default(), &wanted, None).expect("nothing to open");
     poll(&config, source.as_mut(), 0);
     let (found, _) = poll(&config, source.as_mut(), 1_000);
     let [(port, rows)] = &found[..] else { panic!("one batch of one port") };
@@ -79,7 +81,7 @@ fn ports_that_nobody_reads_bring_nothing() {
 #[test]
 fn only_one_subtask_measures() {
     let config = config("");
-    let mut source = config.open(1, 2, &[], &all(&config), None).expect("nothing to open");
+    let mut source = config.open(1, 2, &Arc::default(), &all(&config), None).expect("nothing to open");
     assert!(matches!(source.poll(0), Ok(Polled::End)));
 }
 

@@ -1,11 +1,14 @@
 //! The same events whatever the parallelism, and those of the reference.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 
 use crate::{
-    Polled, SourceConfig,
+    Polled, ReadBefore, SourceConfig,
     testing::{all, drain, rows, source},
 };
 
@@ -19,7 +22,7 @@ fn events(keys: &str, parallelism: u32) -> HashMap<String, Vec<Value>> {
     let mut found: HashMap<String, Vec<Value>> = HashMap::new();
     for subtask in 0..parallelism {
         let (batches, result) =
-            drain(config.open(subtask, parallelism, &[], &all(&config), None).expect("nothing can fail"));
+            drain(config.open(subtask, parallelism, &Arc::default(), &all(&config), None).expect("nothing can fail"));
         result.expect("nothing can fail");
         for (port, batch) in batches {
             assert!((1..=4_096).contains(&batch.rows));
@@ -143,7 +146,9 @@ fn event_times_follow_their_own_rate() {
 fn a_rate_is_kept() {
     for (keys, parallelism) in [("only_bids = true", 1), ("only_bids = true", 3), ("", 2)] {
         let config = config(&format!("rate = 1000\n{keys}"));
-        let open = |subtask| config.open(subtask, parallelism, &[], &all(&config), None).expect("nothing can fail");
+        let open = |subtask| {
+            config.open(subtask, parallelism, &Arc::default(), &all(&config), None).expect("nothing can fail")
+        };
         let mut sources: Vec<_> = (0..parallelism).map(open).collect();
         let mut made = 0;
         let start_ms = 1_000_000;
@@ -161,7 +166,7 @@ fn a_rate_is_kept() {
 #[test]
 fn waiting_ends_when_the_next_event_is_due() {
     let config = config("rate = 3\nonly_bids = true\nevents = 2");
-    let mut source = config.open(0, 1, &[], &all(&config), None).expect("nothing can fail");
+    let mut source = config.open(0, 1, &Arc::default(), &all(&config), None).expect("nothing can fail");
     let mut poll = |now_ms| source.poll(now_ms).expect("nothing can fail");
     let Polled::Pending { retry_at_ms } = poll(1_000) else { panic!("nothing is due") };
     assert_eq!(retry_at_ms, 1_334);
@@ -180,7 +185,7 @@ fn what_nobody_reads_is_not_made() {
     wanted[0] = Some(vec![false, true, false, false, false, true, false]);
     wanted[1] = None;
     wanted[2] = Some(vec![false; 8]);
-    let (batches, _) = drain(config.open(0, 1, &[], &wanted, None).expect("nothing can fail"));
+    let (batches, _) = drain(config.open(0, 1, &Arc::default(), &wanted, None).expect("nothing can fail"));
     assert_eq!(batches.iter().map(|(port, batch)| (*port, batch.rows)).collect::<Vec<_>>(), [(2, 20), (0, 920)]);
     assert!(batches[0].1.columns.iter().all(Option::is_none));
     let row = &rows(&batches[1].1, &config.ports()[0].schema)[0];
@@ -197,7 +202,7 @@ fn a_poll_comes_back_also_if_nobody_reads_the_events() {
     for port in ["auctions", "persons", ""] {
         let wanted = config.ports().iter().map(|p| (p.name == port).then(|| vec![true; p.schema.len()]));
         let wanted: Vec<_> = wanted.collect();
-        let mut source = config.open(0, 1, &[], &wanted, None).expect("nothing can fail");
+        let mut source = config.open(0, 1, &Arc::default(), &wanted, None).expect("nothing can fail");
         assert!(matches!(source.poll(5), Ok(Polled::Pending { retry_at_ms: 5 })));
     }
 }
@@ -228,13 +233,13 @@ fn settings() {
 fn some(
     config: &SourceConfig,
     parallelism: u32,
-    from: Option<&[Value]>,
+    from: Option<&ReadBefore>,
     polls: usize,
     found: &mut Vec<String>,
-) -> Vec<Value> {
-    let mut positions = Vec::new();
+) -> ReadBefore {
+    let mut before = ReadBefore::default();
     for subtask in 0..parallelism {
-        let mut source = config.open(subtask, parallelism, &[], &all(config), from).expect("it goes on");
+        let mut source = config.open(subtask, parallelism, &Arc::default(), &all(config), from).expect("it goes on");
         for _ in 0..polls {
             match source.poll(0).expect("nothing can fail") {
                 Polled::Batch { port, batch } => {
@@ -245,9 +250,9 @@ fn some(
                 other => panic!("nothing waits or is bad: {other:?}"),
             }
         }
-        positions.extend(source.positions());
+        before.positions.extend(source.positions());
     }
-    positions
+    before
 }
 
 #[test]
@@ -274,12 +279,12 @@ fn whoever_goes_on_makes_each_event_once() {
 #[test]
 fn a_rate_is_kept_to_from_where_it_goes_on() {
     let config = config("events = 100000\nrate = 1000\nonly_bids = true");
-    let mut source = config.open(0, 1, &[], &all(&config), None).expect("nothing can fail");
+    let mut source = config.open(0, 1, &Arc::default(), &all(&config), None).expect("nothing can fail");
     assert!(matches!(source.poll(0), Ok(Polled::Pending { .. })));
     let Ok(Polled::Batch { batch, .. }) = source.poll(3_000) else { panic!("events are due") };
     assert_eq!(batch.rows, 3_000);
-    let positions = source.positions();
-    let mut again = config.open(0, 1, &[], &all(&config), Some(&positions)).expect("it goes on");
+    let before = ReadBefore { positions: source.positions(), ..ReadBefore::default() };
+    let mut again = config.open(0, 1, &Arc::default(), &all(&config), Some(&before)).expect("it goes on");
     assert!(matches!(again.poll(50_000), Ok(Polled::Pending { retry_at_ms: 50_001 })), "none is due at once");
     let Ok(Polled::Batch { batch, .. }) = again.poll(50_100) else { panic!("events are due") };
     assert_eq!(batch.rows, 100);

@@ -18,6 +18,7 @@ enum Kind {
     End,
     Declined,
     Committed,
+    Asks,
 }
 
 /// Bounded by the subtasks of the attempts that are ordered: a later report of a subtask takes the place of an earlier one of its
@@ -75,6 +76,7 @@ fn key(report: &Report) -> (JobId, Attempt, Subtask, Kind) {
         Said::Part { at: At::End, .. } => Kind::End,
         Said::Declined { .. } => Kind::Declined,
         Said::Committed(_) => Kind::Committed,
+        Said::Asks(_) => Kind::Asks,
     };
     (report.job, report.attempt, report.subtask, kind)
 }

@@ -4,6 +4,7 @@ use expect_test::{Expect, expect};
 use wasmill_model::{
     fault::{Code, Domain},
     ids::CheckpointId,
+    portions::Asks,
 };
 
 use super::*;
@@ -29,10 +30,14 @@ enum Hears {
     Keeps(u64, Wish, Checkpoints),
     /// As `Orders`, of the first attempt of the first job, whose source may go on up to a watermark.
     Limits(u64, Wish, Timestamp),
+    /// As `Orders`, of the first attempt of the first job, whose source has been given so many portions.
+    Gives(u64, Wish, u32),
     Passes(Timestamp),
 }
 
-use Hears::{Acknowledged, Contact, Keeps, Limits, Orders as Ordered, OrdersOf, Passes, Registered, Says, Tells};
+use Hears::{
+    Acknowledged, Contact, Gives, Keeps, Limits, Orders as Ordered, OrdersOf, Passes, Registered, Says, Tells,
+};
 
 fn orders(epoch: u64, version: u64, orders: Vec<(u64, u32, Wish)>) -> Event {
     let order = |(job, count, wish)| Order {
@@ -44,6 +49,7 @@ fn orders(epoch: u64, version: u64, orders: Vec<(u64, u32, Wish)>) -> Event {
         restore: None,
         checkpoints: Checkpoints::default(),
         limits: Vec::new(),
+        given: Vec::new(),
     };
     Event::Orders(Orders { epoch: Epoch(epoch), version, orders: orders.into_iter().map(order).collect() })
 }
@@ -80,6 +86,10 @@ fn show(command: &Command) -> String {
             let limits: Vec<String> = limits.iter().map(|(subtask, limit)| format!("{subtask} to {limit}")).collect();
             format!("{attempt}: {}", limits.join(", "))
         }
+        Command::Give { attempt, given, .. } => {
+            let given = given.iter().map(|(subtask, Given { portions, .. })| format!("{subtask} has {portions:?}"));
+            format!("{attempt}: {}", given.collect::<Vec<_>>().join(", "))
+        }
         Command::Drain { job, attempt } => format!("drain {job} {attempt}"),
         Command::Commit { job, attempt } => format!("commit {job} {attempt}"),
         Command::Stop { job, attempt } => format!("stop {job} {attempt}"),
@@ -95,6 +105,7 @@ fn show(command: &Command) -> String {
                 Said::Part { at: At::End, .. } => "part at its end".to_owned(),
                 Said::Declined { checkpoint, .. } => format!("declines {}", checkpoint.0),
                 Said::Committed(to) => format!("committed to {}", to.0),
+                Said::Asks(asks) => format!("has {} of {}", asks.has, asks.of),
             };
             let all: Vec<String> =
                 reports.iter().map(|r| format!("{} {} {}", r.attempt, r.subtask, said(&r.said))).collect();
@@ -126,6 +137,42 @@ fn limits_of_sources_are_those_of_the_newest_orders() {
     );
 }
 
+#[test]
+fn a_source_that_asks_is_given_what_the_newest_orders_say() {
+    let asks = |has| Tells(1, 0, Said::Asks(Asks { of: 9, has }));
+    check(
+        vec![
+            Registered(1),
+            Ordered(1, vec![(1, 1, Wish::Run)]),
+            asks(0),
+            Gives(2, Wish::Run, 1),
+            // Of two asks the later one counts, and it is said until it was taken.
+            asks(1),
+            Passes(600),
+            Contact,
+            asks(2),
+            Acknowledged(2),
+            Gives(4, Wish::Run, 3),
+            Gives(3, Wish::Run, 2),
+            Gives(5, Wish::Run, 3),
+        ],
+        expect![[r#"
+            - 
+            - start job-1 attempt-1.1: 0[0] 1[0]
+            - report to 1: attempt-1.1 0[0] has 0 of 9
+            - attempt-1.1: 0[0] has [0]
+            - report to 2: attempt-1.1 0[0] has 1 of 9
+            - report to 2: attempt-1.1 0[0] has 1 of 9
+            - 
+            - report to 3: attempt-1.1 0[0] has 2 of 9
+            - 
+            - attempt-1.1: 0[0] has [0, 1, 2]
+            - 
+            - 
+        "#]],
+    );
+}
+
 fn check(all: Vec<Hears>, expected: Expect) {
     let mut agent = Agent::new(Config::default(), TaskManagerId(1), Incarnation(1));
     let mut now_ms = 0;
@@ -149,6 +196,12 @@ fn check(all: Vec<Hears>, expected: Expect) {
             Limits(version, wish, limit) => {
                 let Event::Orders(mut all) = orders(1, version, vec![(1, 1, wish)]) else { panic!("it makes orders") };
                 all.orders[0].limits = vec![(subtask(0, 0), limit)];
+                agent.handle(now_ms, Event::Orders(all))
+            }
+            Gives(version, wish, portions) => {
+                let Event::Orders(mut all) = orders(1, version, vec![(1, 1, wish)]) else { panic!("it makes orders") };
+                let given = Given { portions: (0..portions).collect(), is_all: false };
+                all.orders[0].given = vec![(subtask(0, 0), given)];
                 agent.handle(now_ms, Event::Orders(all))
             }
             Keeps(version, wish, checkpoints) => agent.handle(now_ms, keeps(version, wish, checkpoints)),

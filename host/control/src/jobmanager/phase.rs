@@ -23,6 +23,7 @@ use crate::{
         drift::Drift,
         job::subtasks,
         replace::Replacing,
+        splits::Sharing,
     },
     message::{Cause, Checkpoints, Place, Restore, SubtaskState, Wish},
 };
@@ -109,6 +110,8 @@ pub(super) struct Placed {
     pub(super) committed: BTreeMap<Subtask, CheckpointId>,
     /// How far its sources are, and may go.
     pub(super) drift: Drift,
+    /// What its sources have been given to read.
+    pub(super) sharing: Sharing,
 }
 
 #[derive(Debug)]

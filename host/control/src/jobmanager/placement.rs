@@ -9,6 +9,7 @@ use crate::{
         Desired, JobEvent, JobManager, Restart,
         drift::Drift,
         phase::{Job, Phase, Placed, Stage, Then},
+        splits::Sharing,
     },
     message::{Checkpoints, Place, Wish},
 };
@@ -75,6 +76,7 @@ impl JobManager {
             ends: BTreeMap::new(),
             committed: BTreeMap::new(),
             drift: Drift::new(&job.record.shape, self.now_ms),
+            sharing: Sharing::default(),
         };
         let taskmanagers = placed.taskmanagers().into_iter().map(|(id, _)| id).collect();
         job.phase = Phase::Placed { placed, stage: Stage::Deploying };

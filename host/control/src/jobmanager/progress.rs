@@ -54,6 +54,7 @@ impl JobManager {
                 self.note_visible(id);
                 self.answer_savepoints(id);
             }
+            Said::Asks(asks) => self.take_asks(id, subtask, asks),
         }
     }
 

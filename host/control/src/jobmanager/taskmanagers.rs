@@ -1,6 +1,6 @@
 //! TaskManagers: who is there, for how long they are believed to be, and what is wished of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wasmill_model::{
     Timestamp,
@@ -11,7 +11,7 @@ use wasmill_model::{
 use crate::{
     jobmanager::{
         Command, JobEvent, JobManager,
-        phase::{Job, Phase},
+        phase::{Job, Phase, Placed},
     },
     message::{Cause, Order, Orders, SubtaskState, Wish},
 };
@@ -140,16 +140,23 @@ impl JobManager {
 
     /// Orders what is wished, and how far the checkpoints are.
     pub(super) fn order(&mut self, id: JobId) {
+        let taskmanagers = self.jobs[&id].placed().map_or_else(BTreeSet::new, Placed::taskmanagers);
+        self.order_of(id, taskmanagers);
+    }
+
+    /// Orders it of some of the TaskManagers, if nothing has changed for the others.
+    pub(super) fn order_of(&mut self, id: JobId, taskmanagers: impl IntoIterator<Item = (TaskManagerId, Incarnation)>) {
         let job = &self.jobs[&id];
         let Some(placed) = job.placed() else { return };
-        for (taskmanager, incarnation) in placed.taskmanagers() {
+        for (taskmanager, incarnation) in taskmanagers {
             let known = self.taskmanagers.get_mut(&taskmanager).filter(|known| known.incarnation == incarnation);
             if let Some(known) = known {
                 let (attempt, placement) = (placed.attempt, placed.places.clone());
                 let subtasks = job.subtasks_on(taskmanager, incarnation);
                 let (wish, restore, checkpoints) = (placed.wish, placed.restore.clone(), placed.checkpoints);
                 let limits = placed.drift.limits_of(&subtasks);
-                let order = Order { job: id, attempt, wish, subtasks, placement, restore, checkpoints, limits };
+                let given = placed.sharing.given_to(&subtasks);
+                let order = Order { job: id, attempt, wish, subtasks, placement, restore, checkpoints, limits, given };
                 known.orders.insert(id, order);
                 self.to_tell.insert(taskmanager);
             }

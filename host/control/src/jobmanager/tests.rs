@@ -4,6 +4,7 @@ use expect_test::{Expect, expect};
 use wasmill_model::{
     fault::{Code, Domain},
     ids::{Attempt, Subtask},
+    portions::Asks,
 };
 
 use super::*;
@@ -16,6 +17,7 @@ mod finals;
 mod recovery;
 mod replacing;
 mod savepoints;
+mod splits;
 mod transcript;
 
 use transcript::{manifest, shown, shown_event};

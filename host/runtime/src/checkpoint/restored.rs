@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use serde_json::Value;
-use wasmill_connectors::SinkParts;
+use wasmill_connectors::{ReadBefore, SinkParts};
 use wasmill_model::{
     Field, JobGraph,
     descriptor::{Cell, CellKind},
@@ -54,10 +53,12 @@ impl Restored {
     }
 
     /// How far the subtasks of a source had read. `None`: it is new.
-    pub(crate) fn positions(&self, source: &str) -> Option<Vec<Value>> {
+    pub(crate) fn read_before(&self, source: &str, parallelism: u32) -> Option<ReadBefore> {
         let subtasks = &self.vertex(source)?.subtasks;
         let arrays = subtasks.iter().filter_map(|kept| kept.position.as_ref()?.as_array());
-        Some(arrays.flatten().cloned().collect())
+        let positions = arrays.flatten().cloned().collect();
+        let ended = (0..parallelism).filter(|subtask| self.had_ended(source, *subtask, parallelism)).collect();
+        Some(ReadBefore { positions, ended })
     }
 
     /// What the subtasks of a sink had not made visible. `None`: it is new. Of a savepoint all that was prepared is visible, and

@@ -26,6 +26,7 @@ pub(super) fn shown_event(event: &Event) -> String {
                 Said::Part { at: At::End, .. } => "part at its end".to_owned(),
                 Said::Declined { checkpoint, .. } => format!("declines {}", short(*checkpoint)),
                 Said::Committed(to) => format!("committed to {}", short(*to)),
+                Said::Asks(Asks { of, has }) => format!("has {has} of {of} portions"),
             };
             let all: Vec<String> = reports.iter().map(|r| format!("{} {}", r.subtask, said(&r.said))).collect();
             format!("{taskmanager} reports {}", all.join(", "))
@@ -55,6 +56,7 @@ fn shown_order(order: &Order) -> String {
         line += &format!(" from {manifest}{known}{passed}");
     }
     line += &drift::shown(order);
+    line += &splits::shown(order);
     let Checkpoints { triggered, completed, given_up } = order.checkpoints;
     if let Some(Trigger { id, savepoint }) = triggered {
         line += &format!(", {} {}", if savepoint { "savepoint" } else { "take" }, short(id));
