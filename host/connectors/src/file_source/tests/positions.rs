@@ -240,8 +240,9 @@ fn who_has_read_all_waits_until_it_is_told_that_nothing_is_left() {
     small(folder.path(), 3);
     let mut attempt = Attempt::new(&config(folder.path(), JSON), 2, None);
     let source = &mut attempt.sources[1].0;
-    assert_eq!(source.asks(), Some(Asks { of: 1, has: 0 }), "it has one small file");
+    assert_eq!(source.asks(), None, "it has not begun what it has");
     assert_eq!(numbers(&source.poll(0).expect("readable")), [1]);
+    assert_eq!(source.asks(), Some(Asks { of: 1, has: 0 }), "it has one small file");
     assert!(matches!(source.poll(500), Ok(Polled::Pending { retry_at_ms: 1_500 })));
     // What comes twice is taken once.
     for is_all in [false, false, true] {
