@@ -22,6 +22,7 @@ mod golden;
 mod jobs;
 mod plugins;
 mod recovery;
+mod rescales;
 mod savepoints;
 mod security;
 mod splits;
