@@ -1,6 +1,9 @@
 //! Operators that misbehave: every limit bites, and nothing but the instance is harmed.
 
-use std::time::Duration;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use wasmill_plugin::{CallError, Limits, instance::TrapKind};
 
@@ -46,6 +49,34 @@ fn an_endless_call_is_stopped() {
     assert!(used >= limit, "{used:?}");
     let Err(error) = Setup::new("hostile:open-loop").limits(limits).start() else { panic!("not stopped") };
     assert!(matches!(error, CallError::Deadline { function: "open", .. }), "{error:?}");
+}
+
+/// And whoever is stopped so is not called again, nor is an instance started.
+#[test]
+fn a_call_is_interrupted_whatever_its_deadline() {
+    let limits = Limits { call_deadline: Duration::from_secs(3_600), ..Limits::default() };
+    for mode in ["loop", "open-loop"] {
+        let setup = Setup::new(&format!("hostile:{mode}")).limits(limits.clone());
+        let interrupt = setup.interrupt.clone();
+        let began = Instant::now();
+        let interrupted = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(100));
+            interrupt.raise();
+        });
+        let error = match setup.start() {
+            Err(error) => error,
+            Ok(mut opened) => {
+                let error = opened.process(&[1, 2]).unwrap_err();
+                assert_eq!(opened.process(&[1]).unwrap_err(), CallError::Interrupted { function: "process" });
+                error
+            }
+        };
+        let function = if mode == "loop" { "process" } else { "open" };
+        assert_eq!(error, CallError::Interrupted { function });
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+        interrupted.join().unwrap();
+        assert!(matches!(setup.start(), Err(CallError::Interrupted { .. })));
+    }
 }
 
 #[test]
