@@ -38,12 +38,14 @@ fn start_with(cluster: &mut Cluster, more: &[&str], environment: &[(&str, &str)]
 /// The JobManager dies and comes again, which begins the job anew where it ran; then, what it began from.
 #[track_caller]
 fn begin_again(cluster: &mut Cluster, id: &str, meanwhile: impl FnOnce(&Cluster)) -> (u64, u64) {
+    let before = cluster.json(&["status", id])["attempt"].clone();
     cluster.kill_jobmanager();
     meanwhile(cluster);
     cluster.restart_jobmanager();
     cluster.wait("what the attempt began from", || {
-        let restored = restored(&cluster.json(&["status", id]));
-        (restored != (0, 0)).then_some(restored)
+        let detail = cluster.json(&["status", id]);
+        let restored = restored(&detail);
+        (detail["attempt"] != before && restored != (0, 0)).then_some(restored)
     })
 }
 

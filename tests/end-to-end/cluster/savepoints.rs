@@ -101,10 +101,8 @@ fn a_job_is_stopped_and_goes_on_from_its_savepoint_with_another_parallelism() {
     assert!(taken.contains("on-the-way"), "{taken}");
     check_refused(&cluster, &["savepoint", "create", &id, "--name", "on-the-way"], "savepoint-exists");
     // It would stand before the job where one begins from it.
-    for arguments in
-        [["savepoint", "create", &id, "--name", "job-8"], ["stop", &id, "--savepoint", "job-8", "--no-wait"]]
-    {
-        let refused = cluster.client(&arguments);
+    for arguments in [&["savepoint", "create", &id, "--name", "job-8"][..], &["stop", &id, "--savepoint", "job-8"]] {
+        let refused = cluster.client(arguments);
         let told = "could not name a savepoint job-8: a job of this cluster goes by that name, or may one day";
         assert!(
             refused.stderr.contains("error[request-malformed]") && refused.stderr.contains(told),

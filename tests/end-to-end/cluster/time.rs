@@ -1,6 +1,10 @@
 //! Time across sources: how far one may run ahead of another, and who holds a job's time and its checkpoints back.
 
-use std::{fs, io::Write};
+use std::{
+    fs,
+    io::Write,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 

@@ -44,6 +44,7 @@ fn charge(error: &CallError) -> String {
         CallError::BadReply { function, .. } => (*function, "bad-reply"),
         CallError::Failure { function, .. } => (*function, "failure"),
         CallError::Dead { function } => (*function, "dead"),
+        CallError::Interrupted { function } => (*function, "interrupted"),
         CallError::Open { .. } => ("open", "refused"),
         CallError::Start { .. } => ("start", "refused"),
         CallError::NoRoom { .. } => ("start", "no-room"),
