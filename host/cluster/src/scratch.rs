@@ -8,7 +8,7 @@ use std::{
 
 const FOLDER: &str = "scratch";
 
-/// The scratch folder of this process. Dropped, it is removed.
+/// The scratch folder of this process.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     folder: PathBuf,
@@ -35,10 +35,9 @@ impl Scratch {
         fs::create_dir(&folder)?;
         Ok(folder)
     }
-}
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
+    /// Removes it, while the data folder is still this process's alone.
+    pub(crate) fn remove(&self) {
         // What cannot be removed now is removed at the next start.
         let _ = fs::remove_dir_all(&self.folder);
     }
@@ -57,7 +56,7 @@ mod tests {
         assert_eq!(fs::read_dir(scratch.folder()).expect("it is there").count(), 0);
         let folder = scratch.make("copies").expect("there is room");
         fs::write(folder.join("1"), "copy").expect("there is room");
-        drop(scratch);
+        scratch.remove();
         assert_eq!(fs::read_dir(data.path()).expect("it is there").count(), 0);
     }
 }

@@ -21,8 +21,14 @@ pub struct Identity {
     pub taskmanager: TaskManagerId,
     pub incarnation: Incarnation,
     pub(crate) scratch: Scratch,
-    /// Given back last.
     _lock: File,
+}
+
+impl Drop for Identity {
+    /// The lock is given back behind it.
+    fn drop(&mut self) {
+        self.scratch.remove();
+    }
 }
 
 /// Why there is no identity.

@@ -51,30 +51,32 @@ fn an_endless_call_is_stopped() {
     assert!(matches!(error, CallError::Deadline { function: "open", .. }), "{error:?}");
 }
 
-/// And whoever is stopped so is not called again, nor is an instance started.
 #[test]
-fn a_call_is_interrupted_whatever_its_deadline() {
+fn a_call_is_interrupted_whatever_its_deadline_and_none_follows() {
     let limits = Limits { call_deadline: Duration::from_secs(3_600), ..Limits::default() };
-    for mode in ["loop", "open-loop"] {
+    // What is compiled once is started at once.
+    Setup::new("pass").start().unwrap();
+    for (mode, function) in [("loop", "process"), ("open-loop", "open")] {
         let setup = Setup::new(&format!("hostile:{mode}")).limits(limits.clone());
-        let interrupt = setup.interrupt.clone();
         let began = Instant::now();
-        let interrupted = thread::spawn(move || {
-            thread::sleep(Duration::from_millis(100));
-            interrupt.raise();
+        let started = thread::scope(|scope| {
+            let raise = || {
+                thread::sleep(Duration::from_millis(500));
+                setup.interrupt.raise();
+            };
+            let mut started = if function == "open" { None } else { Some(setup.start().unwrap()) };
+            scope.spawn(raise);
+            let error = match &mut started {
+                Some(opened) => opened.process(&[1, 2]).unwrap_err(),
+                None => setup.start().err().unwrap(),
+            };
+            assert_eq!(error, CallError::Interrupted { function });
+            started
         });
-        let error = match setup.start() {
-            Err(error) => error,
-            Ok(mut opened) => {
-                let error = opened.process(&[1, 2]).unwrap_err();
-                assert_eq!(opened.process(&[1]).unwrap_err(), CallError::Interrupted { function: "process" });
-                error
-            }
-        };
-        let function = if mode == "loop" { "process" } else { "open" };
-        assert_eq!(error, CallError::Interrupted { function });
         assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
-        interrupted.join().unwrap();
+        if let Some(mut opened) = started {
+            assert_eq!(opened.process(&[1]).unwrap_err(), CallError::Interrupted { function });
+        }
         assert!(matches!(setup.start(), Err(CallError::Interrupted { .. })));
     }
 }
