@@ -75,7 +75,7 @@ fn a_call_is_interrupted_whatever_its_deadline_and_none_follows() {
         });
         assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
         if let Some(mut opened) = started {
-            assert_eq!(opened.process(&[1]).unwrap_err(), CallError::Interrupted { function });
+            assert_eq!(opened.process(&[1]).unwrap_err(), CallError::Dead { function });
         }
         assert!(matches!(setup.start(), Err(CallError::Interrupted { .. })));
     }
