@@ -365,6 +365,7 @@ impl StartParts {
         inbox: &Sender<Message>,
     ) -> Result<(Attempt, Arc<Job>), Cause> {
         let job = self.job(id, attempt)?;
+        check_fits(&job, subtasks, (id, attempt))?;
         let checkpointing = self.checkpointing(id, &job, restore)?;
         let places = places.into_iter().map(|Place { taskmanager, incarnation, address }| wasmill_runtime::Place {
             taskmanager,
@@ -438,6 +439,19 @@ impl StartParts {
             message: format!("could not make {id} ready on {}: {e}", self.taskmanager),
         })
     }
+}
+
+/// Refuses a job that has not these subtasks. Whoever asks late what an attempt runs may be given the form that has replaced it meanwhile.
+fn check_fits(job: &Job, subtasks: &[Subtask], (id, attempt): (JobId, ids::Attempt)) -> Result<(), Cause> {
+    let has = |subtask: &Subtask| {
+        let head = job.plan.chains.get(subtask.chain as usize).and_then(|chain| chain.vertices.first());
+        head.is_some_and(|&vertex| subtask.index < job.graph.vertices[vertex].parallelism)
+    };
+    if subtasks.iter().all(has) {
+        return Ok(());
+    }
+    let message = format!("could not run {attempt} of {id}: the job has been given another form meanwhile");
+    Err(Cause { code: Code::DeploymentFailed, domain: Domain::External, message })
 }
 
 fn wanted(Wanted { triggered, completed, given_up }: Wanted) -> Checkpoints {
