@@ -20,6 +20,7 @@ mod bank;
 mod failures;
 mod golden;
 mod jobs;
+mod local;
 mod plugins;
 mod recovery;
 mod rescales;
