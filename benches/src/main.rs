@@ -5,7 +5,7 @@
 //! `wasmill-benches strangers [NAME...] [-o json]`
 //! `wasmill-benches exchange [--events N] [--repeat N]`
 //! `wasmill-benches cluster [NAME...] [-o json]`
-//! `wasmill-benches soak [--minutes N] [--seed S] [--only ledger|bank]`
+//! `wasmill-benches soak [--minutes N] [--seed S] [--only ledger|bank|totals]`
 //!
 //! Every job and every twin of `runs` runs in a process of its own, so that its CPU time and its memory are its own. What
 //! is compared is run in turn, so that a busy machine slows both.
@@ -52,7 +52,7 @@ wasmill-benches cluster [NAME...] [-o json]
 
   NAME          count, latency, checkpoints, visible, submit, recover, idle, cycles, many; all of them if none is named
 
-wasmill-benches soak [--minutes N] [--seed S] [--only ledger|bank]
+wasmill-benches soak [--minutes N] [--seed S] [--only ledger|bank|totals]
 
   a cluster that is killed and cut apart again and again, and whose results must be those of a run that nobody disturbed";
 

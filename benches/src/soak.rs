@@ -1,11 +1,13 @@
 //! A cluster that is killed again and again, and whose results must be those of a run that nobody disturbed.
 //!
-//! There are two kinds of rounds. In a *ledger* every event adds one to the count of its bidder, and every new count is written by a
-//! transactional sink. In a *bank* every event is a transfer of money, of which the credit is in transit for a while.
+//! There are three kinds of rounds. In a *ledger* every event adds one to the count of its bidder, and every new count is written by a
+//! transactional sink. In a *bank* every event is a transfer of money, of which the credit is in transit for a while. *Totals* are written
+//! at the end only.
 //! Meanwhile processes of both roles are killed, stopped for a while and started again, the connections between them are held or reset,
-//! the job is rescaled, and stopped and begun again from its savepoint. At the end the rows in all files, sorted, must be byte for byte
-//! those of `wasmill run` on the same job: a row that is missing was lost, one that is there twice was counted twice. Of a bank
-//! the money is counted besides, at the end and in savepoints that are taken on the way.
+//! files of the newest checkpoint are damaged, the job is rescaled, and stopped and begun again from its savepoint. At the end the
+//! rows in all files, sorted, must be byte for byte those of `wasmill run` on the same job: a row that is missing was lost, one that is
+//! there twice was counted twice. Of a bank the money is counted besides, at the end and in savepoints that are taken on the way.
+//! Whoever looks at the rows must find each one that is taken away, doubled or altered after the round.
 
 use std::{
     collections::BTreeMap,
@@ -25,6 +27,8 @@ use crate::{
 
 mod audit;
 mod bank;
+mod bites;
+mod damage;
 mod trouble;
 
 use bank::Bookings;
@@ -44,20 +48,24 @@ pub(crate) struct Options {
 pub(crate) enum Kind {
     Ledger,
     Bank,
+    Totals,
 }
 
 impl Kind {
+    const ALL: [Self; 3] = [Self::Ledger, Self::Bank, Self::Totals];
+
     fn job(self) -> &'static str {
         match self {
             Self::Ledger => include_str!("soak/ledger.toml"),
             Self::Bank => include_str!("soak/bank.toml"),
+            Self::Totals => include_str!("soak/totals.toml"),
         }
     }
 
     /// Its operators, and their plugins.
     fn operators(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Ledger => &[("count", "keyed-counter")],
+            Self::Ledger | Self::Totals => &[("count", "keyed-counter")],
             Self::Bank => &[("transfers", "rust-transfers"), ("accounts", "rust-accounts")],
         }
     }
@@ -67,13 +75,14 @@ impl Kind {
         match self {
             Self::Ledger => &["counts"],
             Self::Bank => &["bookings", "balances"],
+            Self::Totals => &["totals"],
         }
     }
 
     /// Events of a round, at least and at most.
     fn events(self) -> (u64, u64) {
         match self {
-            Self::Ledger => (60_000, 160_000),
+            Self::Ledger | Self::Totals => (60_000, 160_000),
             Self::Bank => (40_000, 100_000),
         }
     }
@@ -95,6 +104,10 @@ pub(crate) struct Tally {
     pub(crate) scales: u64,
     pub(crate) stops: u64,
     pub(crate) audits: u64,
+    /// Files of checkpoints that were damaged, and what followed: checkpoints that were passed over, decisions that were taken.
+    pub(crate) damages: u64,
+    pub(crate) passed: u64,
+    pub(crate) decisions: u64,
     rows: u64,
     lost: u64,
     duplicated: u64,
@@ -108,7 +121,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut tally = Tally::default();
     let began = Instant::now();
     while tally.rounds == 0 || began.elapsed() < Duration::from_secs(60 * options.minutes) {
-        let drawn = if random.between(0, 1) == 0 { Kind::Ledger } else { Kind::Bank };
+        let drawn = Kind::ALL[random.between(0, 2) as usize];
         let kind = options.only.unwrap_or(drawn);
         let done = round(&places, kind, &mut random, &mut tally);
         done.map_err(|error| {
@@ -117,16 +130,37 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         })?;
         println!("{}", shown(&tally));
     }
+    // A round in which they did not has ended the soak.
+    println!("oracle bites: yes");
     Ok(())
 }
 
 fn shown(tally: &Tally) -> String {
     let Tally { rounds, kills, pauses, partitions, scales, stops, audits, .. } = tally;
-    let Tally { rows, lost, duplicated, violations, .. } = tally;
+    let Tally { damages, passed, decisions, rows, lost, duplicated, violations, .. } = tally;
     format!(
         "{rounds} rounds: {kills} kills, {pauses} pauses, {partitions} partitions, {scales} rescalings, {stops} stops, {audits} \
-         audits; {rows} rows verified, {lost} lost, {duplicated} duplicated, {violations} violations"
+         audits, {damages} damages, {passed} checkpoints passed over, {decisions} decisions; {rows} rows verified, {lost} lost, \
+         {duplicated} duplicated, {violations} violations"
     )
+}
+
+/// A job with so many events, and where its rows are.
+struct Round {
+    kind: Kind,
+    events: u64,
+    folder: TempDir,
+}
+
+impl Round {
+    /// Where the run writes to which nothing happens.
+    fn plain(&self) -> PathBuf {
+        self.folder.path().join("plain")
+    }
+
+    fn disturbed(&self) -> PathBuf {
+        self.folder.path().join("disturbed")
+    }
 }
 
 /// One job from its first event to its last, in a cluster of its own.
@@ -135,8 +169,9 @@ fn round(places: &Places, kind: Kind, random: &mut Random, tally: &mut Tally) ->
     let folder = folder.with_context(|| format!("could not make a folder in {}", places.folder.display()))?;
     let (least, most) = kind.events();
     let events = random.between(least, most);
-    let (plain, disturbed) = (folder.path().join("plain"), folder.path().join("disturbed"));
-    undisturbed(places, kind, events, &plain)?;
+    let round = Round { kind, events, folder };
+    let disturbed = round.disturbed();
+    undisturbed(places, &round)?;
     let mut settings = vec![
         format!("source.bids.events={events}"),
         format!("source.bids.seed={events}"),
@@ -156,10 +191,10 @@ fn round(places: &Places, kind: Kind, random: &mut Random, tally: &mut Tally) ->
     let id = cluster.client.submit(kind.job(), &settings)?;
     let subject = Subject { kind, settings, wasmill: places.wasmill.clone(), output: disturbed };
     let mut trouble = Trouble::new(cluster, id, subject);
-    let found = disturb(&mut trouble, random, tally).and_then(|()| verify(kind, events, &folder, tally));
-    found.map_err(|error| {
+    let found = disturb(&mut trouble, random, tally).and_then(|()| verify(&round, tally));
+    found.and_then(|()| bites::check(&round, random)).map_err(|error| {
         let diary = trouble.keep();
-        let rows = keep(folder);
+        let rows = keep(round.folder);
         error
             .context(format!("the rows are in {rows}, what was done to which process in {diary}, their logs beside it"))
     })?;
@@ -174,22 +209,36 @@ fn keep(folder: TempDir) -> String {
 /// Disturbs a job until it has come to its end.
 fn disturb(trouble: &mut Trouble, random: &mut Random, tally: &mut Tally) -> Result<()> {
     let began = Instant::now();
-    while !trouble.has_finished()? {
+    while !trouble.has_finished(tally)? {
         ensure!(began.elapsed() < ROUND_MAX, "the job did not finish in {ROUND_MAX:?}: {}", trouble.state());
         trouble.make(random, tally)?;
     }
     trouble.finish(tally)
 }
 
+/// What is to be seen of a round when it is over.
+struct Findings {
+    rows: u64,
+    lost: u64,
+    duplicated: u64,
+    violations: Vec<String>,
+}
+
 /// Compares what came out with what comes out undisturbed, and counts the money.
-fn verify(kind: Kind, events: u64, folder: &TempDir, tally: &mut Tally) -> Result<()> {
-    let (expected, found) = (rows(&folder.path().join("plain"))?, rows(&folder.path().join("disturbed"))?);
+fn examine(round: &Round) -> Result<Findings> {
+    let (expected, found) = (rows(&round.plain())?, rows(&round.disturbed())?);
     let (lost, duplicated) = compare(&expected, &found);
-    let violations = match kind {
-        Kind::Ledger => Vec::new(),
-        Kind::Bank => Bookings::read(&found)?.violations_at_the_end(events),
+    let violations = match round.kind {
+        Kind::Ledger | Kind::Totals => Vec::new(),
+        Kind::Bank => Bookings::read(&found)?.violations_at_the_end(round.events),
     };
-    tally.rows += expected.values().sum::<u64>();
+    Ok(Findings { rows: expected.values().sum(), lost, duplicated, violations })
+}
+
+/// An error if anything is to be seen.
+fn verify(round: &Round, tally: &mut Tally) -> Result<()> {
+    let Findings { rows, lost, duplicated, violations } = examine(round)?;
+    tally.rows += rows;
     tally.lost += lost;
     tally.duplicated += duplicated;
     tally.violations += violations.len() as u64;
@@ -208,8 +257,9 @@ fn first_of(violations: &[String]) -> String {
 }
 
 /// The same job, where nothing happens.
-fn undisturbed(places: &Places, kind: Kind, events: u64, folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()))?;
+fn undisturbed(places: &Places, round: &Round) -> Result<()> {
+    let (kind, events, folder) = (round.kind, round.events, round.plain());
+    fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
     let job = folder.join("job.toml");
     fs::write(&job, kind.job()).with_context(|| format!("could not write {}", job.display()))?;
     let mut settings = vec![format!("source.bids.events={events}"), format!("source.bids.seed={events}")];
@@ -228,16 +278,22 @@ fn undisturbed(places: &Places, kind: Kind, events: u64, folder: &Path) -> Resul
     fs::remove_file(&job).with_context(|| format!("could not remove {}", job.display()))
 }
 
-/// All lines of all files of a folder, and how often each is there. What is not visible does not count.
-fn rows(folder: &Path) -> Result<BTreeMap<String, u64>> {
-    let mut rows = BTreeMap::new();
+/// The files of a folder that can be seen.
+fn visible(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| format!("could not list {}", folder.display()))?;
     let mut paths: Vec<PathBuf> = Vec::new();
     for entry in entries {
         paths.push(entry.with_context(|| format!("could not list {}", folder.display()))?.path());
     }
-    for path in paths.iter().filter(|path| path.extension().is_some_and(|ending| ending == "jsonl")) {
-        let text = fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "jsonl"));
+    Ok(paths)
+}
+
+/// All lines of all files of a folder that can be seen, and how often each is there.
+fn rows(folder: &Path) -> Result<BTreeMap<String, u64>> {
+    let mut rows = BTreeMap::new();
+    for path in visible(folder)? {
+        let text = fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
         ensure!(text.is_empty() || text.ends_with('\n'), "{} ends within a row", path.display());
         for line in text.lines() {
             *rows.entry(line.to_owned()).or_default() += 1;
@@ -265,7 +321,8 @@ pub(crate) fn options(words: &[&str]) -> Result<Options> {
             ("--seed", _) => options.seed = number()?,
             ("--only", "ledger") => options.only = Some(Kind::Ledger),
             ("--only", "bank") => options.only = Some(Kind::Bank),
-            ("--only", _) => bail!("--only wants `ledger` or `bank`, not `{value}`"),
+            ("--only", "totals") => options.only = Some(Kind::Totals),
+            ("--only", _) => bail!("--only wants `ledger`, `bank` or `totals`, not `{value}`"),
             _ => bail!("`{name}` is no option of soak: there are --minutes, --seed and --only"),
         }
     }
@@ -307,25 +364,49 @@ mod tests {
         }
     }
 
+    /// A round whose undisturbed run and whose other run have come to these rows.
+    fn round(kind: Kind, events: u64, plain: &str, disturbed: &str) -> Round {
+        let round = Round { kind, events, folder: tempfile::tempdir().expect("temporary folders can be made") };
+        for (folder, rows) in [(round.plain(), plain), (round.disturbed(), disturbed)] {
+            fs::create_dir_all(&folder).expect("there is room");
+            fs::write(folder.join("rows.jsonl"), rows).expect("there is room");
+        }
+        round
+    }
+
+    const DEBIT: &str = "{\"account\":1,\"transfer\":5,\"leg\":\"debit\",\"amount\":-3,\"at\":5}\n";
+
     #[test]
     fn the_money_of_a_bank_is_counted_beside_its_rows() {
-        let folder = tempfile::tempdir().expect("temporary folders can be made");
-        let (plain, disturbed) = (folder.path().join("plain"), folder.path().join("disturbed"));
-        let write = |folder: &Path, rows: &str| {
-            fs::create_dir_all(folder).expect("there is room");
-            fs::write(folder.join("bookings.jsonl"), rows).expect("there is room");
-        };
-        let debit = "{\"account\":1,\"transfer\":5,\"leg\":\"debit\",\"amount\":-3,\"at\":5}\n";
         // Both have lost the same, so that no comparison tells.
-        write(&plain, debit);
-        write(&disturbed, debit);
         let mut tally = Tally::default();
-        let error = verify(Kind::Bank, 1, &folder, &mut tally).expect_err("a leg is missing").to_string();
+        let error = verify(&round(Kind::Bank, 1, DEBIT, DEBIT), &mut tally).expect_err("a leg is missing").to_string();
         assert!(error.contains("0 rows lost, 0 duplicated, 2 violations: transfer 5 has no credit"), "{error}");
         assert_eq!((tally.rows, tally.violations), (1, 2));
-        verify(Kind::Ledger, 1, &folder, &mut tally).expect("they are the same rows");
-        write(&disturbed, &debit.repeat(2));
-        let error = verify(Kind::Ledger, 1, &folder, &mut tally).expect_err("a row is there twice").to_string();
+        verify(&round(Kind::Ledger, 1, DEBIT, DEBIT), &mut tally).expect("they are the same rows");
+        let twice = round(Kind::Ledger, 1, DEBIT, &DEBIT.repeat(2));
+        let error = verify(&twice, &mut tally).expect_err("a row is there twice").to_string();
         assert!(error.starts_with("0 rows lost, 1 duplicated"), "{error}");
+    }
+
+    #[test]
+    fn each_row_that_is_lost_doubled_or_altered_is_found_and_nothing_else() {
+        let others = "{\"account\":2,\"transfer\":5,\"leg\":\"credit\",\"amount\":3,\"at\":2006}\n\
+                      {\"account\":1,\"balance\":-3}\n{\"account\":2,\"balance\":3}\n";
+        let rows = format!("{DEBIT}{others}");
+        let count = "{\"bidder\":1,\"count\":1}\n{\"bidder\":1,\"count\":2}\n";
+        let mut random = Random::new(1);
+        for (kind, rows) in [(Kind::Bank, &*rows), (Kind::Ledger, count), (Kind::Totals, count)] {
+            let round = round(kind, 1, rows, rows);
+            for _ in 0..30 {
+                bites::check(&round, &mut random).expect("all is found");
+            }
+            verify(&round, &mut Tally::default()).expect("the rows are as before");
+        }
+        // Whoever sees nothing where there is something, or something where there is nothing, does not bite.
+        let error = bites::check(&round(Kind::Bank, 2, &rows, &rows), &mut random).expect_err("transfers are missing");
+        assert!(error.to_string().starts_with("the oracle does not bite"), "{error}");
+        let error = bites::check(&round(Kind::Ledger, 1, count, DEBIT), &mut random).expect_err("other rows");
+        assert!(error.to_string().starts_with("the oracle does not bite"), "{error}");
     }
 }

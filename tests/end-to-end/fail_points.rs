@@ -17,6 +17,7 @@ use crate::{
     process::Bench,
 };
 
+mod bad_disks;
 mod clerk;
 mod lives;
 

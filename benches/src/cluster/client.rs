@@ -4,7 +4,9 @@ use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::de::DeserializeOwned;
-use wasmill_rest::{Accepted, Event, JobDetail, JobSummary, Page, SavepointRequest, Scale, Submission, Worker};
+use wasmill_rest::{
+    Accepted, Choice, Event, JobDetail, JobSummary, Page, Resolve, SavepointRequest, Scale, Submission, Worker,
+};
 
 use super::wait;
 
@@ -64,6 +66,14 @@ impl Client {
         let path = format!("/v1/jobs/{id}/savepoints");
         let request = SavepointRequest { name: Some(name.to_owned()) };
         let body = serde_json::to_vec(&request).context("could not write a request")?;
+        let request = self.agent.post(format!("{}{path}", self.url)).header("content-type", "application/json");
+        answer(&path, request.send(&body[..])).map(drop)
+    }
+
+    /// Has a job that needs a decision begin from its checkpoint again.
+    pub(crate) fn retry(&self, id: &str) -> Result<()> {
+        let path = format!("/v1/jobs/{id}/resolve");
+        let body = serde_json::to_vec(&Resolve { choice: Choice::Retry }).context("could not write a request")?;
         let request = self.agent.post(format!("{}{path}", self.url)).header("content-type", "application/json");
         answer(&path, request.send(&body[..])).map(drop)
     }

@@ -54,12 +54,13 @@ fn files(manifest: &Value) -> Result<Vec<String>> {
     files.iter().map(|file| Ok(file["name"].as_str().context("a file has no name")?.to_owned())).collect()
 }
 
-fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
+/// The folders in one.
+pub(crate) fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(entries(folder)?.into_iter().filter(|path| path.is_dir()).collect())
 }
 
 /// What is in a folder; nothing if it is not there.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     if !folder.exists() {
         return Ok(Vec::new());
     }

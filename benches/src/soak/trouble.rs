@@ -6,13 +6,14 @@ use std::{
     path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::process::Signal;
+use wasmill_rest::{Event, JobDetail};
 
-use super::{Kind, Tally, audit, bank::Bookings, rows};
+use super::{Kind, Tally, audit, bank::Bookings, damage::Damage, rows};
 use crate::cluster::{
     processes::{Cluster, Links},
     proxy::{Held, Proxy},
@@ -65,6 +66,9 @@ pub(crate) struct Trouble {
     /// A savepoint that is being taken, and whether it was.
     savepoint: Option<(String, JoinHandle<Result<()>>)>,
     savepoints: u64,
+    /// What is to be put back.
+    damages: Vec<Damage>,
+    was_damaged: bool,
     began: Instant,
     /// What was done, a line each.
     diary: String,
@@ -80,6 +84,8 @@ impl Trouble {
             partition: None,
             savepoint: None,
             savepoints: 0,
+            damages: Vec::new(),
+            was_damaged: false,
             began: Instant::now(),
             diary: String::new(),
         }
@@ -90,19 +96,38 @@ impl Trouble {
     }
 
     /// Whether the job has come to its end. While the JobManager is away nobody knows.
-    pub(crate) fn has_finished(&mut self) -> Result<bool> {
+    pub(crate) fn has_finished(&mut self, tally: &mut Tally) -> Result<bool> {
         self.cluster.check()?;
-        let Ok(job) = self.cluster.client.job(&self.id) else { return Ok(false) };
+        let Some(job) = self.look(tally)? else { return Ok(false) };
+        let state = job.summary.state.as_str();
+        ensure!(!matches!(state, "FAILED" | "CANCELLED" | "STOPPED"), "{}", self.state);
+        Ok(state == "FINISHED")
+    }
+
+    /// The job as it is. If it needs a decision since a file was damaged, the file is put back, and it begins from there again.
+    fn look(&mut self, tally: &mut Tally) -> Result<Option<JobDetail>> {
+        let Ok(job) = self.cluster.client.job(&self.id) else { return Ok(None) };
         let cause = job.summary.cause.as_ref().map_or("no cause", |cause| &cause.message);
         let state = format!("{} is {}, {cause}", self.id, job.summary.state);
         if state != self.state {
             self.note(&state);
             self.state = state;
         }
-        // Nobody damages anything, so nobody should have to decide anything.
-        let is_lost = matches!(job.summary.state.as_str(), "FAILED" | "CANCELLED" | "STOPPED" | "NEEDS_DECISION");
-        ensure!(!is_lost, "{}; {:?}", self.state, job.summary.decision);
-        Ok(job.summary.state == "FINISHED")
+        if job.summary.state == "NEEDS_DECISION" {
+            let decision = job.summary.decision.as_ref();
+            let is_of_damage = self.was_damaged && decision.is_some_and(|of| of.about == "damaged-checkpoint");
+            ensure!(is_of_damage, "{}; nothing was done that has to be decided: {decision:?}", self.state);
+            self.repair()?;
+            let retried = self.cluster.client.retry(&self.id);
+            self.note(&format!("retry: {}", said(&retried)));
+            tally.decisions += u64::from(retried.is_ok());
+        }
+        Ok(Some(job))
+    }
+
+    fn repair(&mut self) -> Result<()> {
+        self.note(&format!("put back: {} damages", self.damages.len()));
+        self.damages.drain(..).try_for_each(|damage| damage.repair())
     }
 
     /// Ends what is still under way when the job has come to its end.
@@ -133,7 +158,7 @@ impl Trouble {
     pub(crate) fn make(&mut self, random: &mut Random, tally: &mut Tally) -> Result<()> {
         thread::sleep(random.time(100, 2_000));
         self.take_savepoint_in(tally)?;
-        match random.between(0, 27) {
+        match random.between(0, 30) {
             0..=8 => self.kill_taskmanager(random, tally),
             9..=11 => self.kill_jobmanager(random, tally),
             12..=14 => self.pause(random, tally),
@@ -150,6 +175,7 @@ impl Trouble {
                 self.ask_for_a_savepoint();
                 Ok(())
             }
+            26..=28 => self.damage(random, tally),
             _ => self.stop_and_go_on(tally),
         }
     }
@@ -191,6 +217,52 @@ impl Trouble {
         thread::sleep(random.time(50, 4_000));
         self.note("it goes on");
         process(&self.cluster, Signal::CONT)
+    }
+
+    /// Damages files of the newest checkpoint while a process is down whose end lets the job begin again. It must begin from an older one
+    /// where that costs nothing, and else need a decision: then the files are put back, so that every row must come out.
+    fn damage(&mut self, random: &mut Random, tally: &mut Tally) -> Result<()> {
+        let victim = (random.between(0, 3) > 0).then(|| self.place_of_the_job(random)).flatten();
+        match victim {
+            Some(place) => self.cluster.taskmanagers[place].kill()?,
+            None => self.cluster.jobmanager.kill()?,
+        }
+        tally.kills += 1;
+        let since_ms = now_ms();
+        let damage = Damage::make(&self.cluster.checkpoint_store(), &self.id, random)?;
+        let shown = damage.as_ref().map_or_else(|| "nothing is damaged".to_owned(), Damage::shown);
+        self.note(&format!("TaskManager {victim:?}, or else the JobManager, is killed; {shown}"));
+        tally.damages += u64::from(damage.is_some());
+        self.was_damaged |= damage.is_some();
+        self.damages.extend(damage);
+        match victim {
+            Some(place) => self.cluster.start_again(place)?,
+            None => self.cluster.start_jobmanager_again()?,
+        }
+        let until = Instant::now() + random.time(2_000, 5_000);
+        while Instant::now() < until {
+            self.look(tally)?;
+            thread::sleep(Duration::from_millis(50));
+        }
+        let passed = self.passed_over(since_ms);
+        tally.passed += passed;
+        self.note(&format!("{passed} checkpoints were passed over"));
+        // Where it has gone on without them they stay damaged.
+        if passed == 0 { self.repair() } else { Ok(()) }
+    }
+
+    /// The place of a TaskManager that runs some of the job, if one is known.
+    fn place_of_the_job(&self, random: &mut Random) -> Option<usize> {
+        let job = self.cluster.client.job(&self.id).ok()?;
+        let drawn = random.between(0, job.subtasks.len().checked_sub(1)? as u64) as usize;
+        self.cluster.place_of(&job.subtasks[drawn].worker).ok()
+    }
+
+    /// Checkpoints that no attempt begins from any more, by what has been told of the job since then.
+    fn passed_over(&self, since_ms: i64) -> u64 {
+        let events = self.cluster.client.events(&self.id).unwrap_or_default();
+        let is_one = |event: &&Event| event.at_ms >= since_ms && event.message.contains("is passed over");
+        events.iter().filter(is_one).count() as u64
     }
 
     /// Resets connections, or holds what passes some for a while, perhaps for longer than the lease. One partition at a time.
@@ -235,7 +307,7 @@ impl Trouble {
         }
         let until = Instant::now() + Duration::from_secs(120);
         let ended = loop {
-            if let Ok(job) = self.cluster.client.job(&self.id) {
+            if let Some(job) = self.look(tally)? {
                 let is_complete = job.summary.state == "FINISHED" || job.summary.savepoint.is_some();
                 if job.summary.ended_ms.is_some() && is_complete {
                     break job;
@@ -323,6 +395,12 @@ impl Trouble {
         ensure!(wrong.is_empty(), "the audit of savepoint {name} found: {}", super::first_of(wrong));
         Ok(())
     }
+}
+
+/// The time as the JobManager tells it of events.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What a thread has answered.

@@ -12,7 +12,7 @@ use wasmill_model::{
     reply::{Groups, TimeDomain},
 };
 use wasmill_plugin::{
-    CallError, CallTime, DescribeError, Engine, Instance, InstanceOptions, Limits, Notice, Plugin, describe,
+    CallError, CallTime, DescribeError, Engine, Instance, InstanceOptions, Interrupt, Limits, Notice, Plugin, describe,
 };
 
 use super::Places;
@@ -69,6 +69,7 @@ impl Guest {
             seed: 1,
             now_ms: AT.now_ms,
             entries: None,
+            interrupt: Interrupt::default(),
         }
     }
 

@@ -57,6 +57,8 @@ const NO_METRICS: VertexMetrics = VertexMetrics {
     cpu_seconds: 0.0,
     guest_memory_bytes: 0,
     state_bytes: 0,
+    restored_local_bytes: 0,
+    restored_store_bytes: 0,
     rows_in_per_second: 0.0,
     rows_out_per_second: 0.0,
     busy: 0.0,

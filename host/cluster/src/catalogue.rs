@@ -55,6 +55,8 @@ pub enum Error {
     InUse { file: String },
     #[error("could not open the catalogue {file}: {source}")]
     Open { file: String, source: DatabaseError },
+    #[error("could not make the catalogue {file}: {source}")]
+    Create { file: String, source: io::Error },
     #[error("could not write the catalogue {file} anew after an error of its disk: {source}")]
     Renew { file: String, source: io::Error },
     #[error("could not {action} the catalogue: {source}")]
@@ -128,7 +130,11 @@ impl Catalogue {
         fs::create_dir_all(folder).map_err(|source| Error::Folder { folder: folder.display().to_string(), source })?;
         let path = folder.join(FILE);
         let file = path.display().to_string();
-        let database = Database::create(&path).map_err(|source| match source {
+        if !path.exists() {
+            let named = |source| Error::Create { file: file.clone(), source };
+            create(folder, &path).map_err(named)?;
+        }
+        let database = Database::open(&path).map_err(|source| match source {
             DatabaseError::DatabaseAlreadyOpen => Error::InUse { file },
             source => Error::Open { file, source },
         })?;
@@ -163,7 +169,7 @@ impl Catalogue {
         *database = None;
         let file = self.path.display().to_string();
         write_anew(&self.path).map_err(|source| Error::Renew { file: file.clone(), source })?;
-        *database = Some(Database::create(&self.path).map_err(|source| Error::Open { file, source })?);
+        *database = Some(Database::open(&self.path).map_err(|source| Error::Open { file, source })?);
         Ok(())
     }
 
@@ -368,6 +374,18 @@ fn write_anew(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
+/// Makes an empty catalogue, which has its name once it is whole: a file that was begun is no database, and would never become one.
+fn create(folder: &Path, path: &Path) -> io::Result<()> {
+    let unfinished = tempfile::Builder::new().prefix("catalogue.").suffix(".unfinished").tempfile_in(folder)?;
+    Database::create(unfinished.path()).and_then(Database::close).map_err(io::Error::other)?;
+    match unfinished.persist_noclobber(path) {
+        Ok(_) => File::open(folder)?.sync_all(),
+        // Another JobManager has begun at the same time, and was first.
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error.error),
+    }
+}
+
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("its keys are text")
 }
@@ -503,6 +521,28 @@ mod tests {
         assert_eq!(write(Payloads::Back(form("a"))), (text("a"), None));
         assert_eq!(write(Payloads::Trial { new: form("c"), previous: form("a") }), (text("c"), text("a")));
         assert_eq!(write(Payloads::Confirmed), (text("c"), None));
+    }
+
+    /// The disk was full in the middle of making a catalogue: under its name stood a file that was no database, and no later start got past
+    /// it. Now only whole ones get the name.
+    #[test]
+    fn a_catalogue_that_was_begun_and_never_became_one_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let begun = |name: &str| fs::write(folder.path().join(name), [0; 4096]).expect("the disk takes it");
+        begun("catalogue.x.unfinished");
+        drop(Catalogue::open(folder.path()).expect("what was begun has another name"));
+        let catalogue = Catalogue::open(folder.path()).expect("it is whole");
+        assert_eq!(catalogue.begin().expect("it is empty").epoch, Epoch(1));
+        drop(catalogue);
+        // Whoever comes second finds what the first has made.
+        let path = folder.path().join(FILE);
+        create(folder.path(), &path).expect("it is there");
+        let again = Catalogue::open(folder.path()).expect("it is whole").begin().expect("it can be read");
+        assert_eq!(again.epoch, Epoch(2));
+        // What has no database in it is never taken for an empty one.
+        begun(FILE);
+        assert_eq!(Catalogue::open(folder.path()).expect_err("it is damaged").code(), Code::CatalogueUnusable);
+        assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 2);
     }
 
     #[test]

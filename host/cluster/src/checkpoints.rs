@@ -1,11 +1,7 @@
 //! The checkpoint store of a cluster, as both roles open it: a folder that the JobManager names, and in which every TaskManager must
 //! find what the JobManager wrote there.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::Path, sync::Arc};
 
 use wasmill_model::fault::{Code, Coded};
 use wasmill_snapshot::store::{self, Folder, Store};
@@ -44,7 +40,6 @@ pub(crate) fn create(folder: &Path, cluster: &str) -> Result<Store, Error> {
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) cluster: String,
-    pub(crate) scratch: PathBuf,
 }
 
 impl Shared {
@@ -57,6 +52,6 @@ impl Shared {
         })?;
         let store = Store::new(Arc::new(opened), cluster)?;
         let nonce = store.read_nonce()?.ok_or_else(not_shared)?;
-        Ok((Self { store, cluster: cluster.to_owned(), scratch: std::env::temp_dir() }, nonce))
+        Ok((Self { store, cluster: cluster.to_owned() }, nonce))
     }
 }

@@ -76,6 +76,7 @@ impl Cluster {
             network: None,
             address: String::new(),
             identity: None,
+            local: None,
             log: Some(log),
             say: Arc::new(|_: &str| {}),
         })?;

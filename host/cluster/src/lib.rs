@@ -10,6 +10,7 @@ pub mod jobmanager;
 pub mod message;
 mod payload;
 mod registry;
+mod scratch;
 pub mod taskmanager;
 
 pub use embedded::{Cluster, JobHandle};

@@ -11,7 +11,7 @@ use std::{
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use wasmill_control::{
@@ -28,7 +28,7 @@ use wasmill_model::{
 use wasmill_plugin::PluginStore;
 use wasmill_runtime::{
     Attempt, Barrier, CheckpointKind, Checkpoints, Job, Network, OnProgress, OperatorLog, Placement, Progress, Wish,
-    checkpoint::{self, Beginning, Checkpointing},
+    checkpoint::{self, Beginning, Checkpointing, Local},
 };
 
 use crate::{
@@ -57,6 +57,8 @@ pub use setup::{Error, Setup, start, start_inside};
 
 /// How long the owner waits when nothing is due.
 const TICK_MAX: Duration = Duration::from_secs(60);
+/// Between two looks for local copies that can go.
+const COPIES_LOOK: Duration = Duration::from_secs(30);
 
 /// What comes into the inbox. It is bounded by what sends: one poll and one report at a time, a handful of messages for each
 /// subtask.
@@ -90,6 +92,8 @@ pub(crate) struct Options {
     pub(crate) address: String,
     /// Kept as long as the TaskManager lives.
     pub(crate) identity: Option<Identity>,
+    /// Where files lie for a while. None: its jobs take no checkpoints.
+    pub(crate) local: Option<Local>,
     /// Gets the lines of all operators, beside the JobManager.
     pub(crate) log: Option<OperatorLog>,
     pub(crate) say: Say,
@@ -120,6 +124,7 @@ struct StartParts {
     code: Option<CodeFetcher>,
     network: Option<Arc<Network>>,
     checkpoints: CheckpointsCell,
+    local: Option<Local>,
     telemetry: Arc<Telemetry>,
     log: Option<OperatorLog>,
 }
@@ -141,8 +146,8 @@ impl TaskManager {
     /// Starts the owner and its threads. It registers as soon as the JobManager can be reached, and again whenever that does
     /// not know it.
     pub(crate) fn start(options: Options) -> io::Result<Self> {
-        let Options { taskmanager, incarnation, slots, config, client, plugins, network, address, identity, log, say } =
-            options;
+        let Options { taskmanager, incarnation, slots, config, client, plugins, network, address, .. } = options;
+        let (identity, local, log, say) = (options.identity, options.local, options.log, options.say);
         let (inbox, messages) = mpsc::channel();
         let telemetry = Arc::new(Telemetry::default());
         let code = plugins.map(|plugins| CodeFetcher::new(client.clone(), plugins));
@@ -162,7 +167,7 @@ impl TaskManager {
         let found = Found { secret, network: network.clone(), checkpoints: checkpoints.clone() };
         let polling = Polling::start(client.clone(), register, telemetry.clone(), found, inbox.clone(), say)?;
         let reports = start_reports(client.clone(), telemetry.clone(), inbox.clone())?;
-        let parts = Arc::new(StartParts { taskmanager, client, code, network, checkpoints, telemetry, log });
+        let parts = Arc::new(StartParts { taskmanager, client, code, network, checkpoints, local, telemetry, log });
         let core = Agent::new(config, taskmanager, incarnation);
         let shell = Shell { core, inbox: inbox.clone(), reports, polling, parts, attempts: BTreeMap::new() };
         let owner = thread::Builder::new().name("taskmanager".to_owned()).spawn(move || shell.run(&messages))?;
@@ -206,6 +211,7 @@ fn start_reports(client: Client, telemetry: Arc<Telemetry>, owner: Sender<Messag
 
 impl Shell {
     fn run(mut self, messages: &Receiver<Message>) {
+        let mut looked = Instant::now();
         loop {
             let deadline = self.core.deadline().map(|at| Duration::from_millis((at - now_ms()).max(0).unsigned_abs()));
             match messages.recv_timeout(deadline.map_or(TICK_MAX, |wait| wait.min(TICK_MAX))) {
@@ -215,6 +221,12 @@ impl Shell {
             }
             let commands = self.core.advance(now_ms());
             self.follow(commands);
+            if looked.elapsed() >= COPIES_LOOK
+                && let Some(Local { copies, .. }) = &self.parts.local
+            {
+                looked = Instant::now();
+                copies.advance(looked, |job| self.attempts.keys().any(|(runs, _)| *runs == job));
+            }
         }
         for slot in self.attempts.values() {
             if let Slot::Running(attempt) = slot {
@@ -365,6 +377,7 @@ impl StartParts {
         inbox: &Sender<Message>,
     ) -> Result<(Attempt, Arc<Job>), Cause> {
         let job = self.job(id, attempt)?;
+        check_fits(&job, subtasks, (id, attempt))?;
         let checkpointing = self.checkpointing(id, &job, restore)?;
         let places = places.into_iter().map(|Place { taskmanager, incarnation, address }| wasmill_runtime::Place {
             taskmanager,
@@ -399,7 +412,8 @@ impl StartParts {
             let message = format!("could not begin {id} from its checkpoint: {reason}");
             Cause { code, domain: Domain::Operator, message }
         };
-        let Some(shared) = shared.filter(|_| job.checkpoints().is_some()) else {
+        let shared = shared.zip(self.local.clone()).filter(|_| job.checkpoints().is_some());
+        let Some((shared, local)) = shared else {
             return match restore {
                 Some(_) => Err(failed(Code::CheckpointStore, &"this TaskManager has no checkpoint store")),
                 None => Ok(None),
@@ -415,7 +429,7 @@ impl StartParts {
             Ok(Beginning { manifest, visible, given_up, passed: passed.collect() })
         });
         let restore = restore.transpose()?;
-        Ok(Some(Checkpointing { store: shared.store, cluster: shared.cluster, scratch: shared.scratch, restore }))
+        Ok(Some(Checkpointing { store: shared.store, cluster: shared.cluster, local, restore }))
     }
 
     /// Makes the job from what the JobManager tells of it.
@@ -437,6 +451,19 @@ impl StartParts {
             message: format!("could not make {id} ready on {}: {e}", self.taskmanager),
         })
     }
+}
+
+/// Refuses a job that has not these subtasks. Whoever asks late what an attempt runs may be given the form that has replaced it meanwhile.
+fn check_fits(job: &Job, subtasks: &[Subtask], (id, attempt): (JobId, ids::Attempt)) -> Result<(), Cause> {
+    let has = |subtask: &Subtask| {
+        let head = job.plan.chains.get(subtask.chain as usize).and_then(|chain| chain.vertices.first());
+        head.is_some_and(|&vertex| subtask.index < job.graph.vertices[vertex].parallelism)
+    };
+    if subtasks.iter().all(has) {
+        return Ok(());
+    }
+    let message = format!("could not run {attempt} of {id}: the job has been given another form meanwhile");
+    Err(Cause { code: Code::DeploymentFailed, domain: Domain::External, message })
 }
 
 fn wanted(Wanted { triggered, completed, given_up }: Wanted) -> Checkpoints {

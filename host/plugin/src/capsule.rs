@@ -19,6 +19,7 @@ use crate::{
     entries::Answer,
     guest::CallTime,
     instance::{CallError, InstanceOptions, TrapKind},
+    interrupt::Interrupt,
     limits::Limits,
     log::LogSink,
     plugin::Plugin,
@@ -202,6 +203,7 @@ pub fn replay(
         seed: capsule.seed,
         now_ms: capsule.started_ms,
         entries: None,
+        interrupt: Interrupt::default(),
     };
     let call = || {
         let mut instance = plugin.instantiate(options)?;

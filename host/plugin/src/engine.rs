@@ -143,6 +143,11 @@ impl Engine {
         self.ticker.shared.started.elapsed()
     }
 
+    /// Ticks of its clock since it was made.
+    pub(crate) fn ticks(&self) -> u64 {
+        self.ticker.shared.ticks.load(Ordering::Relaxed)
+    }
+
     /// The wasmtime engine, for the modules of this crate.
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.inner
@@ -217,19 +222,21 @@ struct Ticker {
 struct Shared {
     started: Instant,
     ticked_at_ns: AtomicU64,
+    ticks: AtomicU64,
     stop: AtomicBool,
 }
 
 impl Ticker {
     fn start(engine: wasmtime::Engine) -> std::io::Result<Self> {
-        let shared =
-            Arc::new(Shared { started: Instant::now(), ticked_at_ns: AtomicU64::new(0), stop: AtomicBool::new(false) });
+        let (ticked_at_ns, ticks) = (AtomicU64::new(0), AtomicU64::new(0));
+        let shared = Arc::new(Shared { started: Instant::now(), ticked_at_ns, ticks, stop: AtomicBool::new(false) });
         let clock = Arc::clone(&shared);
         let run = move || {
             while !clock.stop.load(Ordering::Relaxed) {
                 thread::park_timeout(TICK);
                 let elapsed = u64::try_from(clock.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
                 clock.ticked_at_ns.store(elapsed, Ordering::Relaxed);
+                clock.ticks.fetch_add(1, Ordering::Relaxed);
                 engine.increment_epoch();
             }
         };

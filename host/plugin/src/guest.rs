@@ -28,6 +28,8 @@ pub(crate) struct Guest {
     pub(crate) log: Log,
     pub(crate) metrics: Metrics,
     pub(crate) time: CallTime,
+    /// The tick of the engine at which the call is at its end.
+    pub(crate) until_tick: u64,
     pub(crate) reads: Reads,
     pub(crate) random: Random,
     pub(crate) handles: Handles,
@@ -40,6 +42,7 @@ impl Guest {
             log: Log::new(log, limits),
             metrics: Metrics::new(limits.metric_names),
             time,
+            until_tick: 0,
             reads,
             random: Random(seed),
             handles: Handles::default(),

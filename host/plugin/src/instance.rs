@@ -17,7 +17,7 @@ use wasmill_model::{
     reply::{Groups, Reply, TimeDomain},
 };
 use wasmtime::{
-    Store,
+    Store, UpdateDeadline,
     component::{self, ComponentExportIndex, ComponentNamedList, Lift, Lower, TypedFunc},
 };
 
@@ -30,9 +30,10 @@ use crate::{
         reply::{self, Bad},
     },
     capsule,
-    engine::TICK,
+    engine::{Engine, TICK},
     entries::{EntryReader, Reads},
     guest::{CallTime, Guest, Random},
+    interrupt::{Interrupt, Interrupted},
     limits::Limits,
     log::LogSink,
     metrics::Metrics,
@@ -63,6 +64,8 @@ pub struct InstanceOptions {
     pub now_ms: Timestamp,
     /// What it keeps in list, map and broadcast cells. `None`: it has none.
     pub entries: Option<Arc<dyn EntryReader>>,
+    /// Ends its calls.
+    pub interrupt: Interrupt,
 }
 
 impl fmt::Debug for InstanceOptions {
@@ -104,11 +107,11 @@ struct Plan {
 impl Plugin {
     /// Starts an instance. `open` must be called before anything else.
     pub fn instantiate(&self, options: InstanceOptions) -> Result<Instance, CallError> {
-        let InstanceOptions { limits, context, descriptor, log, seed, now_ms, entries } = options;
+        let InstanceOptions { limits, context, descriptor, log, seed, now_ms, entries, interrupt } = options;
         let plan = Plan::new(&descriptor, &context.inputs, &limits);
         let recording = Recording::of(self, &context, &descriptor, now_ms);
         let reads = Reads::new(&descriptor.cells, entries, limits.output_bytes, recording.is_some());
-        let mut guest = Running::start(self, limits, log, seed, now_ms, reads)?;
+        let mut guest = Running::start(self, (limits, interrupt), log, seed, now_ms, reads)?;
         let process = guest.function(|exports| exports.process);
         Ok(Instance { guest, process, plan, scratch: Scratch::default(), open: Some(Box::new(context)), recording })
     }
@@ -307,7 +310,7 @@ impl fmt::Debug for Instance {
 
 /// Asks a plugin what it is under this configuration (JSON text) on these inputs, in an instance that is thrown away.
 pub fn describe(plugin: &Plugin, limits: Limits, config: &str, inputs: &[Input]) -> Result<Descriptor, DescribeError> {
-    let mut guest = Running::start(plugin, limits, Arc::new(|_| {}), 0, 0, Reads::default())?;
+    let mut guest = Running::start(plugin, (limits, Interrupt::default()), Arc::new(|_| {}), 0, 0, Reads::default())?;
     let function: TypedFunc<Params<'static>, Results> = guest.function(|exports| exports.describe);
     let (result,) = guest.call("describe", None, function, (config, descriptor::inputs(inputs).as_slice()))?;
     let said = result.map_err(|message| DescribeError::Refused { message: error::words(&message) })?;
@@ -325,6 +328,9 @@ impl Plan {
         Self { ports: Ports::new(descriptor, limits.output_rows), inputs: reads.collect() }
     }
 }
+
+/// Ticks of the engine between two looks whether a call is to go on.
+const LOOK_TICKS: u64 = 50;
 
 /// Columns that a call takes without asking for memory.
 const FEW: usize = 8;
@@ -378,6 +384,25 @@ fn ticks(deadline: Duration) -> u64 {
     u64::try_from(deadline.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX / 2) + 1
 }
 
+/// Lets the guest be stopped at its deadline, or when it is interrupted.
+fn stop_in_time(store: &mut Store<Guest>, engine: &Engine, interrupt: Interrupt) {
+    let engine = engine.clone();
+    store.epoch_deadline_callback(move |guest| {
+        let left = guest.data().until_tick.saturating_sub(engine.ticks());
+        match left {
+            _ if interrupt.is_raised() => Err(Interrupted.into()),
+            0 => Ok(UpdateDeadline::Interrupt),
+            left => Ok(UpdateDeadline::Continue(left.min(LOOK_TICKS))),
+        }
+    });
+}
+
+/// Gives the guest so many ticks from now on.
+fn begin(store: &mut Store<Guest>, engine: &Engine, ticks: u64) {
+    store.data_mut().until_tick = engine.ticks().saturating_add(ticks);
+    store.set_epoch_deadline(ticks.min(LOOK_TICKS));
+}
+
 /// A guest in its store, and the one way to call it.
 struct Running {
     plugin: Plugin,
@@ -389,6 +414,7 @@ struct Running {
     limits: Limits,
     /// Ticks of the engine that a call may take.
     ticks: u64,
+    interrupt: Interrupt,
     dead: bool,
     /// None: nobody asked.
     meter: Option<Box<Meter>>,
@@ -397,7 +423,7 @@ struct Running {
 impl Running {
     fn start(
         plugin: &Plugin,
-        limits: Limits,
+        (limits, interrupt): (Limits, Interrupt),
         log: LogSink,
         seed: u64,
         now_ms: Timestamp,
@@ -409,12 +435,14 @@ impl Running {
         store.set_hostcall_fuel(limits.output_bytes);
         store.set_max_component_handles(limits.handles);
         let ticks = ticks(limits.call_deadline);
-        store.set_epoch_deadline(ticks);
+        stop_in_time(&mut store, plugin.engine(), interrupt.clone());
+        begin(&mut store, plugin.engine(), ticks);
         let started = plugin.engine().elapsed_at_tick();
         match plugin.pre().instantiate(&mut store) {
             Ok(instance) => {
                 let plugin = plugin.clone();
-                Ok(Self { plugin, seed, calls: 0, store, instance, limits, ticks, dead: false, meter: None })
+                let (calls, dead, meter) = (0, false, None);
+                Ok(Self { plugin, seed, calls, store, instance, limits, ticks, interrupt, dead, meter })
             }
             Err(error) => {
                 let used = plugin.engine().elapsed() - started;
@@ -457,6 +485,10 @@ impl Running {
         if self.dead {
             return Err(CallError::Dead { function: name });
         }
+        if self.interrupt.is_raised() {
+            self.dead = true;
+            return Err(CallError::Interrupted { function: name });
+        }
         if let Some(at) = at {
             self.store.data_mut().time = at;
         }
@@ -465,7 +497,7 @@ impl Running {
         let limiter = &mut self.store.data_mut().limiter;
         limiter.take_denied();
         limiter.take_table_denied();
-        self.store.set_epoch_deadline(self.ticks);
+        begin(&mut self.store, self.plugin.engine(), self.ticks);
         let started = self.plugin.engine().elapsed_at_tick();
         let began = self.meter.as_ref().map(|_| Instant::now());
         let result = function.call(&mut self.store, arguments);

@@ -17,8 +17,8 @@ use wasmill_model::{
     time,
 };
 use wasmill_plugin::{
-    CallError, CallTime, Engine, EngineOptions, Instance, InstanceOptions, Limits, Plugin, PluginStore, Tier, Worker,
-    cache::Cache, plugins, worker,
+    CallError, CallTime, Engine, EngineOptions, Instance, InstanceOptions, Interrupt, Limits, Plugin, PluginStore,
+    Tier, Worker, cache::Cache, plugins, worker,
 };
 
 /// A guest, and what it is built to.
@@ -125,8 +125,16 @@ fn instantiate(
         extra: Vec::new(),
     };
     let log = Arc::new(move |line: wasmill_plugin::LogLine| log(line.message));
-    let options =
-        InstanceOptions { limits, context, descriptor: descriptor.clone(), log, seed: 1, now_ms: 1_000, entries: None };
+    let options = InstanceOptions {
+        limits,
+        context,
+        descriptor: descriptor.clone(),
+        log,
+        seed: 1,
+        now_ms: 1_000,
+        entries: None,
+        interrupt: Interrupt::default(),
+    };
     plugin.instantiate(options).expect("there is room")
 }
 

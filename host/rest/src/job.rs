@@ -213,6 +213,12 @@ pub struct VertexMetrics {
     /// Linear memory of its instances, at its highest.
     pub guest_memory_bytes: u64,
     pub state_bytes: u64,
+    /// Bytes of snapshot files that this attempt began from, which its TaskManagers had copies of.
+    #[serde(default)]
+    pub restored_local_bytes: u64,
+    /// The same, which were fetched from the checkpoint store.
+    #[serde(default)]
+    pub restored_store_bytes: u64,
     /// Over the last seconds.
     pub rows_in_per_second: f64,
     pub rows_out_per_second: f64,

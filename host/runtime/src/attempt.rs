@@ -9,7 +9,7 @@ use std::{
 use wasmill_connectors::SinkPlace;
 use wasmill_flow::{Rounds, Wants};
 use wasmill_model::{Timestamp, graph::Role, ids::Subtask, portions::Given};
-use wasmill_plugin::LogLine;
+use wasmill_plugin::{Interrupt, LogLine};
 
 use crate::{
     activity::{self, Activity, SubtaskFigures},
@@ -176,8 +176,14 @@ fn spawn(subtask: Subtask, parts: Parts, context: Context, activity: Arc<Activit
                 let (writing, restored) = snapshots.unzip();
                 let restored = restored.flatten();
                 let checkpoints = writing.map(|writing| Checkpointer::new(subtask, writing, on_progress.clone()));
-                let (chain, feed) =
-                    open(&job, subtask, (parts, &activity), &log, checkpoints.is_some(), restored.as_ref())?;
+                let (chain, feed) = open(
+                    &job,
+                    subtask,
+                    (parts, &activity),
+                    (&log, life.signal.interrupt()),
+                    checkpoints.is_some(),
+                    restored.as_ref(),
+                )?;
                 let head = &job.graph.vertices[job.plan.chains[subtask.chain as usize].vertices[0]];
                 let ended = |from: &Restored| from.had_ended(&head.name, subtask.index, head.parallelism);
                 Ok(Made { chain, feed, checkpoints, had_ended: restored.as_ref().is_some_and(ended) })
@@ -196,14 +202,14 @@ fn open(
     job: &Job,
     subtask: Subtask,
     (mut parts, activity): (Parts, &Arc<Activity>),
-    log: &OperatorLog,
+    (log, interrupt): (&OperatorLog, &Interrupt),
     checkpoints: bool,
     restored: Option<&Restored>,
 ) -> Result<(Chain, Feed), Error> {
     let vertices = &job.plan.chains[subtask.chain as usize].vertices;
     let mut nodes = Vec::new();
     for &vertex in vertices {
-        let kind = open_vertex(job, vertex, subtask.index, log, checkpoints, restored)?;
+        let kind = open_vertex(job, vertex, subtask.index, (log, interrupt), checkpoints, restored)?;
         job.counters[vertex].begin(subtask.index);
         let wants = match &kind {
             Kind::Operator(operator) => operator.wants(),
@@ -234,7 +240,7 @@ fn open_vertex(
     job: &Job,
     vertex: usize,
     subtask: u32,
-    log: &OperatorLog,
+    (log, interrupt): (&OperatorLog, &Interrupt),
     checkpoints: bool,
     restored: Option<&Restored>,
 ) -> Result<Kind, Error> {
@@ -252,6 +258,7 @@ fn open_vertex(
                 log: Arc::new(move |line| log(&operator, subtask, line)),
                 counters: job.counters[vertex].clone(),
                 conduct: Conduct::default(),
+                interrupt: interrupt.clone(),
             };
             let mut operator = Operator::start(start)?;
             if checkpoints {

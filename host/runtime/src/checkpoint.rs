@@ -4,7 +4,7 @@
 //! what is not visible yet, sends the barrier on, and goes on. A thread of the attempt writes what was taken into the store; once
 //! that is durable the JobManager is told, which makes a manifest of the parts of all subtasks.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,11 +19,15 @@ use wasmill_snapshot::{
 };
 
 mod chain_of_files;
+mod fetching;
+mod named;
 mod restored;
 mod taking;
 mod writer;
 
-pub(crate) use restored::{Restored, schema_of};
+pub(crate) use fetching::Fetched;
+pub use fetching::Local;
+pub(crate) use restored::{NotFilled, Restored, schema_of};
 pub(crate) use taking::{Checkpointer, Taken};
 pub(crate) use writer::{Writing, start_writer};
 
@@ -33,8 +37,7 @@ pub struct Checkpointing {
     pub store: Store,
     /// The cluster's id.
     pub cluster: String,
-    /// A folder for files on their way to the store and from it.
-    pub scratch: PathBuf,
+    pub local: Local,
     /// `None`: the attempt begins with nothing.
     pub restore: Option<Beginning>,
 }

@@ -29,6 +29,8 @@ pub struct Counters {
     pub(crate) traps: AtomicU64,
     pub(crate) idle_ns: AtomicU64,
     pub(crate) blocked_ns: AtomicU64,
+    pub(crate) restored_local_bytes: AtomicU64,
+    pub(crate) restored_store_bytes: AtomicU64,
     /// Of a sink: how long rows took from their source.
     pub(crate) latency: Histogram,
     /// One a subtask.
@@ -68,6 +70,10 @@ pub struct Totals {
     pub idle_ns: u64,
     /// Time that its subtasks waited for room behind it, or for other sources.
     pub blocked_ns: u64,
+    /// Bytes of snapshot files that its subtasks began from, which were local copies.
+    pub restored_local_bytes: u64,
+    /// The same, which came from the checkpoint store.
+    pub restored_store_bytes: u64,
 }
 
 impl AddAssign for Totals {
@@ -82,6 +88,8 @@ impl AddAssign for Totals {
         self.traps += other.traps;
         self.idle_ns += other.idle_ns;
         self.blocked_ns += other.blocked_ns;
+        self.restored_local_bytes += other.restored_local_bytes;
+        self.restored_store_bytes += other.restored_store_bytes;
     }
 }
 
@@ -147,6 +155,8 @@ impl Counters {
             traps: self.traps.load(Relaxed),
             idle_ns: self.idle_ns.load(Relaxed),
             blocked_ns: self.blocked_ns.load(Relaxed),
+            restored_local_bytes: self.restored_local_bytes.load(Relaxed),
+            restored_store_bytes: self.restored_store_bytes.load(Relaxed),
         }
     }
 

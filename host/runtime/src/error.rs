@@ -129,6 +129,16 @@ impl Coded for Error {
     }
 }
 
+impl Error {
+    /// Why an instance was not started: its own fault, unless the attempt is to end.
+    pub(crate) fn of_start(vertex: &str, subtask: u32, source: CallError) -> Self {
+        match source {
+            CallError::Interrupted { .. } => Self::Stopped,
+            source => Self::Start { vertex: vertex.to_owned(), subtask, source },
+        }
+    }
+}
+
 impl From<crate::exchange::Stopped> for Error {
     fn from(_: crate::exchange::Stopped) -> Self {
         Self::Stopped

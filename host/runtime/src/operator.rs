@@ -22,13 +22,13 @@ use wasmill_model::{
     spec::OnError,
     time,
 };
-use wasmill_plugin::{CallError, CallTime, Instance, InstanceOptions, LogSink, Notice, Plugin, Usage};
+use wasmill_plugin::{CallError, CallTime, Instance, InstanceOptions, Interrupt, LogSink, Notice, Plugin, Usage};
 
 use wasmill_snapshot::file::StateSchema;
 use wasmill_state::{Clocks, Restore, SealedState, Stored};
 
 use crate::{
-    checkpoint::Restored,
+    checkpoint::{NotFilled, Restored},
     clock::Clock,
     counters::{Counters, CpuTime},
     error::Error,
@@ -113,12 +113,13 @@ pub(crate) struct Start<'a> {
     pub(crate) log: LogSink,
     pub(crate) counters: Arc<Counters>,
     pub(crate) conduct: Conduct,
+    pub(crate) interrupt: Interrupt,
 }
 
 impl Operator {
     /// Makes the instance and opens it.
     pub(crate) fn start(start: Start<'_>) -> Result<Self, Error> {
-        let Start { graph, vertex: place, subtask, wanted, plugin, log, counters, conduct } = start;
+        let Start { graph, vertex: place, subtask, wanted, plugin, log, counters, conduct, interrupt } = start;
         let vertex = &graph.vertices[place];
         let Role::Operator { descriptor, inputs, config, limits, on_error } = &vertex.role else {
             panic!("vertex {} is not an operator", vertex.name)
@@ -141,8 +142,9 @@ impl Operator {
             seed: u64::from(subtask),
             now_ms: conduct.clock.now_ms(),
             entries: keyed.as_ref().and_then(Keyed::reader),
+            interrupt,
         };
-        let failed = |source| Error::Start { vertex: vertex.name.clone(), subtask, source };
+        let failed = |source| Error::of_start(&vertex.name, subtask, source);
         let instance = new_instance(plugin, options.clone(), conduct.meter, None).map_err(failed)?;
         // Behind the ports of the descriptor comes that of the dead letters, which the host fills.
         let ports = wanted.iter().enumerate().take(descriptor.ports.len());
@@ -186,7 +188,13 @@ impl Operator {
         keyed.state.set_now(Clocks { processing_time: self.conduct.clock.now_ms(), ..Clocks::default() });
         if let Some(restored) = restored {
             let share = (key_groups, self.subtask, self.options.context.parallelism);
-            restored.fill(&self.name, &self.descriptor.cells, share, &mut keyed.state)?;
+            let fetched = match restored.fill(&self.name, &self.descriptor.cells, share, &mut keyed.state) {
+                Ok(fetched) => fetched,
+                Err(NotFilled { again: true, .. }) => return self.restore_emptied(restored, schema, key_groups),
+                Err(NotFilled { error, .. }) => return Err(error),
+            };
+            self.counters.restored_local_bytes.fetch_add(fetched.local, Relaxed);
+            self.counters.restored_store_bytes.fetch_add(fetched.store, Relaxed);
             let bytes = keyed.state.bytes() as u64;
             Counters::adjust(&self.counters.state_bytes, &mut self.last_state, bytes);
         }
@@ -194,6 +202,28 @@ impl Operator {
             keyed.state.track();
         }
         Ok(())
+    }
+
+    /// Fills its state once more after local copies have failed, which are gone now. What is half filled is thrown away.
+    fn restore_emptied(
+        &mut self,
+        restored: &Restored,
+        schema: &[StateSchema],
+        key_groups: KeyGroups,
+    ) -> Result<(), Error> {
+        if let Some(keyed) = &mut self.keyed {
+            let (code, subtask) = (Code::Internal, self.subtask);
+            let failed = |e: wasmill_state::Error| Error::Restore {
+                vertex: self.name.clone(),
+                subtask,
+                code,
+                reason: e.to_string(),
+            };
+            keyed.empty(&self.descriptor.cells, subtask).map_err(failed)?;
+            self.options.entries = keyed.reader();
+        }
+        self.replace_instance()?;
+        self.restore(Some(restored), schema, key_groups)
     }
 
     /// What has changed of its state since the last time. `None`: it keeps none.
@@ -357,7 +387,7 @@ impl Operator {
 
     /// Applies a checked reply and builds the rows that go on.
     fn settle(&mut self, reply: Result<Reply, CallError>, rows: CallRows<'_>) -> Result<Emitted, Fault> {
-        let mut reply = reply.map_err(Fault::Call)?;
+        let mut reply = reply.map_err(Fault::of_call)?;
         if let Some(closed) = self.closed {
             reply.timers.retain(|change| !change.set || change.domain != closed);
         }

@@ -14,6 +14,7 @@ use wasmill_model::{
     ids::{CheckpointId, Subtask},
     portions::Given,
 };
+use wasmill_plugin::Interrupt;
 
 use crate::{exchange::Barrier, life::Failure};
 
@@ -46,6 +47,8 @@ pub(crate) struct Signal {
     changes: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
+    /// Ends the calls of operators, once there is the wish to stop.
+    interrupt: Interrupt,
 }
 
 #[derive(Debug)]
@@ -64,11 +67,21 @@ impl Signal {
     pub(crate) fn new() -> Self {
         let (limits, given) = (BTreeMap::new(), BTreeMap::new());
         let state = State { wish: Wish::Run, checkpoints: Checkpoints::default(), limits, given, failure: None };
-        Self { changes: AtomicU64::new(0), state: Mutex::new(state), changed: Condvar::new() }
+        Self {
+            changes: AtomicU64::new(0),
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            interrupt: Interrupt::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What ends the calls of the attempt's operators.
+    pub(crate) fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     pub(crate) fn get(&self) -> Wish {
@@ -137,6 +150,9 @@ impl Signal {
     pub(crate) fn raise(&self, wish: Wish) {
         let mut now = self.lock();
         now.wish = wish.max(now.wish);
+        if wish == Wish::Stop {
+            self.interrupt.raise();
+        }
         self.tell(now);
     }
 
@@ -146,6 +162,7 @@ impl Signal {
         let fails = now.wish < Wish::Commit;
         if fails {
             (now.wish, now.failure) = (Wish::Stop, Some(failure));
+            self.interrupt.raise();
         }
         self.tell(now);
         fails

@@ -20,7 +20,7 @@ use wasmill_model::{
     settings::{self, Setting},
     spec::{LimitsSpec, OnError, OperatorSpec, VertexSpec, fixture::FixtureSpec},
 };
-use wasmill_plugin::{Limits, LogLine, Plugin, PluginStore};
+use wasmill_plugin::{Interrupt, Limits, LogLine, Plugin, PluginStore};
 use wasmill_state::StateLimits;
 
 use crate::{
@@ -228,6 +228,7 @@ impl Trial {
             }),
             counters: Arc::default(),
             conduct,
+            interrupt: Interrupt::default(),
         })
     }
 

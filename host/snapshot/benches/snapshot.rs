@@ -6,6 +6,7 @@
 use std::{
     hint::black_box,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,6 +15,7 @@ use wasmill_model::ids::{CheckpointId, JobId};
 use wasmill_snapshot::{
     file::{Kind, Meta, Reader, Row, StateSchema, Writer, Written},
     merge::{Merge, Tombstones},
+    store::{Folder, Origin, Store},
 };
 
 /// As the server has it.
@@ -129,16 +131,28 @@ fn reading(criterion: &mut Criterion) {
     }
 }
 
-/// All files are opened and verified, and merged row by row.
+/// All files are opened and verified, and merged row by row: as they lie there, as local copies do, or fetched from a checkpoint store
+/// in a folder first.
 fn restoring(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |epoch| folder.path().join(format!("{epoch}.redb"));
-    let mut files = vec![(path(0), write(&path(0), Kind::Full, &rows(1, 0)).expected())];
-    for epoch in 1..=DELTAS {
-        files.push((path(epoch), write(&path(epoch), Kind::Delta, &rows(100, epoch)).expected()));
-    }
+    let objects = Folder::create(&folder.path().join("store")).expect("there is room");
+    let store = Store::new(Arc::new(objects), "cluster-1").expect("it is a name");
+    let put = |epoch: u64, kind, rows: &Rows| {
+        let written = write(&path(epoch), kind, rows);
+        let of = Origin { job: JobId(7), checkpoint: CheckpointId(epoch), operator: "count", subtask: 0 };
+        let name = store.put(&path(epoch), &written, &of).expect("there is room");
+        (path(epoch), written.expected(), name)
+    };
+    let mut files = vec![put(0, Kind::Full, &rows(1, 0))];
+    files.extend((1..=DELTAS).map(|epoch| put(epoch, Kind::Delta, &rows(100, epoch))));
+    let fetch = || {
+        for (path, expected, name) in &files {
+            store.fetch(name, expected, path).expect("it is whole");
+        }
+    };
     let merge = || {
-        let inputs = files.iter().map(|(path, expected)| {
+        let inputs = files.iter().map(|(path, expected, _)| {
             let reader = Reader::open(path, expected).expect("it is whole");
             reader.rows(0..KEY_GROUPS).expect("it is whole")
         });
@@ -154,6 +168,15 @@ fn restoring(criterion: &mut Criterion) {
                 keys += 1;
             }
             assert_eq!(keys, KEYS);
+        });
+    });
+    group.bench_function("the same, fetched first", |bencher| {
+        bencher.iter(|| {
+            fetch();
+            let mut merge = merge();
+            while let Some(row) = merge.next().expect("all are whole") {
+                black_box(row);
+            }
         });
     });
     group.bench_function("the same into a new full file", |bencher| {

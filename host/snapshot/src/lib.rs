@@ -8,11 +8,13 @@
 //! * **merge**: several snapshot files read as one ([`merge`]).
 //! * **manifest**: what a checkpoint consists of ([`manifest`]).
 //! * **archive**: a savepoint as one file ([`archive`]).
+//! * **local copy**: a file that a TaskManager keeps of what it wrote or fetched ([`copies`]).
 //! * **store**: the directory where files and manifests lie, which all hosts of a cluster see ([`store`]).
 //!
 //! Every byte is drawn in `docs/reference/state-format.md`.
 
 pub mod archive;
+pub mod copies;
 mod durable;
 pub mod file;
 mod hash;

@@ -126,6 +126,7 @@ mod tests {
             traps: 0,
             idle_ns: 0,
             blocked_ns: 0,
+            ..Totals::default()
         };
         let vertex = Vertex { name: "bids".to_owned(), kind: "operator", parallelism: 2, totals, latency: None };
         let report = Report {

@@ -208,7 +208,7 @@ fn watch(arguments: &Arguments, job: &Arc<Job>, status: &Status) -> std::io::Res
                     handle.drain();
                 }
                 2 => {
-                    status.print("thrown away: the job ends once calls under way are over; again to wait for nothing");
+                    status.print("thrown away: calls under way are interrupted; again to wait for nothing");
                     handle.cancel();
                 }
                 // Something does not come back: a file that is a pipe, an output that nobody reads.

@@ -10,7 +10,7 @@ use wasmill_model::{
     DataType, Field, Schema,
     descriptor::{Context, Descriptor, Input},
 };
-use wasmill_plugin::{CallTime, Engine, EngineOptions, Instance, InstanceOptions, Limits, Plugin, describe};
+use wasmill_plugin::{CallTime, Engine, EngineOptions, Instance, InstanceOptions, Interrupt, Limits, Plugin, describe};
 
 /// When all calls are made.
 pub const AT: CallTime = CallTime { now_ms: 1_700_000_000_000, watermark: 0 };
@@ -61,6 +61,7 @@ pub fn instance(plugin: &Plugin, name: &str, config: &str, input: Input, descrip
         seed: 0,
         now_ms: AT.now_ms,
         entries: None,
+        interrupt: Interrupt::default(),
     };
     let mut instance = plugin.instantiate(options).expect("it starts");
     instance.open().expect("it opens");

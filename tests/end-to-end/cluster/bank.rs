@@ -20,7 +20,7 @@ const EVENTS: usize = 8_000;
 const FIRST: i64 = 1_700_000_000_000;
 
 /// The job as the soak runs it.
-fn bank() -> String {
+pub(super) fn bank() -> String {
     let job = include_str!("../../../benches/src/soak/bank.toml");
     let job = job.replace("rust-transfers@1", "PLUGINS/rust-transfers.wasm");
     job.replace("rust-accounts@1", "PLUGINS/rust-accounts.wasm").replace("path = \"", "path = \"out/")

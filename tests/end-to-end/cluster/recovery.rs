@@ -62,7 +62,7 @@ pub(crate) fn below(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The manifests of a job, the newest last.
-fn manifests(cluster: &Cluster, id: &str) -> Vec<(u64, PathBuf)> {
+pub(super) fn manifests(cluster: &Cluster, id: &str) -> Vec<(u64, PathBuf)> {
     let all = below(&cluster.jobmanager_folder().join("checkpoints"));
     let number = |path: PathBuf| Some((path.file_stem()?.to_str()?.parse().ok()?, path));
     let of_job = all.into_iter().filter(|path| path.to_string_lossy().contains(&format!("/{id}/manifests/")));

@@ -52,7 +52,7 @@ pub(crate) fn visible(cluster: &Cluster) -> Vec<Value> {
 
 /// Each bidder's counts are 1, 2, 3 and so on, each once, and together they are all bids.
 #[track_caller]
-fn check_all_counted_once(cluster: &Cluster) {
+pub(crate) fn check_all_counted_once(cluster: &Cluster) {
     let mut counts: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
     let rows = visible(cluster);
     for row in &rows {
@@ -100,6 +100,16 @@ fn a_job_is_stopped_and_goes_on_from_its_savepoint_with_another_parallelism() {
     let taken = succeed(&cluster, &["savepoint", "create", &id, "--name", "on-the-way"]);
     assert!(taken.contains("on-the-way"), "{taken}");
     check_refused(&cluster, &["savepoint", "create", &id, "--name", "on-the-way"], "savepoint-exists");
+    // It would stand before the job where one begins from it.
+    for arguments in [&["savepoint", "create", &id, "--name", "job-8"][..], &["stop", &id, "--savepoint", "job-8"]] {
+        let refused = cluster.client(arguments);
+        let told = "could not name a savepoint job-8: a job of this cluster goes by that name, or may one day";
+        assert!(
+            refused.stderr.contains("error[request-malformed]") && refused.stderr.contains(told),
+            "{}",
+            refused.stderr
+        );
+    }
     succeed(&cluster, &["stop", &id, "--savepoint", "at-the-end"]);
     let stopped = cluster.wait_for(&id, "STOPPED");
     assert_eq!(stopped["savepoint"], "at-the-end");

@@ -1,6 +1,10 @@
 //! Time across sources: how far one may run ahead of another, and who holds a job's time and its checkpoints back.
 
-use std::{fs, io::Write};
+use std::{
+    fs,
+    io::Write,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
@@ -188,4 +192,9 @@ fn who_takes_in_nothing_is_named_and_not_who_waits_for_credit() {
     let source = path.iter().find(|hop| hop["vertex"] == "events").expect("its barrier waits behind rows");
     let why = source["why"].as_str().expect("it is said");
     assert!(why.contains("has waited for credit from operator.bad subtask 0"), "{why}");
+    // The call would take an hour; it is interrupted, and its slot is free.
+    let began = Instant::now();
+    assert_eq!(cluster.client(&["cancel", &id, "--timeout", "30s"]).code, Some(0));
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert_eq!(cluster.json(&["cluster", "info"])["slots_free"], 1);
 }

@@ -1,6 +1,7 @@
 //! A cluster of processes that fail, and somebody who works on it: whatever had no answer is looked at, and asked for again.
 
 use std::{
+    ffi::OsString,
     fs,
     net::TcpListener,
     path::{Path, PathBuf},
@@ -20,6 +21,8 @@ const DEADLINE: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_millis(30);
 /// Leases are short, so that a JobManager that was killed is not waited for longer than it takes.
 const CONFIG: &str = "[control]\nlease_ms = 1000\n";
+/// And so are the times that a job waits for which has failed often.
+const CONFIG_OF_JOBMANAGER: &str = "[control]\nlease_ms = 1000\nrestart_max_ms = 400\n";
 
 /// The two roles, and the client.
 pub(super) struct Clerk {
@@ -35,25 +38,38 @@ pub(super) struct Clerk {
 impl Clerk {
     /// A JobManager and two TaskManagers of one slot each, with what is to happen in their lives.
     pub(super) fn start(job: &str, jobmanager: &[&'static str], taskmanagers: [&[&'static str]; 2]) -> Self {
+        Self::start_with(job, jobmanager, taskmanagers, |_, _| Vec::new())
+    }
+
+    /// The same, and in the environment of each process is what follows from its name and the folder of them all.
+    pub(super) fn start_with(
+        job: &str,
+        jobmanager: &[&'static str],
+        taskmanagers: [&[&'static str]; 2],
+        environment: impl Fn(&str, &Path) -> Vec<(&'static str, OsString)>,
+    ) -> Self {
         let folder = TempDir::new().expect("temporary folders can be made");
         let at = |name: &str| folder.path().join(name);
         let plugins = format!("{}/", target().join("plugins").display());
         fs::write(at("job.toml"), job.replace("PLUGINS/", &plugins)).expect("the folder takes files");
         fs::write(at("config.toml"), CONFIG).expect("the folder takes files");
+        fs::write(at("jobmanager.toml"), CONFIG_OF_JOBMANAGER).expect("the folder takes files");
         let address = free_address();
         let url = format!("http://{address}");
-        let (data, config) = (at("jobmanager"), at("config.toml"));
+        let (data, config) = (at("jobmanager"), at("jobmanager.toml"));
+        let of_jobmanager = environment("JobManager", folder.path());
         let start = move || {
             let mut command = wasmill(&["jobmanager", "--listen", &address, "--config"]);
-            command.arg(&config).arg("--data-dir").arg(&data);
+            command.arg(&config).arg("--data-dir").arg(&data).envs(of_jobmanager.clone());
             command
         };
         let mut processes = vec![Process::start("JobManager", jobmanager, start)];
         for (shown, lives) in ["TaskManager 0", "TaskManager 1"].into_iter().zip(taskmanagers) {
             let (url, data, config) = (url.clone(), at(shown), at("config.toml"));
+            let of_taskmanager = environment(shown, folder.path());
             let start = move || {
                 let mut command = wasmill(&["taskmanager", "--slots", "1", "--jobmanager", &url, "--config"]);
-                command.arg(&config).arg("--data-dir").arg(&data);
+                command.arg(&config).arg("--data-dir").arg(&data).envs(of_taskmanager.clone());
                 command
             };
             processes.push(Process::start(shown, lives, start));
@@ -68,6 +84,14 @@ impl Clerk {
 
     pub(super) fn pending(&self) -> Vec<String> {
         self.processes.iter().flat_map(Process::pending).collect()
+    }
+
+    /// Waits until all processes together have said lines that begin so, so often.
+    pub(super) fn wait_until_said(&mut self, part: &str, times: usize) {
+        self.until(&format!("{times} times {part}"), |clerk| {
+            let lines = clerk.processes.iter().flat_map(Process::said);
+            (lines.filter(|line| line.starts_with(part)).count() >= times).then_some(())
+        });
     }
 
     /// Runs the job, unless it runs by now; its id.

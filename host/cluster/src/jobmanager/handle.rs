@@ -39,6 +39,7 @@ use crate::{
     message::{Answer, Deployment, Poll, Polled, Register, Registered, Told},
     payload::{self, Payload},
     registry::Registry,
+    scratch::Scratch,
 };
 
 mod lasting;
@@ -64,6 +65,8 @@ pub enum Error {
     Catalogue(#[from] catalogue::Error),
     #[error("could not open the plugins in {folder}: {source}")]
     Plugins { folder: String, source: io::Error },
+    #[error("could not make the scratch folder of the data folder {folder} anew: {source}")]
+    Scratch { folder: String, source: io::Error },
     #[error(transparent)]
     Checkpoints(#[from] checkpoints::Error),
     #[error("could not start a thread: {0}")]
@@ -75,7 +78,7 @@ impl Coded for Error {
         match self {
             Self::Catalogue(error) => error.code(),
             Self::Checkpoints(error) => error.code(),
-            Self::Plugins { .. } => Code::CatalogueUnusable,
+            Self::Plugins { .. } | Self::Scratch { .. } => Code::CatalogueUnusable,
             Self::Thread(_) => Code::SystemResources,
         }
     }
@@ -101,6 +104,8 @@ impl Handle {
     pub fn start(options: Options) -> Result<Self, Error> {
         let Options { data_dir, config, plugins, folders, checkpoints } = options;
         let catalogue = Arc::new(Catalogue::open(&data_dir)?);
+        let scratch = Scratch::begin(&data_dir);
+        let scratch = scratch.map_err(|source| Error::Scratch { folder: data_dir.display().to_string(), source })?;
         let Recovered { cluster, epoch, jobs, previous, plugins: records, drained, stops } = catalogue.begin()?;
         let registry = Registry::open(&data_dir, catalogue.clone(), plugins, records);
         let registry = registry.map_err(|source| Error::Plugins { folder: data_dir.display().to_string(), source })?;
@@ -126,7 +131,7 @@ impl Handle {
         });
         let jobs =
             jobs.collect::<Result<Vec<_>, wasmill_snapshot::store::Error>>().map_err(checkpoints::Error::from)?;
-        let keeper = Keeper::start(kept, inbox.clone()).map_err(Error::Thread)?;
+        let keeper = Keeper::start(kept, scratch, inbox.clone()).map_err(Error::Thread)?;
         let folder = folder.canonicalize().unwrap_or(folder).display().to_string();
         let place = CheckpointPlace { folder, nonce };
         let begin = Begin { config, cluster, epoch, jobs, previous, stops, keeper: Some((keeper.clone(), place)) };

@@ -21,7 +21,10 @@ use wasmill_snapshot::{
     store::{self, Entry, Name, Store},
 };
 
-use crate::jobmanager::{Message, savepoints};
+use crate::{
+    jobmanager::{Message, savepoints},
+    scratch::Scratch,
+};
 
 /// Between two tries to find out what became of a manifest whose write failed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -59,6 +62,7 @@ pub(crate) struct Keeper {
 /// What the keeper knows.
 pub(crate) struct Keeping {
     pub(crate) store: Store,
+    scratch: Scratch,
     owner: Sender<Message>,
     /// Of jobs that have made a checkpoint in this life: their manifests, and the files that each names.
     kept: BTreeMap<JobId, BTreeMap<Name, BTreeSet<Name>>>,
@@ -67,9 +71,9 @@ pub(crate) struct Keeping {
 }
 
 impl Keeper {
-    pub(crate) fn start(store: Store, owner: Sender<Message>) -> io::Result<Self> {
+    pub(crate) fn start(store: Store, scratch: Scratch, owner: Sender<Message>) -> io::Result<Self> {
         let (inbox, work) = mpsc::channel();
-        let mut keeping = Keeping { store, owner, kept: BTreeMap::new(), swept: BTreeMap::new() };
+        let mut keeping = Keeping { store, scratch, owner, kept: BTreeMap::new(), swept: BTreeMap::new() };
         thread::Builder::new().name("checkpoints".to_owned()).spawn(move || keeping.run(&work))?;
         Ok(Self { inbox })
     }
@@ -96,7 +100,7 @@ impl Keeping {
             match work {
                 Work::Checkpoint(checkpoint) => self.checkpoint(*checkpoint),
                 Work::Savepoint { of, name, answer } => {
-                    let made = savepoints::make(&self.store, &of, &name);
+                    let made = savepoints::make(&self.store, self.scratch.folder(), &of, &name);
                     if let Ok((entry, _)) = &made
                         && let Some(kept) = self.kept.get_mut(&entry.job)
                     {

@@ -142,6 +142,8 @@ impl Metrics {
                     cpu_seconds: totals.cpu_ns as f64 / 1e9,
                     guest_memory_bytes: totals.guest_memory_bytes,
                     state_bytes: totals.state_bytes,
+                    restored_local_bytes: totals.restored_local_bytes,
+                    restored_store_bytes: totals.restored_store_bytes,
                     rows_in_per_second,
                     rows_out_per_second,
                     busy: if self.rates.per_second.is_empty() { 0.0 } else { (1.0 - idle - back_pressured).max(0.0) },

@@ -17,7 +17,7 @@ struct Family {
     value: fn(&VertexMetrics) -> Option<f64>,
 }
 
-const FAMILIES: [Family; 14] = [
+const FAMILIES: [Family; 16] = [
     Family { name: "wasmill_rows_in", kind: "counter", help: "Rows taken in.", value: |m| Some(m.rows_in as f64) },
     Family { name: "wasmill_rows_out", kind: "counter", help: "Rows that left.", value: |m| Some(m.rows_out as f64) },
     Family { name: "wasmill_batches", kind: "counter", help: "Batches taken in.", value: |m| Some(m.batches as f64) },
@@ -41,6 +41,18 @@ const FAMILIES: [Family; 14] = [
         value: |m| Some(m.guest_memory_bytes as f64),
     },
     Family { name: "wasmill_state_bytes", kind: "gauge", help: "Keyed state.", value: |m| Some(m.state_bytes as f64) },
+    Family {
+        name: "wasmill_restored_local_bytes",
+        kind: "gauge",
+        help: "Snapshot files that the attempt began from, read from local copies.",
+        value: |m| Some(m.restored_local_bytes as f64),
+    },
+    Family {
+        name: "wasmill_restored_store_bytes",
+        kind: "gauge",
+        help: "Snapshot files that the attempt began from, fetched from the checkpoint store.",
+        value: |m| Some(m.restored_store_bytes as f64),
+    },
     Family {
         name: "wasmill_rows_in_per_second",
         kind: "gauge",

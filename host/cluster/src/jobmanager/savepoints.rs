@@ -1,6 +1,9 @@
 //! Savepoints: checkpoints with a name, whose files are their own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use wasmill_model::{
     fault::Code,
@@ -41,6 +44,22 @@ pub(crate) fn check_name(store: &Store, name: &str) -> Result<(), Problem> {
         Ok(None) => Ok(()),
         Err(problem) => Err(problem),
     }
+}
+
+/// Whether somebody may give a savepoint this name. That of a job stands for the job where one begins from it: only what is kept of a
+/// job that was stopped has it.
+pub(crate) fn check_given_name(store: &Store, name: &str) -> Result<(), Problem> {
+    check_not_of_a_job(name)?;
+    check_name(store, name)
+}
+
+/// `--from job-7` is to mean a job of this cluster.
+pub(crate) fn check_not_of_a_job(name: &str) -> Result<(), Problem> {
+    if name.parse::<JobId>().is_err() {
+        return Ok(());
+    }
+    let detail = format!("could not name a savepoint {name}: a job of this cluster goes by that name, or may one day");
+    Err(Problem::new(422, Code::RequestMalformed, detail).with_hint("give it a name of its own"))
 }
 
 /// The savepoint of a name.
@@ -114,8 +133,8 @@ pub(crate) fn remove(store: &Store, name: &str) -> Result<(), Problem> {
 }
 
 /// Makes a savepoint of a checkpoint: the same, with a name and in files of its own, but for what sinks had prepared. That is visible by
-/// now, and nobody else's business: other jobs begin from savepoints, elsewhere even.
-pub(crate) fn make(store: &Store, of: &str, name: &str) -> Result<(Made, Savepoint), Problem> {
+/// now, and nobody else's business: other jobs begin from savepoints, elsewhere even. What is on its way lies in the scratch folder.
+pub(crate) fn make(store: &Store, scratch: &Path, of: &str, name: &str) -> Result<(Made, Savepoint), Problem> {
     let of: Name = of.parse().map_err(|_| no_such(of))?;
     let checkpoint = store.manifest(&of).map_err(|e| problem(&e))?;
     if let Some(made) = made_before(store, &checkpoint, name)? {
@@ -126,7 +145,7 @@ pub(crate) fn make(store: &Store, of: &str, name: &str) -> Result<(Made, Savepoi
     for subtask in savepoint.vertices.iter_mut().flat_map(|vertex| &mut vertex.subtasks) {
         subtask.transaction = None;
     }
-    let copied = copy_files(store, &mut savepoint);
+    let copied = copy_files(store, scratch, &mut savepoint);
     copied.map_err(|reason| {
         Problem::new(500, Code::CheckpointStore, format!("could not make savepoint {name} of {of}: {reason}"))
     })?;
@@ -147,7 +166,7 @@ fn made_before(store: &Store, checkpoint: &Manifest, name: &str) -> Result<Optio
     Ok(Some((Made { job: there.job, manifest: entry.name, files }, shown(&there, false))))
 }
 
-fn copy_files(store: &Store, manifest: &mut Manifest) -> Result<(), String> {
+fn copy_files(store: &Store, scratch: &Path, manifest: &mut Manifest) -> Result<(), String> {
     let (cluster, job, checkpoint) = (manifest.cluster.clone(), manifest.job, manifest.checkpoint);
     let key_groups = manifest.key_groups;
     for vertex in &mut manifest.vertices {
@@ -165,15 +184,16 @@ fn copy_files(store: &Store, manifest: &mut Manifest) -> Result<(), String> {
                 engine: env!("CARGO_PKG_VERSION").to_owned(),
                 time_ms: now_ms(),
             };
-            vertex.files = vec![merged(store, vertex, &meta)?];
+            vertex.files = vec![merged(store, scratch, vertex, &meta)?];
         }
     }
     Ok(())
 }
 
 /// All rows of a vertex in one file.
-fn merged(store: &Store, vertex: &Vertex, meta: &Meta) -> Result<SnapshotFile, String> {
-    let folder = tempfile::tempdir().map_err(|e| format!("could not make a temporary folder: {e}"))?;
+fn merged(store: &Store, scratch: &Path, vertex: &Vertex, meta: &Meta) -> Result<SnapshotFile, String> {
+    let failed = |e| format!("could not make a folder in {}: {e}", scratch.display());
+    let folder = tempfile::tempdir_in(scratch).map_err(failed)?;
     let path = folder.path().join("savepoint");
     let text = |e: wasmill_snapshot::file::Error| e.to_string();
     let mut writer = Writer::create(&path, meta, &vertex.schema).map_err(text)?;

@@ -2,10 +2,7 @@
 
 use std::io::Read;
 
-use wasmill_model::{
-    fault::{Code, Coded},
-    ids::JobId,
-};
+use wasmill_model::fault::{Code, Coded};
 use wasmill_rest::{Problem, Savepoint, Stored};
 use wasmill_snapshot::{
     archive::{self, Export},
@@ -15,7 +12,7 @@ use wasmill_snapshot::{
 
 use crate::jobmanager::{
     keeper::{no_such, problem},
-    savepoints::{check_name, find, shown},
+    savepoints::{check_name, check_not_of_a_job, find, shown},
 };
 
 /// A savepoint on its way out.
@@ -75,16 +72,6 @@ fn bare(manifest: &Manifest) -> Manifest {
         file.name = nowhere.clone();
     }
     bare
-}
-
-/// `--from job-7` is to mean a job of this cluster.
-fn check_not_of_a_job(name: &str) -> Result<(), Problem> {
-    if name.parse::<JobId>().is_err() {
-        return Ok(());
-    }
-    let detail =
-        format!("could not import a savepoint as {name}: a job of this cluster goes by that name, or may one day");
-    Err(Problem::new(422, Code::RequestMalformed, detail).with_hint("give it a name of its own, by --name"))
 }
 
 /// What is wrong with the file is the fault of whoever sent it; all else is of this cluster.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use wasmill_durable::{Point, step};
 use wasmill_model::ids::{Incarnation, TaskManagerId};
 
-use crate::catalogue::rand_bytes;
+use crate::{catalogue::rand_bytes, scratch::Scratch};
 
 const FILE: &str = "identity.json";
 const LOCK: &str = "lock";
@@ -20,7 +20,15 @@ const LOCK: &str = "lock";
 pub struct Identity {
     pub taskmanager: TaskManagerId,
     pub incarnation: Incarnation,
+    pub(crate) scratch: Scratch,
     _lock: File,
+}
+
+impl Drop for Identity {
+    /// The lock is given back behind it.
+    fn drop(&mut self) {
+        self.scratch.remove();
+    }
 }
 
 /// Why there is no identity.
@@ -54,6 +62,7 @@ impl Identity {
             Err(fs::TryLockError::WouldBlock) => return Err(IdentityError::InUse { folder: shown() }),
             Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
         }
+        let scratch = Scratch::begin(folder).map_err(failed)?;
         let path = folder.join(FILE);
         let kept = match fs::read(&path) {
             Ok(bytes) => {
@@ -79,7 +88,7 @@ impl Identity {
         };
         write().map_err(failed)?;
         let (taskmanager, incarnation) = (TaskManagerId(kept.taskmanager), Incarnation(kept.incarnation));
-        Ok(Self { taskmanager, incarnation, _lock: lock })
+        Ok(Self { taskmanager, incarnation, scratch, _lock: lock })
     }
 }
 

@@ -9,7 +9,8 @@ use std::{
 use wasmill_control::agent::Config;
 use wasmill_model::fault::{Code, Coded};
 use wasmill_plugin::PluginStore;
-use wasmill_runtime::{Network, net, tls};
+use wasmill_runtime::{Network, checkpoint::Local, net, tls};
+use wasmill_snapshot::copies::Copies;
 
 use crate::{
     jobmanager::Handle,
@@ -37,6 +38,8 @@ pub struct Setup {
     /// What others connect to, where that is not the address listened on.
     pub advertise: Option<String>,
     pub plugins: Arc<PluginStore>,
+    /// Bytes of snapshot files that it keeps copies of.
+    pub local_copies_bytes: u64,
     /// Hears what whoever runs the process should know.
     pub say: Say,
 }
@@ -60,6 +63,8 @@ pub enum Error {
          where other TaskManagers reach this one"
     )]
     NoRoute { url: String, reason: String },
+    #[error("could not make a folder for local copies: {0}")]
+    Copies(io::Error),
     #[error("could not start a thread: {0}")]
     Thread(#[from] io::Error),
 }
@@ -73,7 +78,7 @@ impl Coded for Error {
             Self::Network(error) => error.code(),
             Self::UnsafeListen { .. } => Code::UnsafeListen,
             Self::NoRoute { .. } => Code::ListenFailed,
-            Self::Thread(_) => Code::SystemResources,
+            Self::Copies(_) | Self::Thread(_) => Code::SystemResources,
         }
     }
 }
@@ -89,7 +94,8 @@ impl Coded for IdentityError {
 
 /// Starts a TaskManager that reaches its JobManager over HTTP.
 pub fn start(setup: Setup) -> Result<TaskManager, Error> {
-    let Setup { identity, slots, config, remote, listen, insecure, advertise, plugins, say } = setup;
+    let Setup { identity, slots, config, remote, listen, insecure, advertise, plugins, local_copies_bytes, say } =
+        setup;
     let client = Client::http(&remote)?;
     let tls = remote.tls.as_ref().map(tls::Tls::from_files).transpose()?;
     let own = || own_address_towards(&remote.url).map_err(|reason| Error::NoRoute { url: remote.url.clone(), reason });
@@ -108,20 +114,23 @@ pub fn start(setup: Setup) -> Result<TaskManager, Error> {
     }
     // Nobody can connect to all addresses.
     let reached = (advertise.is_none() && listen.ip().is_unspecified()).then(own).transpose()?;
-    start_with(identity, slots, config, client, (listen, reached, advertise, tls), (plugins, say))
+    let kept = (plugins, local_copies_bytes);
+    start_with(identity, slots, config, client, (listen, reached, advertise, tls), kept, say)
 }
 
-/// Starts a TaskManager beside a JobManager of the same process. Both share their plugins.
+/// Starts a TaskManager beside a JobManager of the same process. Both share their plugins. It keeps copies of so many bytes of snapshot
+/// files.
 pub fn start_inside(
     jobmanager: &Handle,
     identity: Identity,
     slots: u32,
     config: Config,
-    plugins: Arc<PluginStore>,
+    (plugins, local_copies_bytes): (Arc<PluginStore>, u64),
 ) -> Result<TaskManager, Error> {
     let client = Client::Inside(jobmanager.inbox().clone());
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    start_with(identity, slots, config, client, (listen, None, None, None), (plugins, Arc::new(|_: &str| {})))
+    let kept = (plugins, local_copies_bytes);
+    start_with(identity, slots, config, client, (listen, None, None, None), kept, Arc::new(|_: &str| {}))
 }
 
 fn start_with(
@@ -130,9 +139,12 @@ fn start_with(
     config: Config,
     client: Client,
     (listen, reached, advertise, tls): (SocketAddr, Option<IpAddr>, Option<String>, Option<tls::Tls>),
-    (plugins, say): (Arc<PluginStore>, Say),
+    (plugins, local_copies_bytes): (Arc<PluginStore>, u64),
+    say: Say,
 ) -> Result<TaskManager, Error> {
     let (taskmanager, incarnation) = (identity.taskmanager, identity.incarnation);
+    let copies = Copies::new(identity.scratch.make("copies").map_err(Error::Copies)?, local_copies_bytes);
+    let local = Local { scratch: identity.scratch.folder().to_owned(), copies };
     let network = Network::start(net::Options { listen, tls, cluster: OnceLock::new(), taskmanager, incarnation })?;
     let mut own = network.address();
     own.set_ip(reached.unwrap_or(own.ip()));
@@ -147,6 +159,7 @@ fn start_with(
         network: Some(Arc::new(network)),
         address,
         identity: Some(identity),
+        local: Some(local),
         log: None,
         say,
     })?)

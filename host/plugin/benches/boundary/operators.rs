@@ -8,7 +8,7 @@ use wasmill_model::{
     descriptor::{Context, Descriptor, Input},
     reply::Groups,
 };
-use wasmill_plugin::{CallTime, Engine, EngineOptions, Instance, InstanceOptions, Limits, Plugin, describe};
+use wasmill_plugin::{CallTime, Engine, EngineOptions, Instance, InstanceOptions, Interrupt, Limits, Plugin, describe};
 
 pub(crate) const AT: CallTime = CallTime { now_ms: 1_700_000_000_000, watermark: 0 };
 
@@ -42,6 +42,7 @@ impl Operator {
             seed: 0,
             now_ms: AT.now_ms,
             entries: None,
+            interrupt: Interrupt::default(),
         };
         Self { instance: plugin().instantiate(options).expect("it starts") }
     }

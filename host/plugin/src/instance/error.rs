@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use wasmill_model::fault::{Code, Coded};
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
-use crate::{guest::Guest, limits::Limits, log, wasi::Exit};
+use crate::{guest::Guest, interrupt::Interrupted, limits::Limits, log, wasi::Exit};
 
 /// Bytes of a guest's own words in an error: enough for a stack trace.
 const WORDS_BYTES_MAX: usize = 8 << 10;
@@ -45,6 +45,9 @@ pub enum CallError {
     Failure { function: &'static str, fatal: bool, row: Option<u32>, message: String },
     #[error("the operator could not be opened: {message}")]
     Open { message: String },
+    /// Whoever runs it does not want it any more.
+    #[error("the operator was interrupted in `{function}`")]
+    Interrupted { function: &'static str },
     /// It has trapped before.
     #[error("could not call `{function}`: the instance is dead since it trapped")]
     Dead { function: &'static str },
@@ -83,7 +86,7 @@ impl Coded for CallError {
             Self::BadReply { .. } => Code::BadReply,
             Self::Failure { .. } => Code::OperatorFailed,
             Self::Open { .. } => Code::OperatorNotOpened,
-            Self::Dead { .. } => Code::Internal,
+            Self::Interrupted { .. } | Self::Dead { .. } => Code::Internal,
             Self::NoRoom { .. } => Code::NoRoomForInstance,
             Self::Start { .. } => Code::InstanceNotStarted,
         }
@@ -230,6 +233,9 @@ pub(super) fn of_trap(
     guest: &mut Guest,
 ) -> CallError {
     guest.log.flush(guest.time.now_ms);
+    if error.is::<Interrupted>() {
+        return CallError::Interrupted { function };
+    }
     let report = || Box::new(Report { backtrace: backtrace(error), log: guest.log.tail() });
     let trap = error.downcast_ref::<Trap>().copied();
     if trap == Some(Trap::Interrupt) {

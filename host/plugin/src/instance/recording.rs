@@ -48,7 +48,7 @@ impl Recording {
         error: &CallError,
         call: impl FnOnce() -> Option<capsule::Call>,
     ) {
-        if matches!(error, CallError::Dead { .. }) {
+        if matches!(error, CallError::Dead { .. } | CallError::Interrupted { .. }) {
             return;
         }
         let Some(recorder) = guest.plugin.recorder().cloned() else { return };

@@ -9,8 +9,8 @@ use wasmill_model::{
     reply::{Groups, Outcome, Reply},
 };
 use wasmill_plugin::{
-    CallError, CallTime, DescribeError, Engine, EngineOptions, EntryReader, Instance, InstanceOptions, Limits, LogLine,
-    Plugin, describe,
+    CallError, CallTime, DescribeError, Engine, EngineOptions, EntryReader, Instance, InstanceOptions, Interrupt,
+    Limits, LogLine, Plugin, describe,
 };
 
 pub(crate) const AT: CallTime = CallTime { now_ms: 1_700_000_000_123, watermark: -7 };
@@ -39,6 +39,7 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) seed: u64,
     pub(crate) entries: Option<Arc<dyn EntryReader>>,
+    pub(crate) interrupt: Interrupt,
 }
 
 /// An instance, opened, and what it has logged.
@@ -57,7 +58,14 @@ impl Setup {
             Input { schema: first, key: Some(vec!["k".into()]), event_times: true },
             Input { schema: second, key: None, event_times: false },
         ];
-        Self { mode: mode.into(), inputs, limits: Limits::default(), seed: 1, entries: None }
+        Self {
+            mode: mode.into(),
+            inputs,
+            limits: Limits::default(),
+            seed: 1,
+            entries: None,
+            interrupt: Interrupt::default(),
+        }
     }
 
     pub(crate) fn limits(self, limits: Limits) -> Self {
@@ -93,6 +101,7 @@ impl Setup {
             seed: self.seed,
             now_ms: AT.now_ms,
             entries: self.entries.clone(),
+            interrupt: self.interrupt.clone(),
         };
         let mut instance = plugin.instantiate(options)?;
         instance.open()?;

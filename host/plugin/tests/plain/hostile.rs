@@ -1,6 +1,9 @@
 //! Operators that misbehave: every limit bites, and nothing but the instance is harmed.
 
-use std::time::Duration;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use wasmill_plugin::{CallError, Limits, instance::TrapKind};
 
@@ -46,6 +49,36 @@ fn an_endless_call_is_stopped() {
     assert!(used >= limit, "{used:?}");
     let Err(error) = Setup::new("hostile:open-loop").limits(limits).start() else { panic!("not stopped") };
     assert!(matches!(error, CallError::Deadline { function: "open", .. }), "{error:?}");
+}
+
+#[test]
+fn a_call_is_interrupted_whatever_its_deadline_and_none_follows() {
+    let limits = Limits { call_deadline: Duration::from_secs(3_600), ..Limits::default() };
+    // What is compiled once is started at once.
+    Setup::new("pass").start().unwrap();
+    for (mode, function) in [("loop", "process"), ("open-loop", "open")] {
+        let setup = Setup::new(&format!("hostile:{mode}")).limits(limits.clone());
+        let began = Instant::now();
+        let started = thread::scope(|scope| {
+            let raise = || {
+                thread::sleep(Duration::from_millis(500));
+                setup.interrupt.raise();
+            };
+            let mut started = if function == "open" { None } else { Some(setup.start().unwrap()) };
+            scope.spawn(raise);
+            let error = match &mut started {
+                Some(opened) => opened.process(&[1, 2]).unwrap_err(),
+                None => setup.start().err().unwrap(),
+            };
+            assert_eq!(error, CallError::Interrupted { function });
+            started
+        });
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+        if let Some(mut opened) = started {
+            assert_eq!(opened.process(&[1]).unwrap_err(), CallError::Dead { function });
+        }
+        assert!(matches!(setup.start(), Err(CallError::Interrupted { .. })));
+    }
 }
 
 #[test]

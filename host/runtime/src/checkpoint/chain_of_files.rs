@@ -1,20 +1,20 @@
 //! The snapshot files of one operator subtask: a full one, and what has changed since.
 
-use std::{ops::Range, path::PathBuf};
+use std::{ops::Range, path::Path};
 
-use wasmill_model::{
-    ids::{CheckpointId, JobId},
-    keys::KeyGroups,
-};
+use wasmill_model::{ids::CheckpointId, keys::KeyGroups};
 use wasmill_snapshot::{
-    file::{self, Kind, Meta, Reader, StateSchema, Writer},
+    file::{Kind, Meta, StateSchema, Writer},
     manifest::SnapshotFile,
     merge::{Merge, Tombstones},
-    store::{Origin, Store},
+    store::Origin,
 };
 use wasmill_state::SealedState;
 
-use crate::clock::now_ms;
+use crate::{
+    checkpoint::fetching::{Failed, Fetching, Files},
+    clock::now_ms,
+};
 
 /// Files of a chain before they are merged into one.
 const FILES_MAX: usize = 16;
@@ -26,10 +26,8 @@ const UNWRITTEN_MAX: usize = 5;
 /// Whose files they are, and where they go.
 #[derive(Debug)]
 pub(super) struct Owner {
-    pub(super) store: Store,
-    pub(super) scratch: PathBuf,
+    pub(super) files: Files,
     pub(super) cluster: String,
-    pub(super) job: JobId,
     pub(super) operator: String,
     pub(super) subtask: u32,
     pub(super) parallelism: u32,
@@ -108,10 +106,11 @@ impl Owner {
         is_first: bool,
     ) -> Result<Option<SnapshotFile>, String> {
         let kind = if is_first { Kind::Full } else { Kind::Delta };
-        let folder = tempfile::tempdir_in(&self.scratch).map_err(|e| self.failed("make a folder", &e))?;
+        let folder = self.files.folder()?;
         let path = folder.path().join("snapshot");
+        let writer_of = |path: &Path| self.writer(path, checkpoint, kind).map_err(|failed| failed.reason);
         let mut writer = match is_first {
-            true => Some(self.writer(&path, checkpoint, kind)?),
+            true => Some(writer_of(&path)?),
             false => None,
         };
         state.rows(self.key_groups, |key, value| {
@@ -120,7 +119,7 @@ impl Owner {
             }
             let writer = match &mut writer {
                 Some(writer) => writer,
-                None => writer.insert(self.writer(&path, checkpoint, kind)?),
+                None => writer.insert(writer_of(&path)?),
             };
             writer.push(key, value).map_err(|e| e.to_string())
         })?;
@@ -129,27 +128,40 @@ impl Owner {
 
     fn merge(&self, files: &[SnapshotFile]) -> Result<SnapshotFile, String> {
         let checkpoint = files.last().ok_or("there is nothing to merge")?.checkpoint;
-        let folder = tempfile::tempdir_in(&self.scratch).map_err(|e| self.failed("make a folder", &e))?;
-        let mut inputs = Vec::new();
-        for (number, file) in files.iter().enumerate() {
-            let path = folder.path().join(number.to_string());
-            self.store.fetch(&file.name, &file.expected(), &path).map_err(|e| e.to_string())?;
-            let reader = Reader::open(&path, &file.expected()).map_err(|e| e.to_string())?;
-            let (own, its) = (self.key_groups(), &file.key_groups);
-            let both = own.start.max(its.start)..own.end.min(its.end);
-            inputs.push(reader.rows(both).map_err(|e| e.to_string())?);
-        }
+        let folder = self.files.folder()?;
         let path = folder.path().join("merged");
-        let mut writer = self.writer(&path, checkpoint, Kind::Full)?;
-        let merged = Merge::new(inputs, Tombstones::Drop).and_then(|mut merge| merge.write(&mut writer));
-        merged.map_err(|e| e.to_string())?;
-        self.finish(writer, &path, checkpoint, Kind::Full)
+        let written = |mut fetching: Fetching<'_>| -> Result<Writer, (Failed, bool)> {
+            let mut writer = self.writer(&path, checkpoint, Kind::Full).map_err(|failed| (failed, false))?;
+            let merged = self.merge_into(&mut writer, files, &mut fetching);
+            merged.map(|()| writer).map_err(|failed| (failed, fetching.gives_up_copies()))
+        };
+        let fetching = || self.files.fetching().map_err(|failed| failed.reason);
+        let writer = match written(fetching()?) {
+            Err((_, true)) => written(fetching()?),
+            written => written,
+        };
+        self.finish(writer.map_err(|(failed, _)| failed.reason)?, &path, checkpoint, Kind::Full)
     }
 
-    fn writer(&self, path: &std::path::Path, checkpoint: CheckpointId, kind: Kind) -> Result<Writer, String> {
+    fn merge_into(
+        &self,
+        writer: &mut Writer,
+        files: &[SnapshotFile],
+        fetching: &mut Fetching<'_>,
+    ) -> Result<(), Failed> {
+        let mut inputs = Vec::new();
+        for file in files {
+            let (own, its) = (self.key_groups(), &file.key_groups);
+            let both = own.start.max(its.start)..own.end.min(its.end);
+            inputs.push(fetching.open(file)?.rows(both)?);
+        }
+        Ok(Merge::new(inputs, Tombstones::Drop)?.write(writer)?)
+    }
+
+    fn writer(&self, path: &Path, checkpoint: CheckpointId, kind: Kind) -> Result<Writer, Failed> {
         let meta = Meta {
             cluster: self.cluster.clone(),
-            job: self.job,
+            job: self.files.job,
             operator: self.operator.clone(),
             subtask: self.subtask,
             parallelism: self.parallelism,
@@ -160,25 +172,24 @@ impl Owner {
             engine: env!("CARGO_PKG_VERSION").to_owned(),
             time_ms: now_ms(),
         };
-        Writer::create(path, &meta, &self.schema).map_err(|e: file::Error| e.to_string())
+        Ok(Writer::create(path, &meta, &self.schema)?)
     }
 
-    /// Completes a file and copies it into the store.
+    /// Completes a file, copies it into the store, and keeps it.
     fn finish(
         &self,
         writer: Writer,
-        path: &std::path::Path,
+        path: &Path,
         checkpoint: CheckpointId,
         kind: Kind,
     ) -> Result<SnapshotFile, String> {
         let written = writer.finish().map_err(|e| e.to_string())?;
-        let origin = Origin { job: self.job, checkpoint, operator: &self.operator, subtask: self.subtask };
-        let name = self.store.put(path, &written, &origin).map_err(|e| e.to_string())?;
+        let origin = Origin { job: self.files.job, checkpoint, operator: &self.operator, subtask: self.subtask };
+        let Files { store, local, job } = &self.files;
+        let name = store.put(path, &written, &origin).map_err(|e| e.to_string())?;
         let (bytes, blake3) = (written.bytes, written.blake3);
-        Ok(SnapshotFile { name, bytes, blake3, key_groups: self.key_groups(), kind, checkpoint })
-    }
-
-    fn failed(&self, doing: &str, error: &std::io::Error) -> String {
-        format!("could not {doing} in {}: {error}", self.scratch.display())
+        let file = SnapshotFile { name, bytes, blake3, key_groups: self.key_groups(), kind, checkpoint };
+        local.copies.keep(*job, path, &file);
+        Ok(file)
     }
 }

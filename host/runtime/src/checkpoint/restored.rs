@@ -1,25 +1,28 @@
 //! What a subtask begins from: its share of what the subtasks of an earlier attempt have kept, however many there were.
 
-use std::fs;
+use std::ops::Range;
 
 use wasmill_connectors::{ReadBefore, SinkParts};
 use wasmill_model::{
     Field, JobGraph,
     descriptor::{Cell, CellKind},
-    fault::{Code, Coded},
+    fault::Code,
     graph::Role,
     ids::JobId,
     keys::KeyGroups,
 };
 use wasmill_snapshot::{
-    file::{self, CellShape, Reader, Row, Rows, StateSchema, StoredAs},
+    file::{CellShape, Row, Rows, StateSchema, StoredAs},
     manifest::{Manifest, SnapshotFile, Vertex},
     merge::{Merge, Tombstones},
 };
-use wasmill_state::{KeyedState, Restore, Stored, StoredCell, StoredEntries, VALUES};
+use wasmill_state::{KeyedState, Restore, RowError, Stored, StoredCell, StoredEntries, VALUES};
 
 use crate::{
-    checkpoint::{Beginning, Checkpointing, restore_code},
+    checkpoint::{
+        Beginning, Checkpointing, Fetched,
+        fetching::{Failed, Fetching, Files},
+    },
     error::Error,
 };
 
@@ -30,6 +33,14 @@ pub(crate) struct Restored {
     /// The job that begins from it.
     job: JobId,
     beginning: Beginning,
+}
+
+/// A state that could not be filled.
+#[derive(Debug)]
+pub(crate) struct NotFilled {
+    pub(crate) error: Error,
+    /// Local copies were read, which are gone now: an empty state may be filled after all.
+    pub(crate) again: bool,
 }
 
 impl Restored {
@@ -91,12 +102,7 @@ impl Restored {
     }
 
     /// The snapshot files that a subtask's state is in and that the next checkpoint adds to.
-    pub(crate) fn files(
-        &self,
-        operator: &str,
-        schema: &[StateSchema],
-        key_groups: std::ops::Range<u32>,
-    ) -> Vec<SnapshotFile> {
+    pub(crate) fn files(&self, operator: &str, schema: &[StateSchema], key_groups: Range<u32>) -> Vec<SnapshotFile> {
         let is_added_to = self.is_added_to(operator, schema);
         let Some(vertex) = self.vertex(operator).filter(|_| is_added_to) else { return Vec::new() };
         let mut files: Vec<SnapshotFile> = Vec::new();
@@ -116,44 +122,51 @@ impl Restored {
         cells: &[Cell],
         (key_groups, subtask, parallelism): (KeyGroups, u32, u32),
         state: &mut KeyedState,
-    ) -> Result<(), Error> {
-        let Some(vertex) = self.vertex(operator) else { return Ok(()) };
-        let error = |code: Code, reason: String| Error::Restore { vertex: operator.to_owned(), subtask, code, reason };
-        let failed = |e: file::Error| error(e.code(), e.to_string());
-        let stored = stored_cells(&vertex.schema, cells);
+    ) -> Result<Fetched, NotFilled> {
+        let Some(vertex) = self.vertex(operator) else { return Ok(Fetched::default()) };
+        let not_filled = |Failed { code, reason }: Failed, again: bool| NotFilled {
+            error: Error::Restore { vertex: operator.to_owned(), subtask, code, reason },
+            again,
+        };
+        let files = Files { store: self.from.store.clone(), local: self.from.local.clone(), job: self.job };
+        let mut fetching = files.fetching().map_err(|failed| not_filled(failed, false))?;
         let own = key_groups.range(subtask, parallelism);
-        // What all instances have is among the rows of the first key group.
-        let first = (own.start > 0 && stored.entries.iter().any(|entries| !entries.is_keyed)).then_some(0..1);
-        let folder = tempfile::tempdir_in(&self.from.scratch).map_err(|e| {
-            let reason = format!("could not make a folder in {}: {e}", self.from.scratch.display());
-            error(Code::SystemResources, reason)
-        })?;
-        let mut number = 0;
-        let mut restore = Restore::new(state, &stored);
-        for segment in first.clone().into_iter().chain([own]).flat_map(|range| vertex.segments(range)) {
-            let is_first = first.as_ref() == Some(&segment.key_groups);
-            let mut inputs: Vec<Rows> = Vec::new();
-            for file in &segment.files {
-                number += 1;
-                let path = folder.path().join(number.to_string());
-                let fetched = self.from.store.fetch(&file.name, &file.expected(), &path);
-                fetched.map_err(|e| error(restore_code(&self.from.store, &e), e.to_string()))?;
-                let reader = Reader::open(&path, &file.expected()).map_err(failed)?;
-                inputs.push(reader.rows(segment.key_groups.clone()).map_err(failed)?);
-                // What is open stays readable.
-                let _ = fs::remove_file(&path);
-            }
-            let mut merge = Merge::new(inputs, Tombstones::Drop).map_err(failed)?;
-            while let Some(Row { key, value }) = merge.next().map_err(failed)? {
-                let value = value.unwrap_or_default();
-                if is_first && !stored.is_broadcast(key) {
-                    continue;
-                }
-                restore.row(key, value).map_err(|e| error(Code::CheckpointDamaged, e.to_string()))?;
-            }
+        match fill_from(vertex, cells, own, &mut fetching, state) {
+            Ok(()) => Ok(fetching.bytes),
+            Err(failed) => Err(not_filled(failed, fetching.gives_up_copies())),
         }
-        Ok(())
     }
+}
+
+/// Reads the rows of some key groups into a state.
+fn fill_from(
+    vertex: &Vertex,
+    cells: &[Cell],
+    own: Range<u32>,
+    fetching: &mut Fetching<'_>,
+    state: &mut KeyedState,
+) -> Result<(), Failed> {
+    let stored = stored_cells(&vertex.schema, cells);
+    // What all instances have is among the rows of the first key group.
+    let first = (own.start > 0 && stored.entries.iter().any(|entries| !entries.is_keyed)).then_some(0..1);
+    let mut restore = Restore::new(state, &stored);
+    for segment in first.clone().into_iter().chain([own]).flat_map(|range| vertex.segments(range)) {
+        let is_first = first.as_ref() == Some(&segment.key_groups);
+        let mut inputs: Vec<Rows> = Vec::new();
+        for file in &segment.files {
+            inputs.push(fetching.open(file)?.rows(segment.key_groups.clone())?);
+        }
+        let mut merge = Merge::new(inputs, Tombstones::Drop)?;
+        while let Some(Row { key, value }) = merge.next()? {
+            let value = value.unwrap_or_default();
+            if is_first && !stored.is_broadcast(key) {
+                continue;
+            }
+            let damaged = |e: RowError| Failed { code: Code::CheckpointDamaged, reason: e.to_string() };
+            restore.row(key, value).map_err(damaged)?;
+        }
+    }
+    Ok(())
 }
 
 /// What is in the rows of cells, and which cell has it now.

@@ -1,7 +1,7 @@
 //! The thread of an attempt that writes what its subtasks have taken, in the order in which they have.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -13,12 +13,15 @@ use std::{
 use wasmill_connectors::SinkPart;
 use wasmill_durable::{Point, step};
 use wasmill_model::ids::{CheckpointId, JobId, Subtask};
+use wasmill_snapshot::{manifest::SnapshotFile, store::Name};
 
 use crate::{
     attempt::OnProgress,
     checkpoint::{
         At, Beginning, Checkpointing, Restored, SubtaskPart, Taken, VertexPart,
         chain_of_files::{ChainOfFiles, Owner},
+        fetching::Files,
+        named::Named,
         schema_of,
     },
     job::Job,
@@ -59,6 +62,9 @@ struct Writer {
     newest: BTreeMap<Subtask, CheckpointId>,
     /// The checkpoint that the attempt began from, if it is the job's own.
     oldest: CheckpointId,
+    files: Files,
+    /// What a later attempt may begin from.
+    named: Named,
 }
 
 /// Starts the writer of an attempt; it ends with the last of its subtasks.
@@ -71,6 +77,7 @@ pub(crate) fn start_writer(
 ) -> std::io::Result<Arc<Writing>> {
     let restored = Restored::new(checkpointing, id);
     let mut chains = BTreeMap::new();
+    let files_of_job = Files { store: checkpointing.store.clone(), local: checkpointing.local.clone(), job: id };
     for subtask in subtasks {
         for &vertex in &job.plan.chains[subtask.chain as usize].vertices {
             let schema = schema_of(&job.graph, vertex);
@@ -81,10 +88,8 @@ pub(crate) fn start_writer(
             let range = job.key_groups.range(subtask.index, at.parallelism);
             let files = restored.as_ref().map_or_else(Vec::new, |from| from.files(&at.name, &schema, range));
             let owner = Owner {
-                store: checkpointing.store.clone(),
-                scratch: checkpointing.scratch.clone(),
+                files: files_of_job.clone(),
                 cluster: checkpointing.cluster.clone(),
-                job: id,
                 operator: at.name.clone(),
                 subtask: subtask.index,
                 parallelism: at.parallelism,
@@ -99,7 +104,8 @@ pub(crate) fn start_writer(
     let oldest = own.map_or(CheckpointId(0), |beginning| beginning.manifest.checkpoint);
     let (inbox, tasks) = mpsc::channel();
     let (job, life, on_progress) = (job.clone(), life.clone(), on_progress.clone());
-    let mut writer = Writer { job, life, on_progress, chains, newest: BTreeMap::new(), oldest };
+    let (newest, named, files) = (BTreeMap::new(), Named::default(), files_of_job);
+    let mut writer = Writer { job, life, on_progress, chains, newest, oldest, files, named };
     thread::Builder::new().name("snapshots".to_owned()).spawn(move || writer.run(&tasks))?;
     Ok(Arc::new(Writing { inbox: Mutex::new(inbox) }))
 }
@@ -115,6 +121,7 @@ impl Writer {
             if let Some(waiting) = waiting {
                 waiting.fetch_sub(1, Ordering::AcqRel);
             }
+            self.forget_copies();
             let result = match written {
                 Ok(content) => {
                     (self.on_progress)(subtask, Progress::Part { at, content });
@@ -163,9 +170,21 @@ impl Writer {
             }
             part.vertices.push(kept);
         }
+        let files = part.vertices.iter().flat_map(|vertex| vertex.files.iter().map(|file| file.name.clone()));
+        self.named.add(subtask, checkpoint, files);
         match failed {
             Some(reason) => Err(reason),
             None => Ok(serde_json::to_string(&part).expect("its keys are text")),
+        }
+    }
+
+    /// Removes the local copies that no attempt begins from any more, once it is told that a checkpoint is complete.
+    fn forget_copies(&mut self) {
+        let checkpoints = self.life.signal.checkpoints();
+        if self.named.forget(checkpoints.completed, checkpoints.given_up) {
+            let written = self.chains.values().flat_map(ChainOfFiles::files).map(|file: &SnapshotFile| &file.name);
+            let named: BTreeSet<&Name> = self.named.files().chain(written).collect();
+            self.files.local.copies.retain(self.files.job, &named);
         }
     }
 

@@ -59,6 +59,14 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    /// Why a call was not done. That the attempt is to end is nobody's fault.
+    pub(super) fn of_call(error: CallError) -> Self {
+        match error {
+            CallError::Interrupted { .. } => Self::Job(Error::Stopped),
+            error => Self::Call(error),
+        }
+    }
+
     /// Whether it fails the job whatever the policy.
     pub(super) fn is_fatal(&self) -> bool {
         match self {
@@ -86,7 +94,7 @@ impl Fault {
     fn kind(&self) -> &'static str {
         match self {
             Self::Call(error) => match error {
-                CallError::Trap { .. } | CallError::Dead { .. } => "trap",
+                CallError::Trap { .. } | CallError::Dead { .. } | CallError::Interrupted { .. } => "trap",
                 CallError::Deadline { .. } => "deadline",
                 CallError::Memory { .. } => "memory",
                 CallError::OutputBytes { .. } | CallError::OutputRows { .. } => "output",
@@ -355,7 +363,7 @@ impl Operator {
             usage.instance.join(&self.instance.usage());
         }
         let options = InstanceOptions { now_ms: self.conduct.clock.now_ms(), ..self.options.clone() };
-        let failed = |source| Error::Start { vertex: self.name.clone(), subtask: self.subtask, source };
+        let failed = |source| Error::of_start(&self.name, self.subtask, source);
         let instance = new_instance(&self.plugin, options, self.conduct.meter, Some(&self.instance));
         self.instance = instance.map_err(failed)?;
         self.counters.traps.fetch_add(1, Relaxed);

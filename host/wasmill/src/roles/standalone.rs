@@ -10,6 +10,7 @@ use wasmill_cluster::{
 };
 use wasmill_control::{agent, jobmanager};
 use wasmill_runtime::Folders;
+use wasmill_snapshot::copies;
 
 use crate::{
     roles::{
@@ -37,6 +38,10 @@ pub(crate) struct Arguments {
     /// folder].
     #[arg(long, value_name = "DIR", env = "WASMILL_CHECKPOINTS")]
     checkpoints: Option<PathBuf>,
+    /// How many bytes of snapshot files are kept beside the checkpoint store, so that jobs that begin again need not fetch them; 0
+    /// for none [default: 1073741824, which is 1 GiB].
+    #[arg(long, value_name = "BYTES", env = "WASMILL_LOCAL_COPIES_BYTES")]
+    local_copies_bytes: Option<u64>,
 }
 
 /// How it is set up.
@@ -46,6 +51,7 @@ struct Config {
     slots: Option<u32>,
     data_dir: Option<PathBuf>,
     checkpoints: Option<PathBuf>,
+    local_copies_bytes: Option<u64>,
     folders: Folders,
     control: jobmanager::Config,
     api: wasmill_api::Options,
@@ -59,6 +65,8 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         config.folders = arguments.api.folders(config.folders)?;
         let slots = arguments.slots.or(config.slots).unwrap_or_else(processors);
         config.slots = Some(slots);
+        let copies_bytes = arguments.local_copies_bytes.or(config.local_copies_bytes).unwrap_or(copies::BYTES_DEFAULT);
+        config.local_copies_bytes = Some(copies_bytes);
         let data_dir = arguments.data_dir.clone().or(config.data_dir);
         let data_dir = data_dir.map_or_else(|| roles::default_data_dir("standalone"), Ok)?;
         config.data_dir = Some(data_dir.clone());
@@ -78,8 +86,8 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
             checkpoints,
         };
         let handle = Handle::start(options).map_err(|e| roles::coded(&e))?;
-        let mut taskmanager =
-            taskmanager::start_inside(&handle, identity, slots, agent, plugins).map_err(|e| roles::coded(&e))?;
+        let taskmanager = taskmanager::start_inside(&handle, identity, slots, agent, (plugins, copies_bytes));
+        let mut taskmanager = taskmanager.map_err(|e| roles::coded(&e))?;
         let server = Server::start(config.api, handle.clone())?;
         tell(&format!("JobManager is ready at {}, with a TaskManager of {slots} slots\n", server.url));
         interrupts.wait();

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use wasmill_cluster::taskmanager::{self, Identity, Remote};
 use wasmill_control::agent;
 use wasmill_runtime::tls::TlsFiles;
+use wasmill_snapshot::copies;
 
 use crate::{
     roles::{self, Interrupts},
@@ -33,6 +34,10 @@ pub(crate) struct Arguments {
     /// Where its identity and compiled plugins are kept [default: wasmill/taskmanager in the user's data folder].
     #[arg(long, value_name = "DIR", env = "WASMILL_DATA_DIR")]
     data_dir: Option<PathBuf>,
+    /// How many bytes of snapshot files are kept beside the checkpoint store, so that jobs that begin again here need not fetch
+    /// them; 0 for none [default: 1073741824, which is 1 GiB].
+    #[arg(long, value_name = "BYTES", env = "WASMILL_LOCAL_COPIES_BYTES")]
+    local_copies_bytes: Option<u64>,
     /// The address, and the port if it matters, on which other TaskManagers reach it. One that others reach needs TLS [default:
     /// the address by which this host reaches the JobManager].
     #[arg(long, value_name = "ADDRESS", env = "WASMILL_LISTEN", value_parser = address)]
@@ -71,6 +76,7 @@ struct Config {
     jobmanager: String,
     slots: u32,
     data_dir: Option<PathBuf>,
+    local_copies_bytes: u64,
     listen: Option<SocketAddr>,
     insecure: bool,
     advertise: Option<String>,
@@ -93,6 +99,7 @@ impl Default for Config {
             jobmanager: "http://127.0.0.1:7420".to_owned(),
             slots: processors(),
             data_dir: None,
+            local_copies_bytes: copies::BYTES_DEFAULT,
             listen: None,
             insecure: false,
             advertise: None,
@@ -114,6 +121,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         let mut config: Config = roles::read_config(arguments.config.as_deref())?;
         config.jobmanager = arguments.jobmanager.clone().unwrap_or(config.jobmanager);
         config.slots = arguments.slots.unwrap_or(config.slots);
+        config.local_copies_bytes = arguments.local_copies_bytes.unwrap_or(config.local_copies_bytes);
         config.listen = arguments.listen.or(config.listen);
         config.insecure |= arguments.insecure;
         config.advertise = arguments.advertise.clone().or(config.advertise);
@@ -138,6 +146,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
             insecure: config.insecure,
             advertise: config.advertise,
             plugins: roles::plugin_store(&data_dir)?,
+            local_copies_bytes: config.local_copies_bytes,
             say: Arc::new(|line: &str| tell(&format!("{line}\n"))),
         })
         .map_err(|e| roles::coded(&e))?;

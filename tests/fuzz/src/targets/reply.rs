@@ -25,8 +25,8 @@ use wasmill_model::{
     spec::{JobSpec, LimitsSpec, OperatorSpec, VertexSpec},
 };
 use wasmill_plugin::{
-    CallTime, DescribeError, Engine, EngineOptions, Instance, InstanceOptions, Limits, Notice, Plugin, PluginStore,
-    Worker, cache::Cache, describe,
+    CallTime, DescribeError, Engine, EngineOptions, Instance, InstanceOptions, Interrupt, Limits, Notice, Plugin,
+    PluginStore, Worker, cache::Cache, describe,
 };
 
 use crate::{Handled, Random, Target, mutate};
@@ -107,7 +107,16 @@ impl Replies {
         };
         let (limits, descriptor) = (self.limits.clone(), descriptor.clone());
         let log = Arc::new(|_| {});
-        let options = InstanceOptions { limits, context, descriptor, log, seed: 1, now_ms: 0, entries: None };
+        let options = InstanceOptions {
+            limits,
+            context,
+            descriptor,
+            log,
+            seed: 1,
+            now_ms: 0,
+            entries: None,
+            interrupt: Interrupt::default(),
+        };
         let mut instance = self.plugin.instantiate(options).map_err(|e| format!("it does not start: {e}"))?;
         instance.open().map_err(|e| format!("it does not open: {e}"))?;
         Ok(instance)

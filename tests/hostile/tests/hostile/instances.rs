@@ -9,7 +9,7 @@ use wasmill_model::{
     reply::{Groups, Outcome, TimeDomain},
 };
 use wasmill_plugin::{
-    CallError, CallTime, DescribeError, Instance, InstanceOptions, Limits, LogSink, Notice, Plugin, describe,
+    CallError, CallTime, DescribeError, Instance, InstanceOptions, Interrupt, Limits, LogSink, Notice, Plugin, describe,
 };
 
 use crate::{
@@ -44,6 +44,7 @@ fn charge(error: &CallError) -> String {
         CallError::BadReply { function, .. } => (*function, "bad-reply"),
         CallError::Failure { function, .. } => (*function, "failure"),
         CallError::Dead { function } => (*function, "dead"),
+        CallError::Interrupted { function } => (*function, "interrupted"),
         CallError::Open { .. } => ("open", "refused"),
         CallError::Start { .. } => ("start", "refused"),
         CallError::NoRoom { .. } => ("start", "no-room"),
@@ -72,6 +73,7 @@ pub(crate) fn start(plugin: &Plugin, limits: &Limits, log: LogSink) -> Result<(I
         seed: 1,
         now_ms: 0,
         entries: None,
+        interrupt: Interrupt::default(),
     };
     let mut instance = plugin.instantiate(options)?;
     instance.open()?;

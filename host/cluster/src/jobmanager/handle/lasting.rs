@@ -27,7 +27,7 @@ impl Handle {
     /// Ends a job with a savepoint of this name, so that it can go on from there. The wish is durable when this is answered.
     pub async fn stop(&self, id: &str, savepoint: Option<String>) -> Result<JobSummary, Problem> {
         if let Some(name) = savepoint.clone() {
-            self.with_store(move |store| savepoints::check_name(store, &name)).await?;
+            self.with_store(move |store| savepoints::check_given_name(store, &name)).await?;
         }
         let of = id.to_owned();
         let job = self.ask(move |shell| that_takes_checkpoints(shell, &of)).await??;
@@ -50,7 +50,7 @@ impl Handle {
     /// Takes a savepoint of a running job, and waits for it.
     pub async fn savepoint(&self, id: &str, name: Option<String>) -> Result<Savepoint, Problem> {
         if let Some(name) = name.clone() {
-            self.with_store(move |store| savepoints::check_name(store, &name)).await?;
+            self.with_store(move |store| savepoints::check_given_name(store, &name)).await?;
         }
         let (answer, answered) = oneshot::channel();
         let id = id.to_owned();
