@@ -5,12 +5,17 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use wasmill_control::message::{At, Checkpoints, Said, SubtaskState, Trigger};
-use wasmill_model::ids::{CheckpointId, Subtask};
+use wasmill_flow::{Progress, Step};
+use wasmill_model::{
+    Timestamp,
+    ids::{CheckpointId, Subtask},
+};
 
 use crate::{
     Sabotage,
-    checkers::Try,
-    store::{Counted, Part, Row, Transaction, share},
+    checkers::{Fact, Try},
+    event_time::{Gate, SourceTime, timer},
+    store::{Part, Results, Row, Transaction, share},
     world::{Happening, World},
 };
 
@@ -19,12 +24,17 @@ pub(crate) const SPLITS: u32 = 6;
 pub(crate) const ROWS: u64 = 25;
 
 /// What can wait in a channel.
-const CHANNEL_MAX: usize = 12;
+pub(crate) const CHANNEL_MAX: usize = 12;
+
+/// What a sink takes from a channel before it looks at the next.
+const TAKEN_MAX: usize = 12;
 
 /// What goes from a source to a sink.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Item {
     Row(Row),
+    Watermark(Timestamp),
+    Idle,
     Barrier(CheckpointId),
     End,
 }
@@ -39,6 +49,8 @@ pub(crate) struct Kept {
     pub(crate) checkpoints: Checkpoints,
     /// Parallelism of sources and of sinks.
     pub(crate) chains: [u32; 2],
+    /// Up to which watermark its sources may go.
+    pub(crate) limits: BTreeMap<Subtask, Timestamp>,
 }
 
 /// What a subtask holds.
@@ -48,21 +60,29 @@ pub(crate) struct Data {
     positions: BTreeMap<u32, u64>,
     /// Of a sink.
     counts: BTreeMap<u32, u64>,
-    rows: Vec<Counted>,
+    pub(crate) open: Results,
     /// Prepared, each with the checkpoint before which it was; none: before the end.
     pending: Vec<(Option<CheckpointId>, Transaction)>,
     written: u64,
-    aligning: Option<CheckpointId>,
-    arrived: BTreeSet<u32>,
-    ends: BTreeSet<u32>,
+    gate: Option<Gate>,
+    /// Of a source.
+    pub(crate) time: Option<SourceTime>,
     /// The newest checkpoint that it has handled, and that it has said its part of.
     taken: Option<CheckpointId>,
     said: Option<CheckpointId>,
     committed: Option<CheckpointId>,
-    ended: bool,
+    pub(crate) ended: bool,
 }
 
 impl Data {
+    pub(crate) fn time(&mut self) -> &mut SourceTime {
+        self.time.as_mut().expect("it is a source that has begun")
+    }
+
+    pub(crate) fn gate(&mut self) -> &mut Gate {
+        self.gate.as_mut().expect("it is a sink that has begun")
+    }
+
     /// What becomes visible with a checkpoint. One of which it has said no part has its end in it.
     fn covered(&mut self, to: CheckpointId) -> Vec<Transaction> {
         let with_end = self.ended && Some(to) > self.said;
@@ -75,7 +95,8 @@ impl Data {
             true => Part::Source { positions: self.positions.clone() },
             false => Part::Sink {
                 counts: self.counts.clone(),
-                open: self.rows.clone(),
+                open: self.open.clone(),
+                timers: self.gate.as_ref().map(|gate| gate.timers.clone()).unwrap_or_default(),
                 transactions: self.pending.iter().map(|(_, transaction)| *transaction).collect(),
             },
         }
@@ -100,13 +121,17 @@ impl World {
         let mut data = Data::default();
         if is_source(subtask) {
             data.positions = numbers(manifest.as_ref().map(|manifest| &manifest.positions));
+            data.time = Some(self.source_time(of, &data.positions));
         } else {
             data.counts = numbers(manifest.as_ref().map(|manifest| &manifest.counts));
-            let open = manifest.as_ref().map_or(&[][..], |manifest| &manifest.open);
-            // What was written on and became visible later is not to be written again.
-            let shown = self.store.shown_by(&passed);
-            let is_own = |(row, _): &&Counted| data.counts.contains_key(&key(*row)) && !shown.contains(row);
-            data.rows = open.iter().filter(is_own).copied().collect();
+            let is_own = |row| data.counts.contains_key(&key(row));
+            if let Some(manifest) = &manifest {
+                // What was written on and became visible later is not to be written again.
+                data.open = manifest.open.left(is_own, &self.store.shown_by(&passed));
+            }
+            let timers = manifest.iter().flat_map(|manifest| &manifest.timers).filter(|(_, row)| is_own(*row));
+            let timers = if self.is(Sabotage::ForgetsTimers) { BTreeSet::new() } else { timers.copied().collect() };
+            data.gate = Some(Gate::new(chains[0], timers));
             let all = manifest.map_or_else(Vec::new, |manifest| manifest.transactions);
             let mine = all.iter().skip(subtask.index as usize).step_by(parallelism as usize);
             // Under this sabotage the subtask runs before.
@@ -138,7 +163,7 @@ impl World {
 
     /// Makes visible what complete checkpoints cover, sooner or later.
     fn show_completed(&mut self, index: usize, of: Try, subtask: Subtask) {
-        let Some(to) = self.kept(index, of).checkpoints.completed else { return };
+        let Some(to) = self.kept_ref(index, of).checkpoints.completed else { return };
         let slow = self.has_faults() && self.random.permille(self.profile.slow_commit_permille);
         if self.data(index, of, subtask).committed >= Some(to) || slow {
             return;
@@ -166,13 +191,13 @@ impl World {
         }
     }
 
-    fn send(&mut self, of: Try, source: u32, sinks: u32, item: Item) {
+    pub(crate) fn send(&mut self, of: Try, source: u32, sinks: u32, item: Item) {
         let to = match item {
             Item::Row((split, n)) => {
                 let sink = key((split, n)) % sinks;
                 sink..sink + 1
             }
-            Item::Barrier(_) | Item::End => 0..sinks,
+            Item::Watermark(_) | Item::Idle | Item::Barrier(_) | Item::End => 0..sinks,
         };
         for sink in to {
             self.channels.entry((of, source, sink)).or_default().push_back(item);
@@ -180,7 +205,7 @@ impl World {
     }
 
     fn read(&mut self, index: usize, of: Try, subtask: Subtask) {
-        let Kept { checkpoints, chains: [_, sinks], .. } = self.kept(index, of);
+        let Kept { checkpoints, chains: [_, sinks], .. } = *self.kept_ref(index, of);
         let trigger = checkpoints.triggered.map(|trigger| trigger.id);
         let (taken, ended) = (self.data(index, of, subtask).taken, self.data(index, of, subtask).ended);
         if ended {
@@ -190,7 +215,11 @@ impl World {
             self.data(index, of, subtask).taken = Some(id);
             if self.says_part(index, of, subtask, id) {
                 self.send(of, subtask.index, sinks, Item::Barrier(id));
+                self.after_barrier(index, of, subtask);
             }
+            return;
+        }
+        if !self.drains(index, of, subtask) && !self.may_read(index, of, subtask, sinks) {
             return;
         }
         let room = |world: &Self, sink| {
@@ -201,6 +230,7 @@ impl World {
             let position = self.data(index, of, subtask).positions[&split];
             if (0..sinks).all(|sink| room(self, sink)) && (!bounded || position < ROWS) {
                 self.send(of, subtask.index, sinks, Item::Row((split, position)));
+                self.pass_time(index, of, subtask, sinks, (split, position));
                 self.data(index, of, subtask).positions.insert(split, position + 1);
             }
         }
@@ -223,7 +253,12 @@ impl World {
     }
 
     fn say_part(&mut self, index: usize, of: Try, subtask: Subtask, at: At) {
-        let part = self.data(index, of, subtask).part(is_source(subtask));
+        let keeps_fired = self.is(Sabotage::KeepsFiredTimers);
+        let data = self.data(index, of, subtask);
+        let mut part = data.part(is_source(subtask));
+        if let (Part::Sink { timers, open, .. }, true) = (&mut part, keeps_fired) {
+            timers.extend(open.fired.iter().map(|fired| fired.timer));
+        }
         let content = self.store.keep(part);
         self.say(index, of, subtask, Said::Part { at, content });
     }
@@ -234,6 +269,9 @@ impl World {
             return;
         }
         self.data(index, of, subtask).ended = true;
+        if is_source(subtask) {
+            self.see(&Fact::Stands { of, source: subtask.index, progress: Progress::Finished });
+        }
         // Decided before it is said: what is said may be answered by an order to stop, which decides otherwise.
         let takes_ms = self.random.between(1, 30);
         self.next(index, of, subtask, takes_ms, SubtaskState::Prepared);
@@ -241,74 +279,78 @@ impl World {
     }
 
     fn take_items(&mut self, index: usize, of: Try, subtask: Subtask) {
-        let Kept { checkpoints, chains: [sources, _], .. } = self.kept(index, of);
-        let data = self.data(index, of, subtask);
-        if data.aligning.is_some() && data.aligning <= checkpoints.given_up {
-            (data.aligning, data.arrived) = (None, BTreeSet::new());
+        let Kept { checkpoints, chains: [sources, _], .. } = *self.kept_ref(index, of);
+        if let Some(given_up) = checkpoints.given_up {
+            self.data(index, of, subtask).gate().alignment.give_up(given_up);
         }
         for source in 0..sources {
-            for _ in 0..6 {
-                if self.data(index, of, subtask).arrived.contains(&source) {
+            for _ in 0..TAKEN_MAX {
+                if self.data(index, of, subtask).gate().alignment.is_held(source as usize) {
                     break;
                 }
                 let channel = self.channels.get_mut(&(of, source, subtask.index));
                 let Some(item) = channel.and_then(VecDeque::pop_front) else { break };
                 self.take_item(index, of, subtask, source, item);
-                self.align(index, of, subtask, sources);
             }
         }
-        let ended = self.data(index, of, subtask).ends.len() == sources as usize;
-        if ended && !self.data(index, of, subtask).ended {
+    }
+
+    fn take_item(&mut self, index: usize, of: Try, subtask: Subtask, source: u32, item: Item) {
+        let unaligned = self.is(Sabotage::TakesAtFirstBarrier);
+        let data = self.data(index, of, subtask);
+        let step = match item {
+            Item::Row(row) => {
+                let count = data.counts.entry(key(row)).or_insert(0);
+                *count += 1;
+                data.open.rows.push((row, *count));
+                data.gate().timers.insert(timer(row));
+                Step::None
+            }
+            Item::Barrier(id) if unaligned => {
+                if data.taken < Some(id) {
+                    Step::Aligned(id)
+                } else {
+                    Step::None
+                }
+            }
+            Item::Barrier(id) => data.gate().alignment.barrier(source as usize, id),
+            Item::End => data.gate().alignment.finish(source as usize),
+            Item::Watermark(_) | Item::Idle => Step::None,
+        };
+        if let Step::Aligned(id) = step {
+            self.take_part(index, of, subtask, id);
+        }
+        let ended = self.take_time(index, of, subtask, source, item);
+        if ended {
             self.seal(index, of, subtask, None);
             self.come_to_end(index, of, subtask);
         }
     }
 
-    fn take_item(&mut self, index: usize, of: Try, subtask: Subtask, source: u32, item: Item) {
-        let data = self.data(index, of, subtask);
-        match item {
-            Item::Row(row) => {
-                let count = data.counts.entry(key(row)).or_insert(0);
-                *count += 1;
-                data.rows.push((row, *count));
-            }
-            Item::Barrier(id) if data.aligning < Some(id) => {
-                (data.aligning, data.arrived) = (Some(id), BTreeSet::from([source]));
-            }
-            Item::Barrier(id) if data.aligning == Some(id) => drop(data.arrived.insert(source)),
-            Item::Barrier(_) => {}
-            Item::End => drop(data.ends.insert(source)),
-        }
-    }
-
     /// A barrier has come by all channels that have not ended.
-    fn align(&mut self, index: usize, of: Try, subtask: Subtask, sources: u32) {
-        let data = self.data(index, of, subtask);
-        let Some(id) = data.aligning.filter(|id| Some(*id) > data.taken) else { return };
-        if (0..sources).any(|source| !data.arrived.contains(&source) && !data.ends.contains(&source)) {
-            return;
-        }
-        (data.taken, data.arrived) = (Some(id), BTreeSet::new());
+    fn take_part(&mut self, index: usize, of: Try, subtask: Subtask, id: CheckpointId) {
+        self.data(index, of, subtask).taken = Some(id);
         // With a savepoint all becomes visible; with another checkpoint what is full or old enough.
         let trigger = Some(Trigger { id, savepoint: false });
-        let stays_open = self.kept(index, of).checkpoints.triggered == trigger && self.damages.permille(700);
+        let stays_open = self.kept_ref(index, of).checkpoints.triggered == trigger && self.damages.permille(700);
         if !stays_open {
             self.seal(index, of, subtask, Some(id));
         }
         self.says_part(index, of, subtask, id);
+        self.after_part(index, of, subtask);
     }
 
     /// Prepares what was written since the last time.
     fn seal(&mut self, index: usize, of: Try, subtask: Subtask, before: Option<CheckpointId>) {
         let data = self.data(index, of, subtask);
-        let rows = std::mem::take(&mut data.rows);
-        if rows.is_empty() {
+        let results = std::mem::take(&mut data.open);
+        if results.is_empty() {
             return;
         }
         data.written += 1;
         let transaction = Transaction { job: of.0, attempt: of.1, subtask, number: data.written };
         data.pending.push((before, transaction));
-        self.store.files.insert(transaction, rows);
+        self.store.files.insert(transaction, results);
     }
 }
 

@@ -46,10 +46,30 @@ pub enum Sabotage {
     ForgetsCheckpoint,
     /// Of no checkpoint it is said that sinks have prepared something: a job falls back although rows are visible.
     ClaimsNothingVisible,
+    /// A sink takes its part of a checkpoint when the first barrier comes, and does not wait for the others.
+    TakesAtFirstBarrier,
+    /// A sink goes on with the watermark of each channel, and not with the lowest.
+    OvertakesChannels,
+    /// A sink waits for sources that are idle.
+    IdleHoldsBack,
+    /// A sink forgets its watermark as it takes its part of a checkpoint.
+    SinkForgetsTime,
+    /// A source forgets its watermark as it lets a barrier go.
+    SourceForgetsTime,
+    /// A source makes its watermarks as if its rows came in order.
+    ForgetsDelay,
+    /// Timers fire that are due a little after the watermark.
+    FiresEarly,
+    /// A sink goes on without the timers that it had.
+    ForgetsTimers,
+    /// What a sink keeps of its timers has those that have fired lately.
+    KeepsFiredTimers,
+    /// A source that is to keep in step reads on whatever it is told.
+    IgnoresLimits,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 31] = [
         Self::AnswersBeforeDurable,
         Self::SkipsTombstone,
         Self::ForgetsEpoch,
@@ -71,5 +91,15 @@ impl Sabotage {
         Self::EndReplacesPart,
         Self::ForgetsCheckpoint,
         Self::ClaimsNothingVisible,
+        Self::TakesAtFirstBarrier,
+        Self::OvertakesChannels,
+        Self::IdleHoldsBack,
+        Self::SinkForgetsTime,
+        Self::SourceForgetsTime,
+        Self::ForgetsDelay,
+        Self::FiresEarly,
+        Self::ForgetsTimers,
+        Self::KeepsFiredTimers,
+        Self::IgnoresLimits,
     ];
 }

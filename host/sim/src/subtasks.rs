@@ -69,7 +69,7 @@ impl World {
         let shape = &self.shapes[&of];
         let kept = shape.checkpoints.map(|_| {
             let (checkpoints, chains) = (Checkpoints::default(), [shape.chains[0], shape.chains[1]]);
-            Kept { restore, passed, checkpoints, chains }
+            Kept { restore, passed, checkpoints, chains, ..Kept::default() }
         });
         let attempted = Attempted { subtasks, told_to_stop: false, kept };
         let all: Vec<Subtask> = attempted.subtasks.keys().copied().collect();
@@ -99,7 +99,7 @@ impl World {
     }
 
     pub(crate) fn keep_checkpoints(&mut self, index: usize, of: Try, checkpoints: Checkpoints) {
-        if let Some(kept) = self.taskmanagers[index].attempts.get_mut(&of).and_then(|of| of.kept.as_mut()) {
+        if let Some(kept) = self.kept_mut(index, of) {
             kept.checkpoints = checkpoints;
         }
     }
@@ -244,7 +244,22 @@ impl World {
     }
 
     pub(crate) fn kept(&self, index: usize, of: Try) -> Kept {
-        self.taskmanagers[index].attempts[&of].kept.clone().expect("its job takes checkpoints")
+        self.kept_ref(index, of).clone()
+    }
+
+    pub(crate) fn kept_ref(&self, index: usize, of: Try) -> &Kept {
+        self.taskmanagers[index].attempts[&of].kept.as_ref().expect("its job takes checkpoints")
+    }
+
+    pub(crate) fn kept_mut(&mut self, index: usize, of: Try) -> Option<&mut Kept> {
+        self.taskmanagers[index].attempts.get_mut(&of)?.kept.as_mut()
+    }
+
+    /// The sources on a TaskManager, of jobs that take checkpoints.
+    pub(crate) fn sources_at(&self, index: usize) -> Vec<(Try, Subtask)> {
+        let attempts = self.taskmanagers[index].attempts.iter().filter(|(_, attempted)| attempted.kept.is_some());
+        let all = attempts.flat_map(|(of, attempted)| attempted.subtasks.keys().map(|subtask| (*of, *subtask)));
+        all.filter(|(_, subtask)| subtask.chain == 0).collect()
     }
 
     pub(crate) fn data(&mut self, index: usize, of: Try, subtask: Subtask) -> &mut Data {

@@ -140,10 +140,12 @@ impl World {
 
     pub(crate) fn poll_again(&mut self, index: usize, life: u64) {
         let now_ms = self.now_ms;
-        let process = &mut self.taskmanagers[index];
+        let process = &self.taskmanagers[index];
         if process.life != life || !process.up || process.polling.open.is_some() {
             return;
         }
+        let watermarks = self.source_watermarks(index);
+        let process = &mut self.taskmanagers[index];
         let connection = self.network.connect();
         process.polling.open = Some((connection, now_ms + process.clock_ms));
         let (taskmanager, incarnation) = (process.id, Incarnation(life));
@@ -153,7 +155,7 @@ impl World {
         let request = match process.polling.registered {
             Some(epoch) => {
                 let version = process.polling.version;
-                Request::Poll { taskmanager, incarnation, epoch, version }
+                Request::Poll { taskmanager, incarnation, epoch, version, watermarks }
             }
             None => Request::Register { taskmanager, incarnation, slots: process.slots },
         };
@@ -303,8 +305,7 @@ impl World {
                 Command::Checkpoints { job, attempt, checkpoints } => {
                     self.keep_checkpoints(index, (job, attempt), checkpoints);
                 }
-                // What is pretended here has no event times.
-                Command::Limits { .. } => {}
+                Command::Limits { job, attempt, limits } => self.set_limits(index, (job, attempt), limits),
                 Command::Drain { job, attempt } => self.drain_subtasks(index, (job, attempt)),
                 Command::Commit { job, attempt } => {
                     self.counts.commits += 1;

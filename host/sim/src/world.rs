@@ -14,6 +14,7 @@ use crate::{
     client::{Aside, Client},
     data::Channels,
     disk::Disk,
+    event_time::keep_in_step,
     faults::{Fault, Profile},
     jobmanager::JobManagerProcess,
     message::{Answer, Ask, Reply, Request},
@@ -188,6 +189,8 @@ pub(crate) struct World {
     pub(crate) random: Random,
     /// Draws which checkpoints are damaged and what is decided then, so that all else stays as it is.
     pub(crate) damages: Random,
+    /// Draws when sources are silent and which keep in step, likewise.
+    pub(crate) times: Random,
     pub(crate) sabotage: Option<Sabotage>,
     pub(crate) trace: Trace,
     pub(crate) counts: Counts,
@@ -209,10 +212,13 @@ impl World {
     pub(crate) fn new(seed: u64, options: Options) -> Self {
         let mut random = Random::new(seed);
         let mut damages = Random::new(!seed);
-        let profile = Profile::new(&mut random, &mut damages);
+        let mut times = Random::new(seed.rotate_left(32));
+        let profile = Profile::new(&mut random, &mut damages, &mut times);
         let taskmanagers = (0..profile.taskmanagers).map(|index| TaskManagerProcess::new(index, &profile, &mut random));
         let taskmanagers = taskmanagers.collect();
-        let clients = (0..profile.clients).map(|index| Client::new(index, &profile, &mut random)).collect();
+        let clients = (0..profile.clients).map(|index| Client::new(index, &profile, &mut random));
+        let mut clients: Vec<Client> = clients.collect();
+        clients.iter_mut().for_each(|client| keep_in_step(&mut client.shape, &mut times));
         let mut world = Self {
             seed,
             now_ms: BEGIN_MS,
@@ -234,6 +240,7 @@ impl World {
             profile,
             random,
             damages,
+            times,
         };
         world.start_jobmanager();
         (0..world.taskmanagers.len()).for_each(|index| world.start_taskmanager(index));

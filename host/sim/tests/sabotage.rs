@@ -119,7 +119,7 @@ fn end_replaces_part() {
     found_within(
         2_000,
         Sabotage::EndReplacesPart,
-        &["is visible twice", "rows are visible of", "counted each row once"],
+        &["is visible twice", "rows are visible of", "counted each row once", "which has not fired"],
     );
 }
 
@@ -131,4 +131,55 @@ fn forgets_checkpoint() {
 #[test]
 fn claims_nothing_visible() {
     found_within(500, Sabotage::ClaimsNothingVisible, &["to which nobody has agreed", "is visible twice"]);
+}
+
+#[test]
+fn takes_at_first_barrier() {
+    let rules = ["is visible twice", "rows are visible of", "counted each row once", "comes behind the watermark"];
+    found_within(200, Sabotage::TakesAtFirstBarrier, &rules);
+}
+
+#[test]
+fn overtakes_channels() {
+    found_within(50, Sabotage::OvertakesChannels, &["overtakes its channels"]);
+}
+
+#[test]
+fn idle_holds_back() {
+    found_within(200, Sabotage::IdleHoldsBack, &["is behind its channels"]);
+}
+
+#[test]
+fn sink_forgets_time() {
+    found_within(50, Sabotage::SinkForgetsTime, &["its watermark goes back"]);
+}
+
+#[test]
+fn source_forgets_time() {
+    found_within(50, Sabotage::SourceForgetsTime, &["goes back from"]);
+}
+
+#[test]
+fn forgets_delay() {
+    found_within(50, Sabotage::ForgetsDelay, &["comes behind the watermark"]);
+}
+
+#[test]
+fn fires_early() {
+    found_within(50, Sabotage::FiresEarly, &["is due at"]);
+}
+
+#[test]
+fn forgets_timers() {
+    found_within(50, Sabotage::ForgetsTimers, &["timers have fired of", "which has not fired"]);
+}
+
+#[test]
+fn keeps_fired_timers() {
+    found_within(50, Sabotage::KeepsFiredTimers, &["fires twice", "timers have fired of"]);
+}
+
+#[test]
+fn ignores_limits() {
+    found_within(50, Sabotage::IgnoresLimits, &["reads on more than"]);
 }

@@ -51,7 +51,7 @@ impl Outputs {
                 self.manifests.insert((*name).to_owned(), (*manifest).clone());
                 Ok(())
             }
-            Fact::Visible { transaction, rows } => {
+            Fact::Visible { transaction, rows, .. } => {
                 if !self.covered.contains(transaction) {
                     return Err(format!("{transaction:?} becomes visible, and no complete checkpoint covers it"));
                 }
@@ -85,12 +85,16 @@ impl Outputs {
         let Some(output) = self.jobs.get_mut(&job) else { return Ok(()) };
         let own = from.map(|name| &self.manifests[name]).filter(|manifest| manifest.job == job);
         let at = own.map(|manifest| manifest.checkpoint);
-        let later = self.manifests.iter().filter(|(_, manifest)| manifest.job == job && Some(manifest.checkpoint) > at);
+        let is_later = |manifest: &Manifest| manifest.job == job && Some(manifest.checkpoint) > at;
+        let later = || self.manifests.iter().filter(|(_, manifest)| is_later(manifest));
         let passed: Vec<&String> =
-            later.filter(|(_, manifest)| !manifest.transactions.is_empty()).map(|(name, _)| name).collect();
-        let agreed = passed.iter().filter(|name| self.agreed.contains(**name)).count();
-        // Who goes back to the beginning is asked about the oldest that is kept, and passes over those that are not.
-        let is_agreed = if at.is_some() { agreed == passed.len() } else { agreed > 0 };
+            later().filter(|(_, manifest)| !manifest.transactions.is_empty()).map(|(name, _)| name).collect();
+        // Who goes back to the beginning is asked about the oldest that is kept, which may hold nothing itself, and passes over those
+        // that are not.
+        let is_agreed = match at {
+            Some(_) => passed.iter().all(|name| self.agreed.contains(*name)),
+            None => later().any(|(name, _)| self.agreed.contains(name)),
+        };
         if !passed.is_empty() && !is_agreed {
             return Err(format!("{job} goes back past {}, to which nobody has agreed", passed.len()));
         }
