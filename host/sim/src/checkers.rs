@@ -12,7 +12,8 @@ use wasmill_model::{
 use crate::{
     data::Item,
     disk::Disk,
-    store::{Counted, Fired, Manifest, Transaction},
+    losses::Excuse,
+    store::{Counted, Fired, Manifest, Results, Transaction},
 };
 
 mod commits;
@@ -20,6 +21,7 @@ mod drift;
 mod durability;
 mod ends;
 mod fences;
+mod losses;
 mod numbers;
 mod outputs;
 mod slots;
@@ -62,6 +64,17 @@ pub(crate) enum Fact<'a> {
     /// Somebody agrees that what has become visible since the checkpoint before a manifest comes again.
     Agreed {
         manifest: &'a str,
+    },
+    /// Somebody agrees that what is lost of a manifest's results is missing for good.
+    GivenUp {
+        manifest: &'a str,
+    },
+    /// An attempt goes on without results of the manifest that it begins from. `lost`: those, if they were never visible.
+    GoesWithout {
+        of: Try,
+        transaction: Transaction,
+        excuse: Excuse,
+        lost: Option<&'a Results>,
     },
     /// A state is told.
     Told {
@@ -165,6 +178,7 @@ pub(crate) struct Checkers {
     durability: durability::Durability,
     ends: ends::Ends,
     fences: fences::Fences,
+    losses: losses::Losses,
     numbers: numbers::Numbers,
     outputs: outputs::Outputs,
     slots: slots::Slots,
@@ -179,12 +193,18 @@ impl Checkers {
         self.commits.see(fact)?;
         self.ends.see(fact)?;
         self.fences.see(fact)?;
+        self.losses.see(fact)?;
         self.numbers.see(fact)?;
         self.outputs.see(fact)?;
         self.slots.see(fact)?;
         self.timers.see(fact)?;
         self.watermarks.see(fact)?;
         self.drift.see(fact)
+    }
+
+    /// Whether the end of each job that was accepted was told.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.ends.is_finished()
     }
 
     /// Jobs that were accepted and whose end was not told.

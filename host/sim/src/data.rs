@@ -15,6 +15,7 @@ use crate::{
     Sabotage,
     checkers::{Fact, Try},
     event_time::{Gate, SourceTime, timer},
+    losses::Excuses,
     store::{Part, Results, Row, Transaction, share},
     world::{Happening, World},
 };
@@ -49,6 +50,7 @@ pub(crate) struct Kept {
     pub(crate) checkpoints: Checkpoints,
     /// Parallelism of sources and of sinks.
     pub(crate) chains: [u32; 2],
+    pub(crate) excuses: Excuses,
     /// Up to which watermark its sources may go.
     pub(crate) limits: BTreeMap<Subtask, Timestamp>,
 }
@@ -84,10 +86,10 @@ impl Data {
     }
 
     /// What becomes visible with a checkpoint. One of which it has said no part has its end in it.
-    fn covered(&mut self, to: CheckpointId) -> Vec<Transaction> {
+    fn covered(&mut self, to: CheckpointId) -> Vec<(Option<CheckpointId>, Transaction)> {
         let with_end = self.ended && Some(to) > self.said;
         let is_in = |(of, _): &mut (Option<CheckpointId>, _)| of.map_or(with_end, |of| of <= to);
-        self.pending.extract_if(.., is_in).map(|(_, transaction)| transaction).collect()
+        self.pending.extract_if(.., is_in).collect()
     }
 
     fn part(&self, is_source: bool) -> Part {
@@ -108,9 +110,10 @@ fn is_source(subtask: Subtask) -> bool {
 }
 
 impl World {
-    /// Takes up what the attempt begins from, and makes visible what belongs to it.
-    pub(crate) fn restore(&mut self, index: usize, of: Try, subtask: Subtask) {
-        let Kept { restore, passed, chains, .. } = self.kept(index, of);
+    /// Takes up what the attempt begins from, and makes visible what belongs to it. False: some of that is lost.
+    pub(crate) fn restore(&mut self, index: usize, of: Try, subtask: Subtask) -> bool {
+        let Kept { restore, passed, chains, excuses, .. } = self.kept(index, of);
+        let mut is_whole = true;
         let manifest = restore.as_ref().map(|name| self.store.manifest(name).cloned());
         let manifest = manifest.map(|manifest| manifest.expect("nobody is told of a manifest that is not there"));
         let parallelism = chains[subtask.chain as usize];
@@ -136,12 +139,13 @@ impl World {
             let mine = all.iter().skip(subtask.index as usize).step_by(parallelism as usize);
             // Under this sabotage the subtask runs before.
             if !self.is(Sabotage::RunsBeforeRestored) {
-                mine.for_each(|transaction| self.show(*transaction));
+                mine.for_each(|transaction| is_whole &= self.take_over(of, *transaction, &excuses));
             }
             // What earlier attempts have prepared and is in no checkpoint is of no use to anybody.
             self.store.files.retain(|file, _| file.job != of.0 || file.attempt >= of.1 || all.contains(file));
         }
         *self.data(index, of, subtask) = data;
+        is_whole
     }
 
     /// A subtask has time.
@@ -149,7 +153,10 @@ impl World {
         if self.taskmanagers[index].life != life || !self.is_at_work(index, of, subtask) {
             return;
         }
-        self.show_completed(index, of, subtask);
+        if !self.show_completed(index, of, subtask) {
+            let state = self.misses_results(of, subtask);
+            return self.next(index, of, subtask, 0, state);
+        }
         if self.state_of(index, of, subtask) == Some(SubtaskState::Running) {
             if is_source(subtask) {
                 self.read(index, of, subtask);
@@ -161,34 +168,39 @@ impl World {
         self.within(takes_ms, Happening::Work { taskmanager: index, life, of, subtask });
     }
 
-    /// Makes visible what complete checkpoints cover, sooner or later.
-    fn show_completed(&mut self, index: usize, of: Try, subtask: Subtask) {
-        let Some(to) = self.kept_ref(index, of).checkpoints.completed else { return };
+    /// Makes visible what complete checkpoints cover, sooner or later. False: some of that is lost.
+    fn show_completed(&mut self, index: usize, of: Try, subtask: Subtask) -> bool {
+        let Some(to) = self.kept_ref(index, of).checkpoints.completed else { return true };
         let slow = self.has_faults() && self.random.permille(self.profile.slow_commit_permille);
         if self.data(index, of, subtask).committed >= Some(to) || slow {
-            return;
+            return true;
         }
-        self.show_covered(index, of, subtask, to);
+        if !self.show_covered(index, of, subtask, to) {
+            return false;
+        }
         self.data(index, of, subtask).committed = Some(to);
         self.say(index, of, subtask, Said::Committed(to));
+        true
     }
 
-    fn show_covered(&mut self, index: usize, of: Try, subtask: Subtask, to: CheckpointId) {
-        for transaction in self.data(index, of, subtask).covered(to) {
-            self.show(transaction);
-        }
+    /// Makes visible what a checkpoint covers. False: some of that is lost.
+    fn show_covered(&mut self, index: usize, of: Try, subtask: Subtask, to: CheckpointId) -> bool {
+        let covered = self.data(index, of, subtask).covered(to);
+        let lost = covered.into_iter().filter(|(_, transaction)| !self.show(*transaction));
+        let lost: Vec<_> = lost.collect();
+        let is_whole = lost.is_empty();
+        self.data(index, of, subtask).pending.extend(lost);
+        is_whole
     }
 
-    /// At the end of a subtask: all that it may still make visible.
-    pub(crate) fn show_at_end(&mut self, index: usize, of: Try, subtask: Subtask, all: bool) {
-        let completed = self.kept(index, of).checkpoints.completed;
+    /// At the end of a subtask: all that it may still make visible. False: some of that is lost.
+    pub(crate) fn show_at_end(&mut self, index: usize, of: Try, subtask: Subtask, all: bool) -> bool {
+        let completed = self.kept_ref(index, of).checkpoints.completed;
         if all {
-            for (_, transaction) in std::mem::take(&mut self.data(index, of, subtask).pending) {
-                self.show(transaction);
-            }
-        } else if let Some(to) = completed {
-            self.show_covered(index, of, subtask, to);
+            let pending = std::mem::take(&mut self.data(index, of, subtask).pending);
+            return pending.into_iter().all(|(_, transaction)| self.show(transaction));
         }
+        completed.is_none_or(|to| self.show_covered(index, of, subtask, to))
     }
 
     pub(crate) fn send(&mut self, of: Try, source: u32, sinks: u32, item: Item) {

@@ -16,6 +16,7 @@ mod disk;
 mod event_time;
 mod faults;
 mod jobmanager;
+mod losses;
 mod message;
 mod network;
 mod random;
@@ -88,6 +89,9 @@ pub struct Counts {
     pub rolled_back: u64,
     pub passed_over: u64,
     pub decisions: u64,
+    /// Results that got lost, and how often somebody gave some up.
+    pub lost: u64,
+    pub given_up: u64,
     /// Timers that have fired, whether anybody has seen it or not.
     pub timers: u64,
     /// How often a source was idle, and how often one had to wait for others.
@@ -115,6 +119,8 @@ impl Counts {
         self.rolled_back += other.rolled_back;
         self.passed_over += other.passed_over;
         self.decisions += other.decisions;
+        self.lost += other.lost;
+        self.given_up += other.given_up;
         self.timers += other.timers;
         self.idles += other.idles;
         self.waits += other.waits;

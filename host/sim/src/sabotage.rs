@@ -66,10 +66,20 @@ pub enum Sabotage {
     KeepsFiredTimers,
     /// A source that is to keep in step reads on whatever it is told.
     IgnoresLimits,
+    /// A sink goes on without what it does not find, although nobody has given it up.
+    GoesOnWithout,
+    /// Attempts are told that all was visible once that they do not find.
+    ClaimsAllVisible,
+    /// What somebody gives up of one checkpoint holds for all later ones.
+    GivesUpForEver,
+    /// A sink does not say that what it does not find is lost, but that it has failed.
+    HidesLosses,
+    /// What is lost counts as a mistake of the job.
+    BlamesUserForLosses,
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 36] = [
         Self::AnswersBeforeDurable,
         Self::SkipsTombstone,
         Self::ForgetsEpoch,
@@ -101,5 +111,10 @@ impl Sabotage {
         Self::ForgetsTimers,
         Self::KeepsFiredTimers,
         Self::IgnoresLimits,
+        Self::GoesOnWithout,
+        Self::ClaimsAllVisible,
+        Self::GivesUpForEver,
+        Self::HidesLosses,
+        Self::BlamesUserForLosses,
     ];
 }

@@ -117,6 +117,9 @@ pub(crate) struct Store {
     /// Prepared, and neither visible nor thrown away.
     pub(crate) files: BTreeMap<Transaction, Results>,
     pub(crate) visible: BTreeMap<Transaction, Results>,
+    /// Prepared and gone, and visible once and gone.
+    pub(crate) lost: BTreeMap<Transaction, Results>,
+    pub(crate) taken: BTreeMap<Transaction, Results>,
     /// Manifests from which nobody can begin.
     pub(crate) damaged: BTreeSet<String>,
 }
@@ -154,7 +157,8 @@ impl Store {
     pub(crate) fn shown_by(&self, passed: &[String]) -> Shown {
         let transactions = passed.iter().filter_map(|name| self.manifests.get(name)).flat_map(|of| &of.transactions);
         let mut shown = Shown::default();
-        for results in transactions.filter_map(|transaction| self.visible.get(transaction)) {
+        let once = |of| self.visible.get(of).or(self.taken.get(of));
+        for results in transactions.filter_map(once) {
             shown.rows.extend(results.rows.iter().map(|(row, _)| *row));
             shown.fired.extend(results.fired.iter().map(|fired| fired.timer.1));
         }
@@ -237,6 +241,7 @@ impl World {
     fn store_manifest(&mut self, manifest: Manifest) {
         let name = name(manifest.job, manifest.checkpoint);
         self.see(&Fact::Complete { name: &name, manifest: &manifest });
+        self.lose_some(&manifest);
         self.store.manifests.insert(name, manifest);
     }
 
@@ -249,17 +254,24 @@ impl World {
         }
     }
 
-    /// Makes a transaction visible, unless it is already.
-    pub(crate) fn show(&mut self, transaction: Transaction) {
+    /// Makes a transaction visible, unless it is already. False: somebody has taken it away.
+    pub(crate) fn show(&mut self, transaction: Transaction) -> bool {
         if self.store.visible.contains_key(&transaction) {
-            return;
+            return true;
         }
         match self.store.files.remove(&transaction) {
             Some(results) => {
                 self.see(&Fact::Visible { transaction, rows: &results.rows, fired: &results.fired });
                 self.store.visible.insert(transaction, results);
+                self.take_away_some(transaction);
+                true
             }
-            None => self.see(&Fact::Gone { transaction }),
+            None => {
+                if !self.store.lost.contains_key(&transaction) && !self.store.taken.contains_key(&transaction) {
+                    self.see(&Fact::Gone { transaction });
+                }
+                false
+            }
         }
     }
 }

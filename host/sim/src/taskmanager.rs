@@ -252,6 +252,12 @@ impl World {
         }
     }
 
+    pub(crate) fn wake_up(&mut self, index: usize) {
+        if self.taskmanagers[index].up {
+            self.advance_agent(index);
+        }
+    }
+
     pub(crate) fn tell_agent(&mut self, index: usize, event: Event) {
         self.sabotage_lease(index);
         let clock_ms = self.now_ms + self.taskmanagers[index].clock_ms;

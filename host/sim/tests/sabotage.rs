@@ -183,3 +183,28 @@ fn keeps_fired_timers() {
 fn ignores_limits() {
     found_within(50, Sabotage::IgnoresLimits, &["reads on more than"]);
 }
+
+#[test]
+fn goes_on_without() {
+    found_within(200, Sabotage::GoesOnWithout, &["which nobody has given up"]);
+}
+
+#[test]
+fn claims_all_visible() {
+    found_within(200, Sabotage::ClaimsAllVisible, &["which was never visible"]);
+}
+
+#[test]
+fn gives_up_for_ever() {
+    found_within(1_000, Sabotage::GivesUpForEver, &["which nobody has given up"]);
+}
+
+#[test]
+fn hides_losses() {
+    found_within(200, Sabotage::HidesLosses, &["has not ended"]);
+}
+
+#[test]
+fn blames_user_for_losses() {
+    found_within(200, Sabotage::BlamesUserForLosses, &["has failed since results are lost"]);
+}

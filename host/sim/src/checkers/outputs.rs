@@ -27,6 +27,8 @@ struct Output {
     /// It ends when it has read all there is, and not before.
     reads_all: bool,
     visible: BTreeMap<Row, u64>,
+    /// What somebody has agreed to that it is missing.
+    given_up: BTreeMap<Row, u64>,
     newest: Option<String>,
 }
 
@@ -67,6 +69,10 @@ impl Outputs {
                 self.agreed.insert((*manifest).to_owned());
                 Ok(())
             }
+            Fact::GoesWithout { of, lost: Some(lost), .. } => {
+                self.jobs.entry(of.0).or_default().given_up.extend(lost.rows.iter().copied());
+                Ok(())
+            }
             Fact::Begun { job, from } => self.begins(*job, *from),
             Fact::Gone { transaction } => Err(format!("{transaction:?} is to become visible, and its file is gone")),
             Fact::SavepointTaken { job, manifest } => self.is_visible(*job, manifest),
@@ -103,6 +109,7 @@ impl Outputs {
             let to = own.map(|manifest| &manifest.positions).or(begun);
             let is_before = |(split, n): &Row| to.and_then(|to| to.get(split)).is_some_and(|to| n < to);
             output.visible.retain(|row, _| is_before(row));
+            output.given_up.retain(|row, _| is_before(row));
         }
         Ok(())
     }
@@ -112,7 +119,7 @@ impl Outputs {
         let (output, manifest) = (&self.jobs[&job], &self.manifests[manifest]);
         let (wanted, _) = output.since_begun(manifest);
         let covered = |(split, n): &Row| *n < manifest.positions[split];
-        let found = output.visible.keys().filter(|row| covered(row)).count() as u64;
+        let found = output.accounted().filter(|(row, _)| covered(row)).count() as u64;
         match found == wanted {
             true => Ok(()),
             false => Err(format!("a savepoint of {job} covers {wanted} rows, and {found} of them are visible")),
@@ -131,8 +138,8 @@ impl Outputs {
             return Err(format!("{job} is {} without a checkpoint", state.name()));
         };
         let (wanted, counts) = output.since_begun(manifest);
-        let beyond = output.visible.keys().filter(|(split, n)| *n >= manifest.positions[split]).count();
-        let found = output.visible.len() as u64;
+        let beyond = output.accounted().filter(|((split, n), _)| *n >= manifest.positions[split]).count();
+        let found = output.accounted().count() as u64;
         if beyond > 0 || found != wanted {
             let name = state.name();
             return Err(format!("{job} is {name}: {found} rows are visible of {wanted}, {beyond} beyond its last"));
@@ -159,9 +166,15 @@ impl Output {
         (rows, keys.filter(|(_, counts): &(u32, Vec<u64>)| !counts.is_empty()).collect())
     }
 
+    /// What is visible, and what is missing because somebody has agreed to that.
+    fn accounted(&self) -> impl Iterator<Item = (&Row, &u64)> {
+        let missing = self.given_up.iter().filter(|(row, _)| !self.visible.contains_key(row));
+        self.visible.iter().chain(missing)
+    }
+
     fn counts(&self) -> BTreeMap<u32, Vec<u64>> {
         let mut counts: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
-        self.visible.iter().for_each(|(row, count)| counts.entry(key(*row)).or_default().push(*count));
+        self.accounted().for_each(|(row, count)| counts.entry(key(*row)).or_default().push(*count));
         counts.values_mut().for_each(|counts| counts.sort_unstable());
         counts
     }

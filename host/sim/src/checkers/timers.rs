@@ -33,6 +33,8 @@ struct Fires {
     begun: Option<String>,
     newest: Option<String>,
     fired: BTreeSet<Row>,
+    /// Those of which somebody has agreed that they are missing.
+    given_up: BTreeSet<Row>,
     /// Nothing has fired since that was found to be right.
     is_exact: bool,
 }
@@ -50,10 +52,14 @@ impl Timers {
                 self.points.insert((*name).to_owned(), Point::new(manifest));
             }
             Fact::Visible { transaction, fired, .. } => self.fire(transaction.job, fired)?,
+            Fact::GoesWithout { of, lost: Some(lost), .. } => {
+                let fires = self.jobs.entry(of.0).or_default();
+                fires.given_up.extend(lost.fired.iter().map(|fired| fired.timer.1));
+            }
             Fact::Begun { job, from } => self.begins(*job, *from),
             Fact::SavepointTaken { job, manifest } => {
-                let fired = &self.jobs[job].fired;
-                let missing = self.wanted(*job, &self.points[*manifest]).find(|row| !fired.contains(row));
+                let fires = &self.jobs[job];
+                let missing = self.wanted(*job, &self.points[*manifest]).find(|row| !fires.has(row));
                 if let Some(row) = missing {
                     return Err(format!("a savepoint of {job} covers the timer of row {row:?}, which has not fired"));
                 }
@@ -91,7 +97,9 @@ impl Timers {
             return;
         }
         let wanted: BTreeSet<Row> = own.map(|point| self.wanted(job, point).collect()).unwrap_or_default();
-        self.jobs.get_mut(&job).expect("it was found above").fired.retain(|row| wanted.contains(row));
+        let fires = self.jobs.get_mut(&job).expect("it was found above");
+        fires.fired.retain(|row| wanted.contains(row));
+        fires.given_up.retain(|row| wanted.contains(row));
     }
 
     /// The rows whose timers have fired since a job began, up to a checkpoint of its own.
@@ -115,9 +123,9 @@ impl Timers {
         let (mut wanted, mut missing) = (0, None);
         for row in self.wanted(job, point) {
             wanted += 1;
-            missing = missing.or_else(|| (!fires.fired.contains(&row)).then_some(row));
+            missing = missing.or_else(|| (!fires.has(&row)).then_some(row));
         }
-        let found = fires.fired.len();
+        let found = fires.fired.union(&fires.given_up).count();
         if found != wanted || missing.is_some() {
             let which = missing.map_or_else(String::new, |row| format!(", not that of row {row:?}"));
             return Err(format!("{job} is {}: {found} timers have fired of {wanted}{which}", state.name()));
@@ -127,6 +135,12 @@ impl Timers {
         }
         self.jobs.get_mut(&job).expect("it was found above").is_exact = true;
         Ok(())
+    }
+}
+
+impl Fires {
+    fn has(&self, row: &Row) -> bool {
+        self.fired.contains(row) || self.given_up.contains(row)
     }
 }
 
