@@ -30,6 +30,10 @@ struct Output {
     /// What somebody has agreed to that it is missing.
     given_up: BTreeMap<Row, u64>,
     newest: Option<String>,
+    /// What belongs to checkpoints that were passed over, and how far those were read that an attempt went back to: somebody who wakes
+    /// late may still make it visible, and may not find it.
+    passed: BTreeSet<Transaction>,
+    back_to: BTreeMap<u32, u64>,
 }
 
 impl Outputs {
@@ -57,9 +61,13 @@ impl Outputs {
                 if !self.covered.contains(transaction) {
                     return Err(format!("{transaction:?} becomes visible, and no complete checkpoint covers it"));
                 }
-                let visible = &mut self.jobs.entry(transaction.job).or_default().visible;
+                let output = self.jobs.entry(transaction.job).or_default();
+                let is_passed = output.passed.contains(transaction);
                 for (row, count) in *rows {
-                    if visible.insert(*row, *count).is_some() {
+                    if is_passed && !output.is_before(row) {
+                        continue;
+                    }
+                    if output.visible.insert(*row, *count).is_some() && !is_passed {
                         return Err(format!("row {row:?} of {} is visible twice", transaction.job));
                     }
                 }
@@ -74,6 +82,7 @@ impl Outputs {
                 Ok(())
             }
             Fact::Begun { job, from } => self.begins(*job, *from),
+            Fact::Gone { transaction } if self.has_passed(transaction) => Ok(()),
             Fact::Gone { transaction } => Err(format!("{transaction:?} is to become visible, and its file is gone")),
             Fact::SavepointTaken { job, manifest } => self.is_visible(*job, manifest),
             Fact::Told { job, state, .. } => self.is_exact(*job, state),
@@ -106,12 +115,19 @@ impl Outputs {
         }
         if !passed.is_empty() {
             let begun = output.begun.as_ref().map(|(positions, _)| positions);
-            let to = own.map(|manifest| &manifest.positions).or(begun);
-            let is_before = |(split, n): &Row| to.and_then(|to| to.get(split)).is_some_and(|to| n < to);
+            output.back_to = own.map(|manifest| &manifest.positions).or(begun).cloned().unwrap_or_default();
+            let kept = own.map_or(&[][..], |manifest| &manifest.transactions);
+            let all = passed.iter().flat_map(|name| &self.manifests[*name].transactions);
+            output.passed.extend(all.filter(|transaction| !kept.contains(transaction)));
+            let is_before = |(split, n): &Row| output.back_to.get(split).is_some_and(|to| n < to);
             output.visible.retain(|row, _| is_before(row));
             output.given_up.retain(|row, _| is_before(row));
         }
         Ok(())
+    }
+
+    fn has_passed(&self, transaction: &Transaction) -> bool {
+        self.jobs.get(&transaction.job).is_some_and(|output| output.passed.contains(transaction))
     }
 
     /// All that a savepoint covers is visible.
@@ -164,6 +180,10 @@ impl Output {
         let rows = manifest.positions.iter().map(|(split, position)| position - before(positions, split)).sum();
         let keys = manifest.counts.iter().map(|(key, count)| (*key, (before(counts, key) + 1..=*count).collect()));
         (rows, keys.filter(|(_, counts): &(u32, Vec<u64>)| !counts.is_empty()).collect())
+    }
+
+    fn is_before(&self, (split, n): &Row) -> bool {
+        self.back_to.get(split).is_some_and(|to| n < to)
     }
 
     /// What is visible, and what is missing because somebody has agreed to that.

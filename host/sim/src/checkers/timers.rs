@@ -8,7 +8,7 @@ use wasmill_model::ids::{CheckpointId, JobId};
 
 use crate::{
     checkers::Fact,
-    store::{Fired, Manifest, Row},
+    store::{Fired, Manifest, Row, Transaction},
 };
 
 #[derive(Debug, Default)]
@@ -25,6 +25,7 @@ struct Point {
     positions: BTreeMap<u32, u64>,
     /// Rows whose timers have not fired.
     waiting: BTreeSet<Row>,
+    transactions: Vec<Transaction>,
 }
 
 /// What has fired of a job.
@@ -35,6 +36,9 @@ struct Fires {
     fired: BTreeSet<Row>,
     /// Those of which somebody has agreed that they are missing.
     given_up: BTreeSet<Row>,
+    /// What belongs to checkpoints that were passed over, and what had fired at the one that an attempt went back to.
+    passed: BTreeSet<Transaction>,
+    back_to: BTreeSet<Row>,
     /// Nothing has fired since that was found to be right.
     is_exact: bool,
 }
@@ -51,7 +55,7 @@ impl Timers {
                 self.jobs.entry(manifest.job).or_default().newest = Some((*name).to_owned());
                 self.points.insert((*name).to_owned(), Point::new(manifest));
             }
-            Fact::Visible { transaction, fired, .. } => self.fire(transaction.job, fired)?,
+            Fact::Visible { transaction, fired, .. } => self.fire(transaction, fired)?,
             Fact::GoesWithout { of, lost: Some(lost), .. } => {
                 let fires = self.jobs.entry(of.0).or_default();
                 fires.given_up.extend(lost.fired.iter().map(|fired| fired.timer.1));
@@ -74,14 +78,19 @@ impl Timers {
         Ok(())
     }
 
-    fn fire(&mut self, job: JobId, fired: &[Fired]) -> Result<(), String> {
+    fn fire(&mut self, transaction: &Transaction, fired: &[Fired]) -> Result<(), String> {
+        let job = transaction.job;
         let known = self.jobs.entry(job).or_default();
         known.is_exact = false;
         for Fired { timer: (due_ms, row), watermark } in fired {
             if due_ms > watermark {
                 return Err(format!("the timer of row {row:?} of {job} is due at {due_ms} and fires at {watermark}"));
             }
-            if !known.fired.insert(*row) {
+            let is_passed = known.passed.contains(transaction);
+            if is_passed && !known.back_to.contains(row) {
+                continue;
+            }
+            if !known.fired.insert(*row) && !is_passed {
                 return Err(format!("the timer of row {row:?} of {job} fires twice"));
             }
         }
@@ -92,14 +101,19 @@ impl Timers {
     fn begins(&mut self, job: JobId, from: Option<&str>) {
         let own = from.map(|name| &self.points[name]).filter(|point| point.job == job);
         let at = own.map(|point| point.checkpoint);
-        let goes_back = self.points.values().any(|point| point.job == job && Some(point.checkpoint) > at);
-        if !goes_back || !self.jobs.contains_key(&job) {
+        let later = self.points.values().filter(|point| point.job == job && Some(point.checkpoint) > at);
+        let kept = own.map_or(&[][..], |point| &point.transactions);
+        let passed = later.flat_map(|point| &point.transactions).filter(|transaction| !kept.contains(transaction));
+        let passed: Vec<Transaction> = passed.copied().collect();
+        if passed.is_empty() || !self.jobs.contains_key(&job) {
             return;
         }
         let wanted: BTreeSet<Row> = own.map(|point| self.wanted(job, point).collect()).unwrap_or_default();
         let fires = self.jobs.get_mut(&job).expect("it was found above");
         fires.fired.retain(|row| wanted.contains(row));
         fires.given_up.retain(|row| wanted.contains(row));
+        fires.passed.extend(passed);
+        fires.back_to = wanted;
     }
 
     /// The rows whose timers have fired since a job began, up to a checkpoint of its own.
@@ -146,8 +160,9 @@ impl Fires {
 
 impl Point {
     fn new(manifest: &Manifest) -> Self {
-        let Manifest { job, checkpoint, positions, timers, .. } = manifest;
+        let Manifest { job, checkpoint, positions, timers, transactions, .. } = manifest;
         let waiting = timers.iter().map(|(_, row)| *row).collect();
-        Self { job: *job, checkpoint: *checkpoint, positions: positions.clone(), waiting }
+        let (positions, transactions) = (positions.clone(), transactions.clone());
+        Self { job: *job, checkpoint: *checkpoint, positions, waiting, transactions }
     }
 }
