@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wasmill_control::jobmanager::JobState;
-use wasmill_model::ids::JobId;
+use wasmill_model::ids::{CheckpointId, JobId};
 
 use crate::{
     checkers::Fact,
@@ -34,6 +34,9 @@ struct Output {
     /// late may still make it visible, and may not find it.
     passed: BTreeSet<Transaction>,
     back_to: BTreeMap<u32, u64>,
+    /// What was visible and comes again, and the newest checkpoint then: whoever begins from one of before has it.
+    again: BTreeMap<Row, u64>,
+    again_from: Option<CheckpointId>,
 }
 
 impl Outputs {
@@ -120,8 +123,15 @@ impl Outputs {
             let all = passed.iter().flat_map(|name| &self.manifests[*name].transactions);
             output.passed.extend(all.filter(|transaction| !kept.contains(transaction)));
             let is_before = |(split, n): &Row| output.back_to.get(split).is_some_and(|to| n < to);
-            output.visible.retain(|row, _| is_before(row));
-            output.given_up.retain(|row, _| is_before(row));
+            output.again.extend(output.visible.extract_if(.., |row, _| !is_before(row)));
+            output.again.extend(output.given_up.extract_if(.., |row, _| !is_before(row)));
+            if at <= output.again_from {
+                // What was thought to be removed may be there after a crash, and be newer than what was begun from since.
+                output.passed.retain(|transaction| !kept.contains(transaction));
+                output.visible.extend(output.again.extract_if(.., |row, _| is_before(row)));
+            }
+            let newest = passed.iter().map(|name| self.manifests[*name].checkpoint).max();
+            output.again_from = output.again_from.max(newest);
         }
         Ok(())
     }

@@ -39,6 +39,9 @@ struct Fires {
     /// What belongs to checkpoints that were passed over, and what had fired at the one that an attempt went back to.
     passed: BTreeSet<Transaction>,
     back_to: BTreeSet<Row>,
+    /// What had fired and fires again, and the newest checkpoint then: whoever begins from one of before has it.
+    again: BTreeSet<Row>,
+    again_from: Option<CheckpointId>,
     /// Nothing has fired since that was found to be right.
     is_exact: bool,
 }
@@ -103,6 +106,7 @@ impl Timers {
         let at = own.map(|point| point.checkpoint);
         let later = self.points.values().filter(|point| point.job == job && Some(point.checkpoint) > at);
         let kept = own.map_or(&[][..], |point| &point.transactions);
+        let newest = later.clone().map(|point| point.checkpoint).max();
         let passed = later.flat_map(|point| &point.transactions).filter(|transaction| !kept.contains(transaction));
         let passed: Vec<Transaction> = passed.copied().collect();
         if passed.is_empty() || !self.jobs.contains_key(&job) {
@@ -110,9 +114,14 @@ impl Timers {
         }
         let wanted: BTreeSet<Row> = own.map(|point| self.wanted(job, point).collect()).unwrap_or_default();
         let fires = self.jobs.get_mut(&job).expect("it was found above");
-        fires.fired.retain(|row| wanted.contains(row));
-        fires.given_up.retain(|row| wanted.contains(row));
+        fires.again.extend(fires.fired.extract_if(.., |row| !wanted.contains(row)));
+        fires.again.extend(fires.given_up.extract_if(.., |row| !wanted.contains(row)));
         fires.passed.extend(passed);
+        if at <= fires.again_from {
+            fires.passed.retain(|transaction| !kept.contains(transaction));
+            fires.fired.extend(fires.again.extract_if(.., |row| wanted.contains(row)));
+        }
+        fires.again_from = fires.again_from.max(newest);
         fires.back_to = wanted;
     }
 
