@@ -34,9 +34,8 @@ struct Output {
     /// late may still make it visible, and may not find it.
     passed: BTreeSet<Transaction>,
     back_to: BTreeMap<u32, u64>,
-    /// What was visible and comes again, and the newest checkpoint then: whoever begins from one of before has it.
-    again: BTreeMap<Row, u64>,
-    again_from: Option<CheckpointId>,
+    /// What was visible and comes again, by the newest checkpoint then: who begins from one of before goes on with it all the same.
+    again: BTreeMap<CheckpointId, BTreeMap<Row, u64>>,
 }
 
 impl Outputs {
@@ -123,15 +122,15 @@ impl Outputs {
             let all = passed.iter().flat_map(|name| &self.manifests[*name].transactions);
             output.passed.extend(all.filter(|transaction| !kept.contains(transaction)));
             let is_before = |(split, n): &Row| output.back_to.get(split).is_some_and(|to| n < to);
-            output.again.extend(output.visible.extract_if(.., |row, _| !is_before(row)));
-            output.again.extend(output.given_up.extract_if(.., |row, _| !is_before(row)));
-            if at <= output.again_from {
-                // What was thought to be removed may be there after a crash, and be newer than what was begun from since.
+            // What was thought to be removed may be there after a crash, and newer than what was begun from since.
+            if let Some((_, again)) = output.again.range_mut(at.unwrap_or(CheckpointId(u64::MAX))..).next() {
                 output.passed.retain(|transaction| !kept.contains(transaction));
-                output.visible.extend(output.again.extract_if(.., |row, _| is_before(row)));
+                output.visible.extend(again.extract_if(.., |row, _| is_before(row)));
             }
-            let newest = passed.iter().map(|name| self.manifests[*name].checkpoint).max();
-            output.again_from = output.again_from.max(newest);
+            let newest = passed.iter().map(|name| self.manifests[*name].checkpoint).max().expect("there are some");
+            let again = output.again.entry(newest).or_default();
+            again.extend(output.visible.extract_if(.., |row, _| !is_before(row)));
+            again.extend(output.given_up.extract_if(.., |row, _| !is_before(row)));
         }
         Ok(())
     }

@@ -39,9 +39,8 @@ struct Fires {
     /// What belongs to checkpoints that were passed over, and what had fired at the one that an attempt went back to.
     passed: BTreeSet<Transaction>,
     back_to: BTreeSet<Row>,
-    /// What had fired and fires again, and the newest checkpoint then: whoever begins from one of before has it.
-    again: BTreeSet<Row>,
-    again_from: Option<CheckpointId>,
+    /// What had fired and fires again, by the newest checkpoint then: who begins from one of before goes on with it all the same.
+    again: BTreeMap<CheckpointId, BTreeSet<Row>>,
     /// Nothing has fired since that was found to be right.
     is_exact: bool,
 }
@@ -106,7 +105,7 @@ impl Timers {
         let at = own.map(|point| point.checkpoint);
         let later = self.points.values().filter(|point| point.job == job && Some(point.checkpoint) > at);
         let kept = own.map_or(&[][..], |point| &point.transactions);
-        let newest = later.clone().map(|point| point.checkpoint).max();
+        let newest = later.clone().map(|point| point.checkpoint).max().unwrap_or(CheckpointId(0));
         let passed = later.flat_map(|point| &point.transactions).filter(|transaction| !kept.contains(transaction));
         let passed: Vec<Transaction> = passed.copied().collect();
         if passed.is_empty() || !self.jobs.contains_key(&job) {
@@ -114,14 +113,15 @@ impl Timers {
         }
         let wanted: BTreeSet<Row> = own.map(|point| self.wanted(job, point).collect()).unwrap_or_default();
         let fires = self.jobs.get_mut(&job).expect("it was found above");
-        fires.again.extend(fires.fired.extract_if(.., |row| !wanted.contains(row)));
-        fires.again.extend(fires.given_up.extract_if(.., |row| !wanted.contains(row)));
         fires.passed.extend(passed);
-        if at <= fires.again_from {
+        // What was thought to be removed may be there after a crash, and newer than what was begun from since.
+        if let Some((_, again)) = fires.again.range_mut(at.unwrap_or(CheckpointId(u64::MAX))..).next() {
             fires.passed.retain(|transaction| !kept.contains(transaction));
-            fires.fired.extend(fires.again.extract_if(.., |row| wanted.contains(row)));
+            fires.fired.extend(again.extract_if(.., |row| wanted.contains(row)));
         }
-        fires.again_from = fires.again_from.max(newest);
+        let again = fires.again.entry(newest).or_default();
+        again.extend(fires.fired.extract_if(.., |row| !wanted.contains(row)));
+        again.extend(fires.given_up.extract_if(.., |row| !wanted.contains(row)));
         fires.back_to = wanted;
     }
 
