@@ -3,23 +3,30 @@
 use std::collections::BTreeSet;
 
 use wasmill_control::jobmanager::{Desired, JobRecord, JobState};
+use wasmill_flow::Progress;
 use wasmill_model::{
     Timestamp,
     ids::{Attempt, JobId, Subtask, TaskManagerId},
 };
 
 use crate::{
+    data::Item,
     disk::Disk,
-    store::{Counted, Manifest, Transaction},
+    losses::Excuse,
+    store::{Counted, Fired, Manifest, Results, Transaction},
 };
 
 mod commits;
+mod drift;
 mod durability;
 mod ends;
 mod fences;
+mod losses;
 mod numbers;
 mod outputs;
 mod slots;
+mod timers;
+mod watermarks;
 
 /// An attempt of a job.
 pub(crate) type Try = (JobId, Attempt);
@@ -57,6 +64,17 @@ pub(crate) enum Fact<'a> {
     /// Somebody agrees that what has become visible since the checkpoint before a manifest comes again.
     Agreed {
         manifest: &'a str,
+    },
+    /// Somebody agrees that what is lost of a manifest's results is missing for good.
+    GivenUp {
+        manifest: &'a str,
+    },
+    /// An attempt goes on without results of the manifest that it begins from. `lost`: those, if they were never visible.
+    GoesWithout {
+        of: Try,
+        transaction: Transaction,
+        excuse: Excuse,
+        lost: Option<&'a Results>,
     },
     /// A state is told.
     Told {
@@ -105,6 +123,7 @@ pub(crate) enum Fact<'a> {
     Visible {
         transaction: Transaction,
         rows: &'a [Counted],
+        fired: &'a [Fired],
     },
     /// Results are to become visible that nobody has any more.
     Gone {
@@ -122,18 +141,49 @@ pub(crate) enum Fact<'a> {
         lease_ms: Timestamp,
         busy: usize,
     },
+    /// How far a source is from now on.
+    Stands {
+        of: Try,
+        source: u32,
+        progress: Progress,
+    },
+    /// A source, one of so many that keep in step, reads on.
+    Reads {
+        of: Try,
+        source: u32,
+        sources: u32,
+        drift_ms: u64,
+    },
+    /// A source has nothing to read for a while.
+    Silent {
+        of: Try,
+        source: u32,
+    },
+    /// Something has come to a sink by the channel of one of its sources. `watermark`: that of the sink, after it.
+    Came {
+        of: Try,
+        sink: u32,
+        source: u32,
+        sources: u32,
+        item: Item,
+        watermark: Timestamp,
+    },
 }
 
 /// All rules.
 #[derive(Debug, Default)]
 pub(crate) struct Checkers {
     commits: commits::Commits,
+    drift: drift::Drift,
     durability: durability::Durability,
     ends: ends::Ends,
     fences: fences::Fences,
+    losses: losses::Losses,
     numbers: numbers::Numbers,
     outputs: outputs::Outputs,
     slots: slots::Slots,
+    timers: timers::Timers,
+    watermarks: watermarks::Watermarks,
 }
 
 impl Checkers {
@@ -143,9 +193,18 @@ impl Checkers {
         self.commits.see(fact)?;
         self.ends.see(fact)?;
         self.fences.see(fact)?;
+        self.losses.see(fact)?;
         self.numbers.see(fact)?;
         self.outputs.see(fact)?;
-        self.slots.see(fact)
+        self.slots.see(fact)?;
+        self.timers.see(fact)?;
+        self.watermarks.see(fact)?;
+        self.drift.see(fact)
+    }
+
+    /// Whether the end of each job that was accepted was told.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.ends.is_finished()
     }
 
     /// Jobs that were accepted and whose end was not told.

@@ -40,7 +40,7 @@ enum Stage {
 pub(crate) struct Client {
     pub(crate) submit_ms: Timestamp,
     key: u64,
-    shape: JobShape,
+    pub(crate) shape: JobShape,
     ending: Ending,
     /// From being accepted to ending the job.
     lets_run_ms: Timestamp,

@@ -5,15 +5,19 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use wasmill_control::message::{At, Checkpoints, Said, SubtaskState, Trigger};
+use wasmill_flow::{Progress, Step};
 use wasmill_model::{
+    Timestamp,
     ids::{CheckpointId, Subtask},
     portions::{Asks, Given},
 };
 
 use crate::{
     Sabotage,
-    checkers::Try,
-    store::{Counted, Part, Row, Transaction, share},
+    checkers::{Fact, Try},
+    event_time::{Gate, SourceTime, timer},
+    losses::Excuses,
+    store::{Part, Results, Row, Transaction, share},
     world::{Happening, World},
 };
 
@@ -22,12 +26,20 @@ pub(crate) const SPLITS: u32 = 6;
 pub(crate) const ROWS: u64 = 25;
 
 /// What can wait in a channel.
-const CHANNEL_MAX: usize = 12;
+pub(crate) const CHANNEL_MAX: usize = 12;
+
+/// Rows of a split that ends that are read at once.
+const READ_MAX: usize = 3;
+
+/// What a sink takes from a channel before it looks at the next.
+const TAKEN_MAX: usize = 12;
 
 /// What goes from a source to a sink.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Item {
     Row(Row),
+    Watermark(Timestamp),
+    Idle,
     Barrier(CheckpointId),
     End,
 }
@@ -42,6 +54,9 @@ pub(crate) struct Kept {
     pub(crate) checkpoints: Checkpoints,
     /// Parallelism of sources and of sinks.
     pub(crate) chains: [u32; 2],
+    pub(crate) excuses: Excuses,
+    /// Up to which watermark its sources may go.
+    pub(crate) limits: BTreeMap<Subtask, Timestamp>,
     /// What its sources were given to read.
     pub(crate) given: BTreeMap<Subtask, Given>,
 }
@@ -62,26 +77,43 @@ pub(crate) struct Data {
     asked_for: Option<Asks>,
     /// Of a sink.
     counts: BTreeMap<u32, u64>,
-    rows: Vec<Counted>,
+    pub(crate) open: Results,
     /// Prepared, each with the checkpoint before which it was; none: before the end.
     pending: Vec<(Option<CheckpointId>, Transaction)>,
     written: u64,
-    aligning: Option<CheckpointId>,
-    arrived: BTreeSet<u32>,
-    ends: BTreeSet<u32>,
+    gate: Option<Gate>,
+    /// Of a source.
+    pub(crate) time: Option<SourceTime>,
     /// The newest checkpoint that it has handled, and that it has said its part of.
     taken: Option<CheckpointId>,
     said: Option<CheckpointId>,
     committed: Option<CheckpointId>,
-    ended: bool,
+    pub(crate) ended: bool,
 }
 
 impl Data {
+    pub(crate) fn time(&mut self) -> &mut SourceTime {
+        self.time.as_mut().expect("it is a source that has begun")
+    }
+
+    pub(crate) fn gate(&mut self) -> &mut Gate {
+        self.gate.as_mut().expect("it is a sink that has begun")
+    }
+
     /// What becomes visible with a checkpoint. One of which it has said no part has its end in it.
-    fn covered(&mut self, to: CheckpointId) -> Vec<Transaction> {
+    fn covered(&mut self, to: CheckpointId) -> Vec<(Option<CheckpointId>, Transaction)> {
         let with_end = self.ended && Some(to) > self.said;
         let is_in = |(of, _): &mut (Option<CheckpointId>, _)| of.map_or(with_end, |of| of <= to);
-        self.pending.extract_if(.., is_in).map(|(_, transaction)| transaction).collect()
+        self.pending.extract_if(.., is_in).collect()
+    }
+
+    /// The splits that a source reads a row of next. Those that end it reads one after the other, so that its time goes on.
+    fn to_read(&self, bounded: bool) -> Vec<u32> {
+        if !bounded {
+            return self.own.clone();
+        }
+        let first = self.own.iter().find(|split| self.position(**split) < ROWS);
+        first.map_or_else(Vec::new, |split| vec![*split; READ_MAX])
     }
 
     /// How far a split is that it reads, or was.
@@ -94,7 +126,8 @@ impl Data {
             true => Part::Source { positions: self.positions.clone() },
             false => Part::Sink {
                 counts: self.counts.clone(),
-                open: self.rows.clone(),
+                open: self.open.clone(),
+                timers: self.gate.as_ref().map(|gate| gate.timers.clone()).unwrap_or_default(),
                 transactions: self.pending.iter().map(|(_, transaction)| *transaction).collect(),
             },
         }
@@ -106,9 +139,10 @@ fn is_source(subtask: Subtask) -> bool {
 }
 
 impl World {
-    /// Takes up what the attempt begins from, and makes visible what belongs to it.
-    pub(crate) fn restore(&mut self, index: usize, of: Try, subtask: Subtask) {
-        let Kept { restore, passed, chains, .. } = self.kept(index, of);
+    /// Takes up what the attempt begins from, and makes visible what belongs to it. False: some of that is lost.
+    pub(crate) fn restore(&mut self, index: usize, of: Try, subtask: Subtask) -> bool {
+        let Kept { restore, passed, chains, excuses, .. } = self.kept(index, of);
+        let mut is_whole = true;
         let manifest = restore.as_ref().map(|name| self.store.manifest(name).cloned());
         let manifest = manifest.map(|manifest| manifest.expect("nobody is told of a manifest that is not there"));
         let parallelism = chains[subtask.chain as usize];
@@ -122,23 +156,28 @@ impl World {
             data.positions = numbers(before);
             data.before = before.cloned().unwrap_or_default();
             self.deal_out(of, subtask, parallelism, &mut data);
+            data.time = Some(self.source_time(of, &data.own));
         } else {
             data.counts = numbers(manifest.as_ref().map(|manifest| &manifest.counts));
-            let open = manifest.as_ref().map_or(&[][..], |manifest| &manifest.open);
-            // What was written on and became visible later is not to be written again.
-            let shown = self.store.shown_by(&passed);
-            let is_own = |(row, _): &&Counted| data.counts.contains_key(&key(*row)) && !shown.contains(row);
-            data.rows = open.iter().filter(is_own).copied().collect();
+            let is_own = |row| data.counts.contains_key(&key(row));
+            if let Some(manifest) = &manifest {
+                // What was written on and became visible later is not to be written again.
+                data.open = manifest.open.left(is_own, &self.store.shown_by(&passed));
+            }
+            let timers = manifest.iter().flat_map(|manifest| &manifest.timers).filter(|(_, row)| is_own(*row));
+            let timers = if self.is(Sabotage::ForgetsTimers) { BTreeSet::new() } else { timers.copied().collect() };
+            data.gate = Some(Gate::new(chains[0], timers));
             let all = manifest.map_or_else(Vec::new, |manifest| manifest.transactions);
             let mine = all.iter().skip(subtask.index as usize).step_by(parallelism as usize);
             // Under this sabotage the subtask runs before.
             if !self.is(Sabotage::RunsBeforeRestored) {
-                mine.for_each(|transaction| self.show(*transaction));
+                mine.for_each(|transaction| is_whole &= self.take_over(of, *transaction, &excuses));
             }
             // What earlier attempts have prepared and is in no checkpoint is of no use to anybody.
             self.store.files.retain(|file, _| file.job != of.0 || file.attempt >= of.1 || all.contains(file));
         }
         *self.data(index, of, subtask) = data;
+        is_whole
     }
 
     /// A subtask has time.
@@ -146,7 +185,10 @@ impl World {
         if self.taskmanagers[index].life != life || !self.is_at_work(index, of, subtask) {
             return;
         }
-        self.show_completed(index, of, subtask);
+        if !self.show_completed(index, of, subtask) {
+            let state = self.misses_results(of, subtask);
+            return self.next(index, of, subtask, 0, state);
+        }
         if self.state_of(index, of, subtask) == Some(SubtaskState::Running) {
             if is_source(subtask) {
                 self.read(index, of, subtask);
@@ -158,43 +200,48 @@ impl World {
         self.within(takes_ms, Happening::Work { taskmanager: index, life, of, subtask });
     }
 
-    /// Makes visible what complete checkpoints cover, sooner or later.
-    fn show_completed(&mut self, index: usize, of: Try, subtask: Subtask) {
-        let Some(to) = self.kept(index, of).checkpoints.completed else { return };
+    /// Makes visible what complete checkpoints cover, sooner or later. False: some of that is lost.
+    fn show_completed(&mut self, index: usize, of: Try, subtask: Subtask) -> bool {
+        let Some(to) = self.kept_ref(index, of).checkpoints.completed else { return true };
         let slow = self.has_faults() && self.random.permille(self.profile.slow_commit_permille);
         if self.data(index, of, subtask).committed >= Some(to) || slow {
-            return;
+            return true;
         }
-        self.show_covered(index, of, subtask, to);
+        if !self.show_covered(index, of, subtask, to) {
+            return false;
+        }
         self.data(index, of, subtask).committed = Some(to);
         self.say(index, of, subtask, Said::Committed(to));
+        true
     }
 
-    fn show_covered(&mut self, index: usize, of: Try, subtask: Subtask, to: CheckpointId) {
-        for transaction in self.data(index, of, subtask).covered(to) {
-            self.show(transaction);
-        }
+    /// Makes visible what a checkpoint covers. False: some of that is lost.
+    fn show_covered(&mut self, index: usize, of: Try, subtask: Subtask, to: CheckpointId) -> bool {
+        let covered = self.data(index, of, subtask).covered(to);
+        let lost = covered.into_iter().filter(|(_, transaction)| !self.show(*transaction));
+        let lost: Vec<_> = lost.collect();
+        let is_whole = lost.is_empty();
+        self.data(index, of, subtask).pending.extend(lost);
+        is_whole
     }
 
-    /// At the end of a subtask: all that it may still make visible.
-    pub(crate) fn show_at_end(&mut self, index: usize, of: Try, subtask: Subtask, all: bool) {
-        let completed = self.kept(index, of).checkpoints.completed;
+    /// At the end of a subtask: all that it may still make visible. False: some of that is lost.
+    pub(crate) fn show_at_end(&mut self, index: usize, of: Try, subtask: Subtask, all: bool) -> bool {
+        let completed = self.kept_ref(index, of).checkpoints.completed;
         if all {
-            for (_, transaction) in std::mem::take(&mut self.data(index, of, subtask).pending) {
-                self.show(transaction);
-            }
-        } else if let Some(to) = completed {
-            self.show_covered(index, of, subtask, to);
+            let pending = std::mem::take(&mut self.data(index, of, subtask).pending);
+            return pending.into_iter().all(|(_, transaction)| self.show(transaction));
         }
+        completed.is_none_or(|to| self.show_covered(index, of, subtask, to))
     }
 
-    fn send(&mut self, of: Try, source: u32, sinks: u32, item: Item) {
+    pub(crate) fn send(&mut self, of: Try, source: u32, sinks: u32, item: Item) {
         let to = match item {
             Item::Row((split, n)) => {
                 let sink = key((split, n)) % sinks;
                 sink..sink + 1
             }
-            Item::Barrier(_) | Item::End => 0..sinks,
+            Item::Watermark(_) | Item::Idle | Item::Barrier(_) | Item::End => 0..sinks,
         };
         for sink in to {
             self.channels.entry((of, source, sink)).or_default().push_back(item);
@@ -202,7 +249,7 @@ impl World {
     }
 
     fn read(&mut self, index: usize, of: Try, subtask: Subtask) {
-        let Kept { checkpoints, chains: [_, sinks], .. } = self.kept(index, of);
+        let Kept { checkpoints, chains: [_, sinks], .. } = *self.kept_ref(index, of);
         let trigger = checkpoints.triggered.map(|trigger| trigger.id);
         let (taken, ended) = (self.data(index, of, subtask).taken, self.data(index, of, subtask).ended);
         if ended {
@@ -212,7 +259,11 @@ impl World {
             self.data(index, of, subtask).taken = Some(id);
             if self.says_part(index, of, subtask, id) {
                 self.send(of, subtask.index, sinks, Item::Barrier(id));
+                self.after_barrier(index, of, subtask);
             }
+            return;
+        }
+        if !self.drains(index, of, subtask) && !self.may_read(index, of, subtask, sinks) {
             return;
         }
         let room = |world: &Self, sink| {
@@ -220,10 +271,11 @@ impl World {
         };
         let bounded = !self.is_endless(of);
         self.ask(index, of, subtask, bounded);
-        for split in self.data(index, of, subtask).own.clone() {
+        for split in self.data(index, of, subtask).to_read(bounded) {
             let position = self.data(index, of, subtask).position(split);
             if (0..sinks).all(|sink| room(self, sink)) && (!bounded || position < ROWS) {
                 self.send(of, subtask.index, sinks, Item::Row((split, position)));
+                self.pass_time(index, of, subtask, sinks, (split, position));
                 self.data(index, of, subtask).positions.insert(split, position + 1);
             }
         }
@@ -294,7 +346,12 @@ impl World {
     }
 
     fn say_part(&mut self, index: usize, of: Try, subtask: Subtask, at: At) {
-        let part = self.data(index, of, subtask).part(is_source(subtask));
+        let keeps_fired = self.is(Sabotage::KeepsFiredTimers);
+        let data = self.data(index, of, subtask);
+        let mut part = data.part(is_source(subtask));
+        if let (Part::Sink { timers, open, .. }, true) = (&mut part, keeps_fired) {
+            timers.extend(open.fired.iter().map(|fired| fired.timer));
+        }
         let content = self.store.keep(part);
         self.say(index, of, subtask, Said::Part { at, content });
     }
@@ -305,6 +362,9 @@ impl World {
             return;
         }
         self.data(index, of, subtask).ended = true;
+        if is_source(subtask) {
+            self.see(&Fact::Stands { of, source: subtask.index, progress: Progress::Finished });
+        }
         // Decided before it is said: what is said may be answered by an order to stop, which decides otherwise.
         let takes_ms = self.random.between(1, 30);
         self.next(index, of, subtask, takes_ms, SubtaskState::Prepared);
@@ -312,74 +372,78 @@ impl World {
     }
 
     fn take_items(&mut self, index: usize, of: Try, subtask: Subtask) {
-        let Kept { checkpoints, chains: [sources, _], .. } = self.kept(index, of);
-        let data = self.data(index, of, subtask);
-        if data.aligning.is_some() && data.aligning <= checkpoints.given_up {
-            (data.aligning, data.arrived) = (None, BTreeSet::new());
+        let Kept { checkpoints, chains: [sources, _], .. } = *self.kept_ref(index, of);
+        if let Some(given_up) = checkpoints.given_up {
+            self.data(index, of, subtask).gate().alignment.give_up(given_up);
         }
         for source in 0..sources {
-            for _ in 0..6 {
-                if self.data(index, of, subtask).arrived.contains(&source) {
+            for _ in 0..TAKEN_MAX {
+                if self.data(index, of, subtask).gate().alignment.is_held(source as usize) {
                     break;
                 }
                 let channel = self.channels.get_mut(&(of, source, subtask.index));
                 let Some(item) = channel.and_then(VecDeque::pop_front) else { break };
                 self.take_item(index, of, subtask, source, item);
-                self.align(index, of, subtask, sources);
             }
         }
-        let ended = self.data(index, of, subtask).ends.len() == sources as usize;
-        if ended && !self.data(index, of, subtask).ended {
+    }
+
+    fn take_item(&mut self, index: usize, of: Try, subtask: Subtask, source: u32, item: Item) {
+        let unaligned = self.is(Sabotage::TakesAtFirstBarrier);
+        let data = self.data(index, of, subtask);
+        let step = match item {
+            Item::Row(row) => {
+                let count = data.counts.entry(key(row)).or_insert(0);
+                *count += 1;
+                data.open.rows.push((row, *count));
+                data.gate().timers.insert(timer(row));
+                Step::None
+            }
+            Item::Barrier(id) if unaligned => {
+                if data.taken < Some(id) {
+                    Step::Aligned(id)
+                } else {
+                    Step::None
+                }
+            }
+            Item::Barrier(id) => data.gate().alignment.barrier(source as usize, id),
+            Item::End => data.gate().alignment.finish(source as usize),
+            Item::Watermark(_) | Item::Idle => Step::None,
+        };
+        if let Step::Aligned(id) = step {
+            self.take_part(index, of, subtask, id);
+        }
+        let ended = self.take_time(index, of, subtask, source, item);
+        if ended {
             self.seal(index, of, subtask, None);
             self.come_to_end(index, of, subtask);
         }
     }
 
-    fn take_item(&mut self, index: usize, of: Try, subtask: Subtask, source: u32, item: Item) {
-        let data = self.data(index, of, subtask);
-        match item {
-            Item::Row(row) => {
-                let count = data.counts.entry(key(row)).or_insert(0);
-                *count += 1;
-                data.rows.push((row, *count));
-            }
-            Item::Barrier(id) if data.aligning < Some(id) => {
-                (data.aligning, data.arrived) = (Some(id), BTreeSet::from([source]));
-            }
-            Item::Barrier(id) if data.aligning == Some(id) => drop(data.arrived.insert(source)),
-            Item::Barrier(_) => {}
-            Item::End => drop(data.ends.insert(source)),
-        }
-    }
-
     /// A barrier has come by all channels that have not ended.
-    fn align(&mut self, index: usize, of: Try, subtask: Subtask, sources: u32) {
-        let data = self.data(index, of, subtask);
-        let Some(id) = data.aligning.filter(|id| Some(*id) > data.taken) else { return };
-        if (0..sources).any(|source| !data.arrived.contains(&source) && !data.ends.contains(&source)) {
-            return;
-        }
-        (data.taken, data.arrived) = (Some(id), BTreeSet::new());
+    fn take_part(&mut self, index: usize, of: Try, subtask: Subtask, id: CheckpointId) {
+        self.data(index, of, subtask).taken = Some(id);
         // With a savepoint all becomes visible; with another checkpoint what is full or old enough.
         let trigger = Some(Trigger { id, savepoint: false });
-        let stays_open = self.kept(index, of).checkpoints.triggered == trigger && self.damages.permille(700);
+        let stays_open = self.kept_ref(index, of).checkpoints.triggered == trigger && self.damages.permille(700);
         if !stays_open {
             self.seal(index, of, subtask, Some(id));
         }
         self.says_part(index, of, subtask, id);
+        self.after_part(index, of, subtask);
     }
 
     /// Prepares what was written since the last time.
     fn seal(&mut self, index: usize, of: Try, subtask: Subtask, before: Option<CheckpointId>) {
         let data = self.data(index, of, subtask);
-        let rows = std::mem::take(&mut data.rows);
-        if rows.is_empty() {
+        let results = std::mem::take(&mut data.open);
+        if results.is_empty() {
             return;
         }
         data.written += 1;
         let transaction = Transaction { job: of.0, attempt: of.1, subtask, number: data.written };
         data.pending.push((before, transaction));
-        self.store.files.insert(transaction, rows);
+        self.store.files.insert(transaction, results);
     }
 }
 

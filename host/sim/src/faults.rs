@@ -28,6 +28,11 @@ pub(crate) struct Profile {
     pub(crate) slow_commit_permille: u32,
     /// Of the checkpoints that an attempt begins from.
     pub(crate) damaged_permille: u32,
+    /// Of the times at which a source is asked for rows.
+    pub(crate) silent_permille: u32,
+    /// Of the manifests of which something is lost, and of what becomes visible and is taken away.
+    pub(crate) lost_permille: u32,
+    pub(crate) taken_permille: u32,
     pub(crate) request_timeout_ms: Timestamp,
     pub(crate) history_jobs_max: usize,
     jobmanager_crashes: i64,
@@ -39,7 +44,7 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    pub(crate) fn new(random: &mut Random, damages: &mut Random) -> Self {
+    pub(crate) fn new(random: &mut Random, damages: &mut Random, times: &mut Random, losses: &mut Random) -> Self {
         let mut often = |most: i64| if random.permille(400) { 0 } else { random.between(1, most) };
         let permille = |n: i64| n as u32;
         let (delay, loss, repeat) = (permille(often(80)), permille(often(40)), permille(often(40)));
@@ -65,6 +70,9 @@ impl Profile {
             declining_permille: declining,
             slow_commit_permille: slow_commit,
             damaged_permille: if damages.permille(300) { 0 } else { damages.between(100, 800) as u32 },
+            lost_permille: if losses.permille(500) { 0 } else { losses.between(50, 700) as u32 },
+            taken_permille: if losses.permille(600) { 0 } else { losses.between(20, 400) as u32 },
+            silent_permille: if times.permille(400) { 0 } else { times.between(5, 60) as u32 },
             request_timeout_ms: random.between(1_000, 5_000),
             history_jobs_max: random.between(1, 6) as usize,
             jobmanager_crashes,

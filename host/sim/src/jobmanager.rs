@@ -334,13 +334,13 @@ impl World {
                 self.tell_jobmanager(Event::Register { taskmanager: id, incarnation, slots, address: String::new() });
                 self.answer(taskmanager, connection, &Answer::Registered { epoch });
             }
-            Request::Poll { taskmanager: id, incarnation, epoch, version } => {
+            Request::Poll { taskmanager: id, incarnation, epoch, version, watermarks } => {
                 if epoch.0 != self.jobmanager.epoch {
                     self.answer(taskmanager, connection, &Answer::Register);
                     return;
                 }
                 self.park(id, incarnation, version, connection);
-                self.tell_jobmanager(Event::Heartbeat { taskmanager: id, incarnation, watermarks: Vec::new() });
+                self.tell_jobmanager(Event::Heartbeat { taskmanager: id, incarnation, watermarks });
             }
             Request::Reports(reports) => {
                 let reports = self.sabotaged(reports);

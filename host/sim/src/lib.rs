@@ -3,7 +3,8 @@
 //!
 //! The cores of `control` run exactly as shipped. The shells around them are small ones of this crate, which behave as those of
 //! `cluster` do; subtasks only pretend: they run for a while, fail, prepare, commit. Those of jobs that take checkpoints read rows,
-//! count them and write them, so that in the end it can be said of each row whether it is there once. [`checkers`] look at everything that
+//! count them and write them, so that in the end it can be said of each row whether it is there once; and each row sets a timer in event
+//! time, by the code of `flow`, which has to fire once. [`checkers`] look at everything that
 //! happens. A seed decides all of it, so that a run that breaks a rule can be seen again, event by event.
 //!
 //! A green run means something because of [`Sabotage`]: faults planted between core and shell, each of which is found.
@@ -12,8 +13,10 @@ mod checkers;
 mod client;
 mod data;
 mod disk;
+mod event_time;
 mod faults;
 mod jobmanager;
+mod losses;
 mod message;
 mod network;
 mod random;
@@ -86,6 +89,14 @@ pub struct Counts {
     pub rolled_back: u64,
     pub passed_over: u64,
     pub decisions: u64,
+    /// Results that got lost, and how often somebody gave some up.
+    pub lost: u64,
+    pub given_up: u64,
+    /// Timers that have fired, whether anybody has seen it or not.
+    pub timers: u64,
+    /// How often a source was idle, and how often one had to wait for others.
+    pub idles: u64,
+    pub waits: u64,
 }
 
 impl Counts {
@@ -108,6 +119,11 @@ impl Counts {
         self.rolled_back += other.rolled_back;
         self.passed_over += other.passed_over;
         self.decisions += other.decisions;
+        self.lost += other.lost;
+        self.given_up += other.given_up;
+        self.timers += other.timers;
+        self.idles += other.idles;
+        self.waits += other.waits;
     }
 }
 

@@ -2,15 +2,25 @@
 
 use wasmill_control::{
     jobmanager::JobShape,
-    message::{At, Checkpoints, Order, Orders, Reports, Said},
+    message::{At, Checkpoints, Order, Orders, Reports, Said, SourceWatermark},
 };
 use wasmill_model::ids::{CheckpointId, Epoch, Incarnation, JobId, TaskManagerId};
 
 /// From a TaskManager.
 #[derive(Debug, Clone)]
 pub(crate) enum Request {
-    Register { taskmanager: TaskManagerId, incarnation: Incarnation, slots: u32 },
-    Poll { taskmanager: TaskManagerId, incarnation: Incarnation, epoch: Epoch, version: u64 },
+    Register {
+        taskmanager: TaskManagerId,
+        incarnation: Incarnation,
+        slots: u32,
+    },
+    Poll {
+        taskmanager: TaskManagerId,
+        incarnation: Incarnation,
+        epoch: Epoch,
+        version: u64,
+        watermarks: Vec<SourceWatermark>,
+    },
     Reports(Reports),
 }
 

@@ -46,6 +46,36 @@ pub enum Sabotage {
     ForgetsCheckpoint,
     /// Of no checkpoint it is said that sinks have prepared something: a job falls back although rows are visible.
     ClaimsNothingVisible,
+    /// A sink takes its part of a checkpoint when the first barrier comes, and does not wait for the others.
+    TakesAtFirstBarrier,
+    /// A sink goes on with the watermark of each channel, and not with the lowest.
+    OvertakesChannels,
+    /// A sink waits for sources that are idle.
+    IdleHoldsBack,
+    /// A sink forgets its watermark as it takes its part of a checkpoint.
+    SinkForgetsTime,
+    /// A source forgets its watermark as it lets a barrier go.
+    SourceForgetsTime,
+    /// A source makes its watermarks as if its rows came in order.
+    ForgetsDelay,
+    /// Timers fire that are due a little after the watermark.
+    FiresEarly,
+    /// A sink goes on without the timers that it had.
+    ForgetsTimers,
+    /// What a sink keeps of its timers has those that have fired lately.
+    KeepsFiredTimers,
+    /// A source that is to keep in step reads on whatever it is told.
+    IgnoresLimits,
+    /// A sink goes on without what it does not find, although nobody has given it up.
+    GoesOnWithout,
+    /// Attempts are told that all was visible once that they do not find.
+    ClaimsAllVisible,
+    /// What somebody gives up of one checkpoint holds for all later ones.
+    GivesUpForEver,
+    /// A sink does not say that what it does not find is lost, but that it has failed.
+    HidesLosses,
+    /// What is lost counts as a mistake of the job.
+    BlamesUserForLosses,
     /// A source ends when it has read what it has, and does not wait to hear that nothing is left.
     EndsUnasked,
     /// A source takes what other subtasks beside it were given for its own.
@@ -53,7 +83,7 @@ pub enum Sabotage {
 }
 
 impl Sabotage {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 38] = [
         Self::AnswersBeforeDurable,
         Self::SkipsTombstone,
         Self::ForgetsEpoch,
@@ -75,6 +105,21 @@ impl Sabotage {
         Self::EndReplacesPart,
         Self::ForgetsCheckpoint,
         Self::ClaimsNothingVisible,
+        Self::TakesAtFirstBarrier,
+        Self::OvertakesChannels,
+        Self::IdleHoldsBack,
+        Self::SinkForgetsTime,
+        Self::SourceForgetsTime,
+        Self::ForgetsDelay,
+        Self::FiresEarly,
+        Self::ForgetsTimers,
+        Self::KeepsFiredTimers,
+        Self::IgnoresLimits,
+        Self::GoesOnWithout,
+        Self::ClaimsAllVisible,
+        Self::GivesUpForEver,
+        Self::HidesLosses,
+        Self::BlamesUserForLosses,
         Self::EndsUnasked,
         Self::TakesWhatOthersGot,
     ];

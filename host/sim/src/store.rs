@@ -7,7 +7,10 @@ use wasmill_control::{
     jobmanager::{Completed, Event, JobRecord},
     message::At,
 };
-use wasmill_model::ids::{Attempt, CheckpointId, JobId, Subtask};
+use wasmill_model::{
+    Timestamp,
+    ids::{Attempt, CheckpointId, JobId, Subtask},
+};
 
 use crate::{
     Sabotage,
@@ -25,6 +28,49 @@ pub(crate) type Row = (u32, u64);
 /// A row that a sink writes, with how many of its key it was.
 pub(crate) type Counted = (Row, u64);
 
+/// When a timer is due, and the row that has set it.
+pub(crate) type Timer = (Timestamp, Row);
+
+/// A timer that has fired, and the watermark that it fired at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fired {
+    pub(crate) timer: Timer,
+    pub(crate) watermark: Timestamp,
+}
+
+/// What a sink writes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Results {
+    pub(crate) rows: Vec<Counted>,
+    pub(crate) fired: Vec<Fired>,
+}
+
+impl Results {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.fired.is_empty()
+    }
+
+    fn extend(&mut self, other: &Self) {
+        self.rows.extend(&other.rows);
+        self.fired.extend(&other.fired);
+    }
+
+    /// Those of some rows, without what is shown already.
+    pub(crate) fn left(&self, is_own: impl Fn(Row) -> bool, shown: &Shown) -> Self {
+        let rows = self.rows.iter().filter(|(row, _)| is_own(*row) && !shown.rows.contains(row));
+        let fired =
+            self.fired.iter().filter(|Fired { timer: (_, row), .. }| is_own(*row) && !shown.fired.contains(row));
+        Self { rows: rows.copied().collect(), fired: fired.copied().collect() }
+    }
+}
+
+/// Rows that are visible, and those whose timers have fired visibly.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    rows: BTreeSet<Row>,
+    fired: BTreeSet<Row>,
+}
+
 /// A file of results, prepared by a sink and made visible, or not, as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Transaction {
@@ -40,11 +86,12 @@ pub(crate) enum Part {
     Source {
         positions: BTreeMap<u32, u64>,
     },
-    /// `open`: rows that belong to no transaction yet.
+    /// `open`: what belongs to no transaction yet.
     Sink {
         counts: BTreeMap<u32, u64>,
         transactions: Vec<Transaction>,
-        open: Vec<Counted>,
+        open: Results,
+        timers: BTreeSet<Timer>,
     },
 }
 
@@ -57,7 +104,8 @@ pub(crate) struct Manifest {
     pub(crate) positions: BTreeMap<u32, u64>,
     pub(crate) counts: BTreeMap<u32, u64>,
     pub(crate) transactions: Vec<Transaction>,
-    pub(crate) open: Vec<Counted>,
+    pub(crate) open: Results,
+    pub(crate) timers: BTreeSet<Timer>,
 }
 
 #[derive(Debug, Default)]
@@ -67,8 +115,11 @@ pub(crate) struct Store {
     /// On their way.
     waiting: BTreeMap<(JobId, CheckpointId), Manifest>,
     /// Prepared, and neither visible nor thrown away.
-    pub(crate) files: BTreeMap<Transaction, Vec<Counted>>,
-    pub(crate) visible: BTreeMap<Transaction, Vec<Counted>>,
+    pub(crate) files: BTreeMap<Transaction, Results>,
+    pub(crate) visible: BTreeMap<Transaction, Results>,
+    /// Prepared and gone, and visible once and gone.
+    pub(crate) lost: BTreeMap<Transaction, Results>,
+    pub(crate) taken: BTreeMap<Transaction, Results>,
     /// Manifests from which nobody can begin.
     pub(crate) damaged: BTreeSet<String>,
 }
@@ -102,16 +153,22 @@ impl Store {
         all
     }
 
-    /// Rows that later checkpoints than the one that is begun from have made visible.
-    pub(crate) fn shown_by(&self, passed: &[String]) -> BTreeSet<Row> {
+    /// What later checkpoints than the one that is begun from have made visible.
+    pub(crate) fn shown_by(&self, passed: &[String]) -> Shown {
         let transactions = passed.iter().filter_map(|name| self.manifests.get(name)).flat_map(|of| &of.transactions);
-        let visible = transactions.filter_map(|transaction| self.visible.get(transaction));
-        visible.flatten().map(|(row, _)| *row).collect()
+        let mut shown = Shown::default();
+        let once = |of| self.visible.get(of).or(self.taken.get(of));
+        for results in transactions.filter_map(once) {
+            shown.rows.extend(results.rows.iter().map(|(row, _)| *row));
+            shown.fired.extend(results.fired.iter().map(|fired| fired.timer.1));
+        }
+        shown
     }
 
     fn assemble(&self, job: JobId, checkpoint: CheckpointId, parts: &[(Subtask, At, String)], last: bool) -> Manifest {
-        let (positions, counts, transactions, open) = Default::default();
-        let mut all = Manifest { job, checkpoint, last, positions, counts, transactions, open };
+        let (positions, counts, transactions) = Default::default();
+        let (open, timers) = Default::default();
+        let mut all = Manifest { job, checkpoint, last, positions, counts, transactions, open, timers };
         for (_, _, content) in parts {
             match &self.parts[content.parse::<usize>().expect("it was kept here")] {
                 // Of two that speak of one split the further one reads it.
@@ -121,8 +178,9 @@ impl Store {
                         *known = (*known).max(*position);
                     }
                 }
-                Part::Sink { counts, transactions, open } => {
+                Part::Sink { counts, transactions, open, timers } => {
                     all.open.extend(open);
+                    all.timers.extend(timers);
                     all.counts.extend(counts);
                     all.transactions.extend(transactions);
                 }
@@ -189,6 +247,7 @@ impl World {
     fn store_manifest(&mut self, manifest: Manifest) {
         let name = name(manifest.job, manifest.checkpoint);
         self.see(&Fact::Complete { name: &name, manifest: &manifest });
+        self.lose_some(&manifest);
         self.store.manifests.insert(name, manifest);
     }
 
@@ -201,17 +260,24 @@ impl World {
         }
     }
 
-    /// Makes a transaction visible, unless it is already.
-    pub(crate) fn show(&mut self, transaction: Transaction) {
+    /// Makes a transaction visible, unless it is already. False: somebody has taken it away.
+    pub(crate) fn show(&mut self, transaction: Transaction) -> bool {
         if self.store.visible.contains_key(&transaction) {
-            return;
+            return true;
         }
         match self.store.files.remove(&transaction) {
-            Some(rows) => {
-                self.see(&Fact::Visible { transaction, rows: &rows });
-                self.store.visible.insert(transaction, rows);
+            Some(results) => {
+                self.see(&Fact::Visible { transaction, rows: &results.rows, fired: &results.fired });
+                self.store.visible.insert(transaction, results);
+                self.take_away_some(transaction);
+                true
             }
-            None => self.see(&Fact::Gone { transaction }),
+            None => {
+                if !self.store.lost.contains_key(&transaction) && !self.store.taken.contains_key(&transaction) {
+                    self.see(&Fact::Gone { transaction });
+                }
+                false
+            }
         }
     }
 }

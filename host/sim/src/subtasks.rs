@@ -62,6 +62,7 @@ impl World {
             (*subtask, Pretended { state: None, plan: 0, drains: false, commits: false, data })
         };
         let subtasks = subtasks.iter().map(new).collect();
+        let excuses = self.excuses(of, restore.as_ref());
         let (restore, passed) = restore.map_or((None, Vec::new()), |restore| {
             let passed = restore.passed.into_iter().map(|passed| passed.manifest);
             (Some(restore.manifest), passed.collect())
@@ -70,7 +71,7 @@ impl World {
         let shape = &self.shapes[&of];
         let kept = shape.checkpoints.map(|_| {
             let (checkpoints, chains) = (Checkpoints::default(), [shape.chains[0], shape.chains[1]]);
-            Kept { restore, passed, checkpoints, chains, given: BTreeMap::new() }
+            Kept { restore, passed, checkpoints, chains, excuses, ..Kept::default() }
         });
         let attempted = Attempted { subtasks, told_to_stop: false, kept };
         let all: Vec<Subtask> = attempted.subtasks.keys().copied().collect();
@@ -100,7 +101,7 @@ impl World {
     }
 
     pub(crate) fn keep_checkpoints(&mut self, index: usize, of: Try, checkpoints: Checkpoints) {
-        if let Some(kept) = self.taskmanagers[index].attempts.get_mut(&of).and_then(|of| of.kept.as_mut()) {
+        if let Some(kept) = self.kept_mut(index, of) {
             kept.checkpoints = checkpoints;
         }
     }
@@ -176,10 +177,11 @@ impl World {
         let Some(pretended) = attempted.subtasks.get_mut(&subtask).filter(|p| p.plan == plan) else { return };
         let before = pretended.state.replace(state.clone());
         let (drains, commits) = (pretended.drains, pretended.commits);
-        let over = attempted.is_over();
         let taskmanager = process.id;
         self.note(&[40, taskmanager.0], || format!("{taskmanager}: {} {} {subtask} is {}", of.0, of.1, name(&state)));
         let state = self.with_data(index, of, subtask, before.as_ref(), state);
+        self.pretended(index, of, subtask).state = Some(state.clone());
+        let over = self.taskmanagers[index].attempts[&of].is_over();
         match &state {
             SubtaskState::Running => self.plan_run(index, of, subtask, drains),
             SubtaskState::Prepared => {
@@ -229,20 +231,24 @@ impl World {
         }
         match state {
             SubtaskState::Running => {
-                self.restore(index, of, subtask);
+                if !self.restore(index, of, subtask) {
+                    return self.misses_results(of, subtask);
+                }
                 let life = self.taskmanagers[index].life;
                 self.within(1, Happening::Work { taskmanager: index, life, of, subtask });
             }
-            SubtaskState::Committed => self.show_at_end(index, of, subtask, true),
+            SubtaskState::Committed if !self.show_at_end(index, of, subtask, true) => {
+                return self.misses_results(of, subtask);
+            }
             SubtaskState::Stopped if before.is_some() => {
                 if self.has_faults() && self.random.permille(self.profile.failing_subtask_permille / 2) {
-                    let state = failed(Domain::External);
-                    self.pretended(index, of, subtask).state = Some(state.clone());
-                    return state;
+                    return failed(Domain::External);
                 }
-                self.show_at_end(index, of, subtask, false);
+                if !self.show_at_end(index, of, subtask, false) {
+                    return self.misses_results(of, subtask);
+                }
             }
-            SubtaskState::Stopped | SubtaskState::Prepared | SubtaskState::Failed(_) => {}
+            SubtaskState::Committed | SubtaskState::Stopped | SubtaskState::Prepared | SubtaskState::Failed(_) => {}
         }
         state
     }
@@ -252,7 +258,22 @@ impl World {
     }
 
     pub(crate) fn kept(&self, index: usize, of: Try) -> Kept {
-        self.taskmanagers[index].attempts[&of].kept.clone().expect("its job takes checkpoints")
+        self.kept_ref(index, of).clone()
+    }
+
+    pub(crate) fn kept_ref(&self, index: usize, of: Try) -> &Kept {
+        self.taskmanagers[index].attempts[&of].kept.as_ref().expect("its job takes checkpoints")
+    }
+
+    pub(crate) fn kept_mut(&mut self, index: usize, of: Try) -> Option<&mut Kept> {
+        self.taskmanagers[index].attempts.get_mut(&of)?.kept.as_mut()
+    }
+
+    /// The sources on a TaskManager, of jobs that take checkpoints.
+    pub(crate) fn sources_at(&self, index: usize) -> Vec<(Try, Subtask)> {
+        let attempts = self.taskmanagers[index].attempts.iter().filter(|(_, attempted)| attempted.kept.is_some());
+        let all = attempts.flat_map(|(of, attempted)| attempted.subtasks.keys().map(|subtask| (*of, *subtask)));
+        all.filter(|(_, subtask)| subtask.chain == 0).collect()
     }
 
     pub(crate) fn data(&mut self, index: usize, of: Try, subtask: Subtask) -> &mut Data {

@@ -140,10 +140,12 @@ impl World {
 
     pub(crate) fn poll_again(&mut self, index: usize, life: u64) {
         let now_ms = self.now_ms;
-        let process = &mut self.taskmanagers[index];
+        let process = &self.taskmanagers[index];
         if process.life != life || !process.up || process.polling.open.is_some() {
             return;
         }
+        let watermarks = self.source_watermarks(index);
+        let process = &mut self.taskmanagers[index];
         let connection = self.network.connect();
         process.polling.open = Some((connection, now_ms + process.clock_ms));
         let (taskmanager, incarnation) = (process.id, Incarnation(life));
@@ -153,7 +155,7 @@ impl World {
         let request = match process.polling.registered {
             Some(epoch) => {
                 let version = process.polling.version;
-                Request::Poll { taskmanager, incarnation, epoch, version }
+                Request::Poll { taskmanager, incarnation, epoch, version, watermarks }
             }
             None => Request::Register { taskmanager, incarnation, slots: process.slots },
         };
@@ -250,6 +252,12 @@ impl World {
         }
     }
 
+    pub(crate) fn wake_up(&mut self, index: usize) {
+        if self.taskmanagers[index].up {
+            self.advance_agent(index);
+        }
+    }
+
     pub(crate) fn tell_agent(&mut self, index: usize, event: Event) {
         self.sabotage_lease(index);
         let clock_ms = self.now_ms + self.taskmanagers[index].clock_ms;
@@ -303,8 +311,7 @@ impl World {
                 Command::Checkpoints { job, attempt, checkpoints } => {
                     self.keep_checkpoints(index, (job, attempt), checkpoints);
                 }
-                // What is pretended here has no event times.
-                Command::Limits { .. } => {}
+                Command::Limits { job, attempt, limits } => self.set_limits(index, (job, attempt), limits),
                 Command::Give { job, attempt, given } => self.give(index, (job, attempt), given),
                 Command::Drain { job, attempt } => self.drain_subtasks(index, (job, attempt)),
                 Command::Commit { job, attempt } => {

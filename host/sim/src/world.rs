@@ -1,6 +1,9 @@
 //! The clock, the queue of what is to happen, and the way from there to whom it happens.
 
-use std::collections::BTreeMap;
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
+};
 
 use wasmill_control::{jobmanager::JobShape, message::SubtaskState};
 use wasmill_model::{
@@ -14,6 +17,7 @@ use crate::{
     client::{Aside, Client},
     data::Channels,
     disk::Disk,
+    event_time::keep_in_step,
     faults::{Fault, Profile},
     jobmanager::JobManagerProcess,
     message::{Answer, Ask, Reply, Request},
@@ -172,6 +176,35 @@ impl Happening {
     }
 }
 
+/// Something that is to happen at a time: of one time, what was planned first.
+#[derive(Debug)]
+struct Queued {
+    at_ms: Timestamp,
+    number: u64,
+    happening: Box<Happening>,
+}
+
+/// What happens first is the greatest.
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at_ms, other.number).cmp(&(self.at_ms, self.number))
+    }
+}
+
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Queued {}
+
 /// A process that can be stopped: what happens to it meanwhile, it sees when it goes on.
 #[derive(Debug, Default)]
 pub(crate) struct Pause {
@@ -183,11 +216,17 @@ pub(crate) struct Pause {
 pub(crate) struct World {
     seed: u64,
     pub(crate) now_ms: Timestamp,
-    queue: BTreeMap<(Timestamp, u64), Happening>,
+    queue: BinaryHeap<Queued>,
     queued: u64,
     pub(crate) random: Random,
     /// Draws which checkpoints are damaged and what is decided then, so that all else stays as it is.
     pub(crate) damages: Random,
+    /// Draws when sources are silent and which keep in step, likewise.
+    pub(crate) times: Random,
+    /// Draws which results get lost and what is decided then, likewise.
+    pub(crate) losses: Random,
+    /// Jobs of which somebody has given something up.
+    pub(crate) gave_up: BTreeSet<JobId>,
     pub(crate) sabotage: Option<Sabotage>,
     pub(crate) trace: Trace,
     pub(crate) counts: Counts,
@@ -209,14 +248,18 @@ impl World {
     pub(crate) fn new(seed: u64, options: Options) -> Self {
         let mut random = Random::new(seed);
         let mut damages = Random::new(!seed);
-        let profile = Profile::new(&mut random, &mut damages);
+        let mut times = Random::new(seed.rotate_left(32));
+        let mut losses = Random::new(!seed.rotate_left(32));
+        let profile = Profile::new(&mut random, &mut damages, &mut times, &mut losses);
         let taskmanagers = (0..profile.taskmanagers).map(|index| TaskManagerProcess::new(index, &profile, &mut random));
         let taskmanagers = taskmanagers.collect();
-        let clients = (0..profile.clients).map(|index| Client::new(index, &profile, &mut random)).collect();
+        let clients = (0..profile.clients).map(|index| Client::new(index, &profile, &mut random));
+        let mut clients: Vec<Client> = clients.collect();
+        clients.iter_mut().for_each(|client| keep_in_step(&mut client.shape, &mut times));
         let mut world = Self {
             seed,
             now_ms: BEGIN_MS,
-            queue: BTreeMap::new(),
+            queue: BinaryHeap::new(),
             queued: 0,
             sabotage: options.sabotage,
             trace: Trace::new(options.show),
@@ -234,6 +277,9 @@ impl World {
             profile,
             random,
             damages,
+            times,
+            losses,
+            gave_up: BTreeSet::new(),
         };
         world.start_jobmanager();
         (0..world.taskmanagers.len()).for_each(|index| world.start_taskmanager(index));
@@ -250,7 +296,8 @@ impl World {
 
     pub(crate) fn at(&mut self, at_ms: Timestamp, happening: Happening) {
         self.queued += 1;
-        self.queue.insert((at_ms.max(self.now_ms), self.queued), happening);
+        let (at_ms, number) = (at_ms.max(self.now_ms), self.queued);
+        self.queue.push(Queued { at_ms, number, happening: Box::new(happening) });
     }
 
     pub(crate) fn within(&mut self, delay_ms: Timestamp, happening: Happening) {
@@ -279,12 +326,12 @@ impl World {
     pub(crate) fn run(mut self) -> Outcome {
         let mut quiet_since_ms = None;
         while self.broken.is_none() {
-            let Some(((at_ms, _), happening)) = self.queue.pop_first() else {
+            let Some(Queued { at_ms, happening, .. }) = self.queue.pop() else {
                 self.broken = Some("nothing is left to happen, and not all is done".to_owned());
                 break;
             };
             self.now_ms = at_ms;
-            self.happen(happening);
+            self.happen(*happening);
             if !self.is_done() {
                 quiet_since_ms = None;
                 self.is_in_time();
@@ -314,7 +361,7 @@ impl World {
             && !self.jobmanager.pause.paused
             && !self.taskmanagers.iter().any(paused)
             && self.clients.iter().all(Client::is_done)
-            && self.checkers.unfinished().is_empty()
+            && self.checkers.is_finished()
     }
 
     fn is_in_time(&mut self) {
@@ -395,6 +442,10 @@ impl World {
         pause.paused = false;
         for happening in std::mem::take(&mut pause.held) {
             self.at(self.now_ms, happening);
+        }
+        // Its clock has gone on meanwhile: what is over by that is over before anything else happens.
+        if let Some(index) = jobmanager_or {
+            self.wake_up(index);
         }
     }
 }

@@ -14,6 +14,8 @@ fn every_rule_holds(part: u64) {
             assert!(counts.checkpoints > 500 && counts.savepoints > 100 && counts.stopped > 100, "{counts:?}");
             assert!(counts.replaced > 50 && counts.rolled_back > 10, "{counts:?}");
             assert!((part > 0 || counts.passed_over > 0) && counts.decisions > 20, "{counts:?}");
+            assert!(counts.lost > 50 && counts.given_up > 10, "{counts:?}");
+            assert!(counts.timers > 50_000 && counts.idles > 20 && counts.waits > 1_000, "{counts:?}");
             assert!(counts.messages_lost > 500 && counts.fences > 100 && counts.commits > 100, "{counts:?}");
         }
         Err(outcome) => panic!("{}", outcome.explain()),

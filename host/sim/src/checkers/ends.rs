@@ -58,6 +58,10 @@ impl Ends {
         }
     }
 
+    pub(crate) fn is_finished(&self) -> bool {
+        self.accepted.iter().all(|job| self.ended.contains_key(job))
+    }
+
     pub(crate) fn unfinished(&self) -> BTreeSet<JobId> {
         self.accepted.iter().filter(|job| !self.ended.contains_key(job)).copied().collect()
     }

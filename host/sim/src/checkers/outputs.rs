@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wasmill_control::jobmanager::JobState;
-use wasmill_model::ids::JobId;
+use wasmill_model::ids::{CheckpointId, JobId};
 
 use crate::{
     checkers::Fact,
@@ -27,7 +27,15 @@ struct Output {
     /// It ends when it has read all there is, and not before.
     reads_all: bool,
     visible: BTreeMap<Row, u64>,
+    /// What somebody has agreed to that it is missing.
+    given_up: BTreeMap<Row, u64>,
     newest: Option<String>,
+    /// What belongs to checkpoints that were passed over, and how far those were read that an attempt went back to: somebody who wakes
+    /// late may still make it visible, and may not find it.
+    passed: BTreeSet<Transaction>,
+    back_to: BTreeMap<u32, u64>,
+    /// What was visible and comes again, by the newest checkpoint then: who begins from one of before goes on with it all the same.
+    again: BTreeMap<CheckpointId, BTreeMap<Row, u64>>,
 }
 
 impl Outputs {
@@ -51,13 +59,17 @@ impl Outputs {
                 self.manifests.insert((*name).to_owned(), (*manifest).clone());
                 Ok(())
             }
-            Fact::Visible { transaction, rows } => {
+            Fact::Visible { transaction, rows, .. } => {
                 if !self.covered.contains(transaction) {
                     return Err(format!("{transaction:?} becomes visible, and no complete checkpoint covers it"));
                 }
-                let visible = &mut self.jobs.entry(transaction.job).or_default().visible;
+                let output = self.jobs.entry(transaction.job).or_default();
+                let is_passed = output.passed.contains(transaction);
                 for (row, count) in *rows {
-                    if visible.insert(*row, *count).is_some() {
+                    if is_passed && !output.is_before(row) {
+                        continue;
+                    }
+                    if output.visible.insert(*row, *count).is_some() && !is_passed {
                         return Err(format!("row {row:?} of {} is visible twice", transaction.job));
                     }
                 }
@@ -67,7 +79,12 @@ impl Outputs {
                 self.agreed.insert((*manifest).to_owned());
                 Ok(())
             }
+            Fact::GoesWithout { of, lost: Some(lost), .. } => {
+                self.jobs.entry(of.0).or_default().given_up.extend(lost.rows.iter().copied());
+                Ok(())
+            }
             Fact::Begun { job, from } => self.begins(*job, *from),
+            Fact::Gone { transaction } if self.has_passed(transaction) => Ok(()),
             Fact::Gone { transaction } => Err(format!("{transaction:?} is to become visible, and its file is gone")),
             Fact::SavepointTaken { job, manifest } => self.is_visible(*job, manifest),
             Fact::Told { job, state, .. } => self.is_exact(*job, state),
@@ -100,11 +117,26 @@ impl Outputs {
         }
         if !passed.is_empty() {
             let begun = output.begun.as_ref().map(|(positions, _)| positions);
-            let to = own.map(|manifest| &manifest.positions).or(begun);
-            let is_before = |(split, n): &Row| to.and_then(|to| to.get(split)).is_some_and(|to| n < to);
-            output.visible.retain(|row, _| is_before(row));
+            output.back_to = own.map(|manifest| &manifest.positions).or(begun).cloned().unwrap_or_default();
+            let kept = own.map_or(&[][..], |manifest| &manifest.transactions);
+            let all = passed.iter().flat_map(|name| &self.manifests[*name].transactions);
+            output.passed.extend(all.filter(|transaction| !kept.contains(transaction)));
+            let is_before = |(split, n): &Row| output.back_to.get(split).is_some_and(|to| n < to);
+            // What was thought to be removed may be there after a crash, and newer than what was begun from since.
+            if let Some((_, again)) = output.again.range_mut(at.unwrap_or(CheckpointId(u64::MAX))..).next() {
+                output.passed.retain(|transaction| !kept.contains(transaction));
+                output.visible.extend(again.extract_if(.., |row, _| is_before(row)));
+            }
+            let newest = passed.iter().map(|name| self.manifests[*name].checkpoint).max().expect("there are some");
+            let again = output.again.entry(newest).or_default();
+            again.extend(output.visible.extract_if(.., |row, _| !is_before(row)));
+            again.extend(output.given_up.extract_if(.., |row, _| !is_before(row)));
         }
         Ok(())
+    }
+
+    fn has_passed(&self, transaction: &Transaction) -> bool {
+        self.jobs.get(&transaction.job).is_some_and(|output| output.passed.contains(transaction))
     }
 
     /// All that a savepoint covers is visible.
@@ -112,7 +144,7 @@ impl Outputs {
         let (output, manifest) = (&self.jobs[&job], &self.manifests[manifest]);
         let (wanted, _) = output.since_begun(manifest);
         let covered = |(split, n): &Row| *n < manifest.positions[split];
-        let found = output.visible.keys().filter(|row| covered(row)).count() as u64;
+        let found = output.accounted().filter(|(row, _)| covered(row)).count() as u64;
         match found == wanted {
             true => Ok(()),
             false => Err(format!("a savepoint of {job} covers {wanted} rows, and {found} of them are visible")),
@@ -131,8 +163,8 @@ impl Outputs {
             return Err(format!("{job} is {} without a checkpoint", state.name()));
         };
         let (wanted, counts) = output.since_begun(manifest);
-        let beyond = output.visible.keys().filter(|(split, n)| *n >= manifest.positions[split]).count();
-        let found = output.visible.len() as u64;
+        let beyond = output.accounted().filter(|((split, n), _)| *n >= manifest.positions[split]).count();
+        let found = output.accounted().count() as u64;
         if beyond > 0 || found != wanted {
             let name = state.name();
             return Err(format!("{job} is {name}: {found} rows are visible of {wanted}, {beyond} beyond its last"));
@@ -159,9 +191,19 @@ impl Output {
         (rows, keys.filter(|(_, counts): &(u32, Vec<u64>)| !counts.is_empty()).collect())
     }
 
+    fn is_before(&self, (split, n): &Row) -> bool {
+        self.back_to.get(split).is_some_and(|to| n < to)
+    }
+
+    /// What is visible, and what is missing because somebody has agreed to that.
+    fn accounted(&self) -> impl Iterator<Item = (&Row, &u64)> {
+        let missing = self.given_up.iter().filter(|(row, _)| !self.visible.contains_key(row));
+        self.visible.iter().chain(missing)
+    }
+
     fn counts(&self) -> BTreeMap<u32, Vec<u64>> {
         let mut counts: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
-        self.visible.iter().for_each(|(row, count)| counts.entry(key(*row)).or_default().push(*count));
+        self.accounted().for_each(|(row, count)| counts.entry(key(*row)).or_default().push(*count));
         counts.values_mut().for_each(|counts| counts.sort_unstable());
         counts
     }

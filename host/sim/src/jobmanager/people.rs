@@ -1,6 +1,6 @@
 //! What people ask of the JobManager, and how they are answered.
 
-use wasmill_control::jobmanager::{Choice, Desired, Event, JobShape};
+use wasmill_control::jobmanager::{Desired, Event, JobShape};
 use wasmill_model::ids::JobId;
 
 use super::Submission;
@@ -56,13 +56,7 @@ impl World {
     pub(crate) fn decide(&mut self, job: JobId) {
         let Some(view) = self.jobmanager.core.as_ref().and_then(|core| core.job(job)?.decision) else { return };
         let (manifest, choices) = (view.decision.manifest.clone(), view.choices.clone());
-        let rewinds = choices.contains(&Choice::Rewind) && self.damages.permille(600);
-        if rewinds {
-            self.see(&Fact::Agreed { manifest: &manifest });
-        } else {
-            self.store.damaged.remove(&manifest);
-        }
-        let choice = if rewinds { Choice::Rewind } else { Choice::Retry };
+        let choice = self.choose(view.decision.about, &manifest, &choices);
         let request = self.open(job);
         self.tell_jobmanager(Event::Resolve { request, job, choice });
         // The JobManager may crash before it is durable.
