@@ -115,7 +115,8 @@ impl Outputs {
         if !passed.is_empty() && !is_agreed {
             return Err(format!("{job} goes back past {}, to which nobody has agreed", passed.len()));
         }
-        if !passed.is_empty() {
+        let is_known = output.again.range(at.unwrap_or(CheckpointId(u64::MAX))..).next().is_some();
+        if !passed.is_empty() || is_known {
             let begun = output.begun.as_ref().map(|(positions, _)| positions);
             output.back_to = own.map(|manifest| &manifest.positions).or(begun).cloned().unwrap_or_default();
             let kept = own.map_or(&[][..], |manifest| &manifest.transactions);
@@ -127,8 +128,8 @@ impl Outputs {
                 output.passed.retain(|transaction| !kept.contains(transaction));
                 output.visible.extend(again.extract_if(.., |row, _| is_before(row)));
             }
-            let newest = passed.iter().map(|name| self.manifests[*name].checkpoint).max().expect("there are some");
-            let again = output.again.entry(newest).or_default();
+            let newest = passed.iter().map(|name| self.manifests[*name].checkpoint).max();
+            let again = output.again.entry(newest.unwrap_or(CheckpointId(0))).or_default();
             again.extend(output.visible.extract_if(.., |row, _| !is_before(row)));
             again.extend(output.given_up.extract_if(.., |row, _| !is_before(row)));
         }

@@ -108,7 +108,9 @@ impl Timers {
         let newest = later.clone().map(|point| point.checkpoint).max().unwrap_or(CheckpointId(0));
         let passed = later.flat_map(|point| &point.transactions).filter(|transaction| !kept.contains(transaction));
         let passed: Vec<Transaction> = passed.copied().collect();
-        if passed.is_empty() || !self.jobs.contains_key(&job) {
+        let Some(fires) = self.jobs.get(&job) else { return };
+        let is_known = fires.again.range(at.unwrap_or(CheckpointId(u64::MAX))..).next().is_some();
+        if passed.is_empty() && !is_known {
             return;
         }
         let wanted: BTreeSet<Row> = own.map(|point| self.wanted(job, point).collect()).unwrap_or_default();
