@@ -45,6 +45,9 @@ impl Random {
     }
 }
 
+/// How long after a repair a job may still need the decision about what was damaged.
+const REPAIR_MAX: Duration = Duration::from_secs(30);
+
 /// What a round is about.
 pub(crate) struct Subject {
     pub(crate) kind: Kind,
@@ -68,7 +71,8 @@ pub(crate) struct Trouble {
     savepoints: u64,
     /// What is to be put back.
     damages: Vec<Damage>,
-    was_damaged: bool,
+    /// When something was.
+    repaired: Option<Instant>,
     began: Instant,
     /// What was done, a line each.
     diary: String,
@@ -85,7 +89,7 @@ impl Trouble {
             savepoint: None,
             savepoints: 0,
             damages: Vec::new(),
-            was_damaged: false,
+            repaired: None,
             began: Instant::now(),
             diary: String::new(),
         }
@@ -115,7 +119,8 @@ impl Trouble {
         }
         if job.summary.state == "NEEDS_DECISION" {
             let decision = job.summary.decision.as_ref();
-            let is_of_damage = self.was_damaged && decision.is_some_and(|of| of.about == "damaged-checkpoint");
+            let is_damaged = !self.damages.is_empty() || self.repaired.is_some_and(|at| at.elapsed() < REPAIR_MAX);
+            let is_of_damage = is_damaged && decision.is_some_and(|of| of.about == "damaged-checkpoint");
             ensure!(is_of_damage, "{}; nothing was done that has to be decided: {decision:?}", self.state);
             self.repair()?;
             let retried = self.cluster.client.retry(&self.id);
@@ -127,6 +132,9 @@ impl Trouble {
 
     fn repair(&mut self) -> Result<()> {
         self.note(&format!("put back: {} damages", self.damages.len()));
+        if !self.damages.is_empty() {
+            self.repaired = Some(Instant::now());
+        }
         self.damages.drain(..).try_for_each(|damage| damage.repair())
     }
 
@@ -233,7 +241,6 @@ impl Trouble {
         let shown = damage.as_ref().map_or_else(|| "nothing is damaged".to_owned(), Damage::shown);
         self.note(&format!("TaskManager {victim:?}, or else the JobManager, is killed; {shown}"));
         tally.damages += u64::from(damage.is_some());
-        self.was_damaged |= damage.is_some();
         self.damages.extend(damage);
         match victim {
             Some(place) => self.cluster.start_again(place)?,
