@@ -377,7 +377,12 @@ impl StartParts {
         inbox: &Sender<Message>,
     ) -> Result<(Attempt, Arc<Job>), Cause> {
         let job = self.job(id, attempt)?;
-        check_fits(&job, subtasks, (id, attempt))?;
+        let chains: Vec<u32> = job.plan.chains.iter().map(|chain| chain.parallelism).collect();
+        if !is_as_placed(&chains, &places, subtasks, self.taskmanager) {
+            // Whoever asks late what an attempt runs is given the form that has replaced it meanwhile.
+            let message = format!("could not run {attempt} of {id}: the job has been given another form meanwhile");
+            return Err(Cause { code: Code::DeploymentFailed, domain: Domain::External, message });
+        }
         let checkpointing = self.checkpointing(id, &job, restore)?;
         let places = places.into_iter().map(|Place { taskmanager, incarnation, address }| wasmill_runtime::Place {
             taskmanager,
@@ -453,17 +458,14 @@ impl StartParts {
     }
 }
 
-/// Refuses a job that has not these subtasks. Whoever asks late what an attempt runs may be given the form that has replaced it meanwhile.
-fn check_fits(job: &Job, subtasks: &[Subtask], (id, attempt): (JobId, ids::Attempt)) -> Result<(), Cause> {
-    let has = |subtask: &Subtask| {
-        let head = job.plan.chains.get(subtask.chain as usize).and_then(|chain| chain.vertices.first());
-        head.is_some_and(|&vertex| subtask.index < job.graph.vertices[vertex].parallelism)
-    };
-    if subtasks.iter().all(has) {
-        return Ok(());
-    }
-    let message = format!("could not run {attempt} of {id}: the job has been given another form meanwhile");
-    Err(Cause { code: Code::DeploymentFailed, domain: Domain::External, message })
+/// Whether a job of chains of so many subtasks each is the one that was placed: so many slots, and just these subtasks here.
+fn is_as_placed(chains: &[u32], places: &[Place], subtasks: &[Subtask], here: TaskManagerId) -> bool {
+    let is_here = |index: u32| places.get(index as usize).is_some_and(|place| place.taskmanager == here);
+    let of_chain = |(chain, parallelism)| (0..parallelism).map(move |index| Subtask { chain, index });
+    let own: BTreeSet<Subtask> =
+        (0..).zip(chains.iter().copied()).flat_map(of_chain).filter(|subtask| is_here(subtask.index)).collect();
+    let slots = chains.iter().max().map_or(0, |slots| *slots as usize);
+    slots == places.len() && own == subtasks.iter().copied().collect()
 }
 
 fn wanted(Wanted { triggered, completed, given_up }: Wanted) -> Checkpoints {
@@ -495,4 +497,27 @@ fn said(progress: Progress) -> Said {
         }
     };
     Said::State(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subtask((chain, index): (u32, u32)) -> Subtask {
+        Subtask { chain, index }
+    }
+
+    #[test]
+    fn a_job_is_run_only_as_it_was_placed() {
+        let place = |id| Place { taskmanager: TaskManagerId(id), incarnation: Incarnation(1), address: String::new() };
+        let places = [place(1), place(2), place(1)];
+        let own = [(0, 0), (0, 2), (1, 0)].map(subtask);
+        let check = |chains: &[u32], subtasks: &[Subtask]| is_as_placed(chains, &places, subtasks, TaskManagerId(1));
+        assert!(check(&[3, 2], &own));
+        assert!(check(&[3, 1], &own), "the second subtask of the second chain would be elsewhere");
+        for other in [&[3][..], &[2, 3], &[4, 2], &[3, 3], &[2, 2], &[3, 2, 1], &[]] {
+            assert!(!check(other, &own), "{other:?}");
+        }
+        assert!(!check(&[3, 2], &own[..2]));
+    }
 }

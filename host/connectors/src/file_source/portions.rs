@@ -2,7 +2,7 @@
 //!
 //! All subtasks come to the same portions, and number them alike, as they see the same files and the same positions.
 
-use std::ops::Range;
+use std::{iter, ops::Range};
 
 /// Portions for each subtask that reads, if there are as many files: so much can one of them be ahead of another at the end.
 const EACH: usize = 32;
@@ -24,7 +24,7 @@ pub(super) struct Left {
 /// several there are as many as there are files, if these are few.
 pub(super) fn portions(left: &[Left], readers: usize) -> Vec<Range<usize>> {
     if readers == 1 && !left.is_empty() {
-        return vec![0..left.len()];
+        return iter::once(0..left.len()).collect();
     }
     let wanted = EACH * readers;
     let weight = |file: &Left| file.bytes + OPENING_BYTES;
