@@ -230,7 +230,7 @@ fn who_is_done_reads_what_others_have_not_come_to() {
         while let Polled::Batch { batch, .. } = attempt.poll(0) {
             large += batch.rows;
         }
-        assert!(large > 290_000 && matches!(attempt.sources[0].0.asks(), None), "{large}");
+        assert!(large > 290_000 && attempt.sources[0].0.asks().is_none(), "{large}");
     }
 }
 
