@@ -104,6 +104,8 @@ fn books(rows: &[String]) -> Books {
 
 #[test]
 fn a_savepoint_in_order_has_nothing_wrong() {
+    let at_the_end = [value(1, -30), value(2, 25), value(3, 5)];
+    assert_eq!(books(&at_the_end).violations(), [""; 0]);
     let books = books(&savepoint());
     assert_eq!(books.to_string(), "3 accounts, 1 credits in transit, 4 timers");
     assert_eq!(books.violations(), [""; 0]);
