@@ -523,8 +523,7 @@ mod tests {
         assert_eq!(write(Payloads::Confirmed), (text("c"), None));
     }
 
-    /// The disk was full in the middle of making a catalogue: under its name stood a file that was no database, and no later start got past
-    /// it. Now only whole ones get the name.
+    /// A file that has no database in it would end every later start: only a whole catalogue has the name.
     #[test]
     fn a_catalogue_that_was_begun_and_never_became_one_is_in_nobodys_way() {
         let folder = tempfile::tempdir().expect("a folder");
